@@ -1,0 +1,2 @@
+//! Micro.
+fn main() {}

@@ -1,0 +1,87 @@
+//! The whole configuration: every object by name, references checked.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::{
+    CaName, ExtraFileName, KeyName, Monitor, MonitorName, PersistenceClass, PersistenceName, PluginName,
+    Pool, PoolName, ScriptName, VirtualServer, VirtualServerName,
+    tls::{KeyPair, TlsVersions},
+};
+
+/// Everything the documents say, ready to be built into a running snapshot.
+///
+/// Every reference inside resolves to an object of this configuration, or was replaced and reported when the
+/// documents were compiled. Objects are shared so that an unchanged object is recognised by equality and kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Configuration {
+    /// `virtual_servers`, enabled or not.
+    pub virtual_servers: BTreeMap<VirtualServerName, Arc<VirtualServer>>,
+    /// `pools`.
+    pub pools: BTreeMap<PoolName, Arc<Pool>>,
+    /// `monitors`, factory monitors included.
+    pub monitors: BTreeMap<MonitorName, Arc<Monitor>>,
+    /// `persistence`.
+    pub persistence: BTreeMap<PersistenceName, Arc<PersistenceClass>>,
+    /// `ssl/server_keys`.
+    pub server_keys: BTreeMap<KeyName, Arc<KeyPair>>,
+    /// `ssl/client_keys`.
+    pub client_keys: BTreeMap<KeyName, Arc<KeyPair>>,
+    /// `ssl/cas`: PEM text of certificate authorities.
+    pub certificate_authorities: BTreeMap<CaName, Arc<str>>,
+    /// `servicediscovery`: plugin programs, byte for byte.
+    pub plugins: BTreeMap<PluginName, Arc<[u8]>>,
+    /// `monitor_scripts`: monitor programs, byte for byte.
+    pub monitor_scripts: BTreeMap<ScriptName, Arc<[u8]>>,
+    /// `extra_files`, byte for byte.
+    pub extra_files: BTreeMap<ExtraFileName, Arc<[u8]>>,
+    /// `global_settings`.
+    pub global: GlobalSettings,
+}
+
+/// Machine-wide settings that the data path and the control side act on (`global_settings`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct GlobalSettings {
+    /// `connection.idle_timeout`: how long an idle connection to a node is kept (default 10 s).
+    pub idle_node_timeout: Duration,
+    /// `connection.listen_queue_size`: backlog of listening sockets; `None` (0) means the system's choice.
+    pub listen_queue_size: Option<u32>,
+    /// `session.ip_cache_size`: entries of an IP persistence table (default 32768).
+    pub ip_session_table_size: usize,
+    /// `session.ip_cache_expiry`: lifetime of an IP session; `None` (0) means until evicted.
+    pub ip_session_expiry: Option<Duration>,
+    /// `session.j2ee_cache_size`, used for learned application cookies (default 32768).
+    pub cookie_session_table_size: usize,
+    /// `ssl.support_tls1_2`, `ssl.support_tls1_3`.
+    pub tls_versions: TlsVersions,
+    /// `ssl.tickets_enabled`.
+    pub tls_tickets: bool,
+    /// `ssl.cache_enabled`.
+    pub tls_session_cache: bool,
+    /// `ssl.cache_size`: sessions kept per virtual server (default 6151).
+    pub tls_session_cache_size: usize,
+    /// `ssl.tickets_ticket_expiry` (default 14400 s).
+    pub tls_ticket_lifetime: Duration,
+    /// `log.flush_time`: access log flush interval (default 5 s).
+    pub log_flush: Duration,
+    /// `log.reopen`: how often access log files are reopened (default 30 s; `None` = never).
+    pub log_reopen: Option<Duration>,
+}
+
+impl Default for GlobalSettings {
+    fn default() -> Self {
+        Self {
+            idle_node_timeout: Duration::from_secs(10),
+            listen_queue_size: None,
+            ip_session_table_size: 32_768,
+            ip_session_expiry: None,
+            cookie_session_table_size: 32_768,
+            tls_versions: TlsVersions::default(),
+            tls_tickets: true,
+            tls_session_cache: true,
+            tls_session_cache_size: 6151,
+            tls_ticket_lifetime: Duration::from_secs(14_400),
+            log_flush: Duration::from_secs(5),
+            log_reopen: Some(Duration::from_secs(30)),
+        }
+    }
+}

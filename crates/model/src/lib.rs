@@ -1,0 +1,36 @@
+//! What the traffic manager has been told to do, valid by construction.
+//!
+//! ```text
+//! documents ──config::compile──► Configuration ──proxy::snapshot::build──► what runs
+//!                                     ▲
+//!                      NodeSet ───────┘  who the nodes are now, from discovery
+//! ```
+//!
+//! Everything here is plain comparable data: no I/O, no clock, no randomness. A value of one of these types
+//! has been checked by whoever built it, so the code behind never checks again. Doc comments name the
+//! configuration key (`section.key` of the document format) a field comes from.
+//!
+//! Reading order: [`name`], [`configuration`], [`virtual_server`], [`pool`], [`persistence`], [`monitor`],
+//! [`tls`], [`node_set`], [`moment`].
+
+pub mod configuration;
+pub mod moment;
+pub mod monitor;
+pub mod name;
+pub mod node_set;
+pub mod persistence;
+pub mod pool;
+pub mod tls;
+pub mod virtual_server;
+
+pub use configuration::{Configuration, GlobalSettings};
+pub use moment::Moment;
+pub use monitor::Monitor;
+pub use name::{
+    CaName, ExtraFileName, KeyName, MonitorName, PersistenceName, PluginName, PoolName, RuleName, ScriptName,
+    VirtualServerName,
+};
+pub use node_set::{DiscoveredNode, NodeSet};
+pub use persistence::PersistenceClass;
+pub use pool::Pool;
+pub use virtual_server::VirtualServer;

@@ -1,0 +1,207 @@
+//! A virtual server: the client side of a service.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use crate::{PoolName, RuleName, VirtualServerName, tls::ServerTls};
+
+/// An entry of `virtual_servers`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VirtualServer {
+    /// Its name.
+    pub name: VirtualServerName,
+    /// `basic.enabled`.
+    pub enabled: bool,
+    /// `basic.protocol`.
+    pub protocol: Protocol,
+    /// `basic.listen_on_any`, `basic.listen_on_hosts`.
+    pub listen: Listen,
+    /// `basic.port`, 1–65535.
+    pub port: u16,
+    /// `basic.pool`.
+    pub pool: DefaultPool,
+    /// `basic.request_rules`, in order. Not acted on yet.
+    pub request_rules: Vec<RuleName>,
+    /// `basic.response_rules`, in order. Not acted on yet.
+    pub response_rules: Vec<RuleName>,
+    /// `basic.connect_timeout`: time for the client to send a complete head; `None` (0) = no limit.
+    pub connect_timeout: Option<Duration>,
+    /// `connection.timeout`: longest time without data in either direction; `None` (0) = no limit.
+    pub timeout: Option<Duration>,
+    /// `connection.keepalive`.
+    pub keepalive: bool,
+    /// `connection.keepalive_timeout`: idle time between requests.
+    pub keepalive_timeout: Duration,
+    /// `connection.max_transaction_duration`: first byte to completion; `None` (0) = no limit.
+    pub max_transaction_duration: Option<Duration>,
+    /// `connection.max_client_buffer`, bytes.
+    pub max_client_buffer: usize,
+    /// `connection.max_server_buffer`, bytes.
+    pub max_server_buffer: usize,
+    /// `basic.max_concurrent_connections`; `None` (0) = no limit.
+    pub max_concurrent_connections: Option<u32>,
+    /// `basic.proxy_protocol`, `basic.proxy_protocol_optional`.
+    pub proxy_protocol: ProxyProtocol,
+    /// `http.*`.
+    pub http: HttpOptions,
+    /// `cookie.*`.
+    pub cookie: CookieRewrite,
+    /// `connection_errors.error_file`.
+    pub error_page: ErrorPage,
+    /// `log.*`; `None` when `log.enabled` is false.
+    pub access_log: Option<AccessLog>,
+    /// `basic.ssl_decrypt` and `ssl.*`; `None` = plain.
+    pub tls: Option<ServerTls>,
+    /// `tcp.nagle` on client connections.
+    pub nagle: bool,
+    /// `tcp.close_with_rst`.
+    pub close_with_rst: bool,
+    /// `tcp.proxy_close`: a client's half-close is passed on and the node's answer awaited.
+    pub proxy_close: bool,
+}
+
+/// `basic.protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http`: full HTTP handling, TLS by `ssl_decrypt`.
+    Http,
+    /// Another protocol of the document format. Such a virtual server is reported and does not listen yet.
+    Other(&'static str),
+}
+
+/// Addresses a virtual server listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// `listen_on_any`: every address, IPv4 and IPv6.
+    Any,
+    /// `listen_on_hosts`.
+    Hosts(Vec<ListenHost>),
+}
+
+/// An entry of `basic.listen_on_hosts`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenHost {
+    /// An address as written.
+    Address(IpAddr),
+    /// A name, resolved by the control side before listening.
+    Name(Arc<str>),
+}
+
+/// `basic.pool`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DefaultPool {
+    /// A pool of this configuration.
+    Pool(PoolName),
+    /// The built-in `discard`: close without an answer.
+    Discard,
+    /// A pool that does not exist: reported, and every request answered with the error page.
+    Missing(PoolName),
+}
+
+/// `basic.proxy_protocol` with `basic.proxy_protocol_optional`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// No PROXY header is expected.
+    Off,
+    /// A connection without a valid PROXY header is dropped.
+    Required,
+    /// A connection without one is handled as an ordinary connection.
+    Optional,
+}
+
+/// `http.*` of a virtual server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpOptions {
+    /// `add_cluster_ip`: set `X-Cluster-Client-Ip`, replacing what the client sent.
+    pub add_cluster_ip: bool,
+    /// `add_x_forwarded_for`: append the client's address.
+    pub add_x_forwarded_for: bool,
+    /// `add_x_forwarded_proto`.
+    pub add_x_forwarded_proto: bool,
+    /// `strip_x_forwarded_proto`: remove the client's copy first.
+    pub strip_x_forwarded_proto: bool,
+    /// `location_rewrite`.
+    pub location_rewrite: LocationRewrite,
+    /// `location_regex` with `location_replace`, tried before `location_rewrite`.
+    pub location_pattern: Option<Substitution>,
+    /// `autodetect_upgrade_headers`: relay raw after a matching 101.
+    pub autodetect_upgrade: bool,
+}
+
+/// `http.location_rewrite`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocationRewrite {
+    /// Leave `Location` as the node sent it.
+    Never,
+    /// Correct scheme and port when the host is the one of the request.
+    IfHostMatches,
+    /// Correct scheme, host and port.
+    Always,
+}
+
+/// A regular expression and its replacement text (`$1`–`$9` name groups). The pattern is known to compile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Substitution {
+    /// The pattern.
+    pub regex: String,
+    /// What a match becomes.
+    pub replace: String,
+}
+
+/// `cookie.*`: how cookies set by nodes are rewritten.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CookieRewrite {
+    /// `domain`, `new_domain`.
+    pub domain: CookieDomain,
+    /// `path_regex`, `path_replace`.
+    pub path: Option<Substitution>,
+    /// `secure`.
+    pub secure: CookieSecure,
+}
+
+/// `cookie.domain`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum CookieDomain {
+    /// `no_rewrite`.
+    #[default]
+    Keep,
+    /// `set_to_request`: the host of the request.
+    Request,
+    /// `set_to_named` with `cookie.new_domain`.
+    Named(Arc<str>),
+}
+
+/// `cookie.secure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CookieSecure {
+    /// `no_modify`.
+    #[default]
+    Keep,
+    /// `set_secure`.
+    Set,
+    /// `unset_secure`.
+    Unset,
+}
+
+/// `connection_errors.error_file`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrorPage {
+    /// `Default`: Tidegate's own short page.
+    Default,
+    /// The bytes of an Extra File, sent as the body of an error.
+    File(Arc<[u8]>),
+}
+
+/// `log.*` of a virtual server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLog {
+    /// `filename`, macros included (`%zeushome%`, `%v`, `%{strftime}t`).
+    pub filename: Arc<str>,
+    /// `format`, macros included.
+    pub format: Arc<str>,
+    /// `client_connection_failures`.
+    pub client_connection_failures: bool,
+    /// `server_connection_failures`.
+    pub server_connection_failures: bool,
+    /// `ssl_failures`.
+    pub tls_failures: bool,
+}
