@@ -411,12 +411,11 @@ impl Task {
 
     /// One run, in its turn.
     async fn once(&mut self) -> Outcome {
-        let permit = match self.shared.permits.try_acquire() {
-            Ok(permit) => Ok(permit),
-            Err(_) => {
-                self.shared.delayed.fetch_add(1, Ordering::Relaxed);
-                self.shared.permits.acquire().await
-            }
+        let permit = if let Ok(permit) = self.shared.permits.try_acquire() {
+            Ok(permit)
+        } else {
+            self.shared.delayed.fetch_add(1, Ordering::Relaxed);
+            self.shared.permits.acquire().await
         };
         let Ok(_permit) = permit else { return Outcome::Unable("monitors are being stopped".into()) };
         self.shared.runs.fetch_add(1, Ordering::Relaxed);
@@ -490,11 +489,10 @@ fn tell(changes: &[Change<Arc<Node>>]) {
     for change in changes {
         let (pool, node) = (&change.pool, change.address);
         change.node.set_monitor_failed(change.failed.is_some());
-        match &change.failed {
-            Some((monitor, reason)) => {
-                tracing::error!(event = "nodefail", %pool, %node, %monitor, %reason, "node has failed");
-            }
-            None => tracing::info!(event = "nodeworking", %pool, %node, "node is working again"),
+        if let Some((monitor, reason)) = &change.failed {
+            tracing::error!(event = "nodefail", %pool, %node, %monitor, %reason, "node has failed");
+        } else {
+            tracing::info!(event = "nodeworking", %pool, %node, "node is working again");
         }
     }
 }
@@ -521,7 +519,7 @@ impl Node {
     }
     /// x
     pub fn set_monitor_failed(&self, failed: bool) {
-        self.failed.store(failed, Ordering::Relaxed)
+        self.failed.store(failed, Ordering::Relaxed);
     }
     /// x
     pub fn monitor_failed(&self) -> bool {

@@ -118,7 +118,7 @@ impl<N: Clone> Board<N> {
         let address = watch.0;
         match board.monitors.entry(watch) {
             Entry::Occupied(mut standing) if standing.get().run == run => {
-                standing.get_mut().failing = failing
+                standing.get_mut().failing = failing;
             }
             _ => return changes,
         }

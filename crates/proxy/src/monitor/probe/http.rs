@@ -1,6 +1,6 @@
 //! The probe `http`: one GET request with a bounded answer.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use base64::Engine as _;
 use regex::bytes::Regex;
@@ -101,7 +101,8 @@ fn target(path: &str) -> String {
         if matches!(byte, b'!'..=b'~') && byte != b'#' {
             target.push(char::from(byte));
         } else {
-            target.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(target, "%{byte:02X}");
         }
     }
     target
