@@ -59,7 +59,7 @@ pub fn client_headers(
         let cipher = connection.negotiated_cipher_suite().map(|suite| suite.suite());
         line(&mut lines, "SSLClientCipher", &cipher_text(cipher, connection.protocol_version()));
         let resumed = connection.received_resumption_data().filter(|id| id.len() == SESSION_ID);
-        if let Some(id) = resumed.or(session.as_ref().map(|id| &id.0[..])) {
+        if let Some(id) = resumed.or_else(|| session.as_ref().map(|id| &id.0[..])) {
             line(&mut lines, "SSLSessionID", &hex(id));
         }
     }

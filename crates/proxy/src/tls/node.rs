@@ -17,7 +17,7 @@ use rustls::{
 };
 use tidegate_model::{
     CaName, KeyName, PoolName,
-    tls::{KeyPair, NodeTls},
+    tls::{KeyPair, NodeTls, TlsVersions},
 };
 
 use super::{
@@ -211,6 +211,22 @@ pub fn build(
             (None, problems)
         }
     }
+}
+
+/// TLS of monitors with `use_ssl` whose pool has none: any certificate, server name sent where there is one.
+pub(crate) fn lax() -> Option<Arc<TlsClient>> {
+    static LAX: LazyLock<Option<Arc<TlsClient>>> = LazyLock::new(|| {
+        let settings = NodeTls {
+            send_server_name: true,
+            strict_verify: false,
+            common_name_match: Vec::new(),
+            client_key: None,
+            versions: TlsVersions::default(),
+            send_close_alerts: true,
+        };
+        build(&PoolName::from(""), &settings, &BTreeMap::new(), &BTreeMap::new(), None).0
+    });
+    LAX.clone()
 }
 
 /// What the configurations of all nodes have in common.
