@@ -65,7 +65,7 @@ impl Stage {
                 Err(error) => format!("no further node could start: {error}"),
             },
             Action::Drain => self.application.drain(),
-            Action::Kill => self.application.kill(),
+            Action::Kill => self.application.kill().await,
             Action::Restore => self.application.restore().await,
             Action::Quit => "the end".to_owned(),
         }
