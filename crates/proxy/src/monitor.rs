@@ -1,0 +1,1 @@
+//! Active health monitors: probes on a schedule, verdicts for nodes.
