@@ -142,6 +142,7 @@ impl State {
             Event::BuildLost(reason) => {
                 self.build.running = false;
                 self.build.not_before = now.after(BUILD_GAP);
+                self.plan_listeners(now);
                 effects.push(Effect::Log(Line::new(
                     Level::Error,
                     format!("a snapshot could not be built, the last one keeps serving: {reason}"),
