@@ -26,7 +26,7 @@ const MAX_CONNECTIONS: usize = 64;
 /// Longest time for a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest life of a connection.
-const CONNECTION_LIMIT: Duration = Duration::from_secs(60);
+const CONNECTION_LIMIT: Duration = Duration::from_mins(1);
 /// Largest request head, bytes.
 const MAX_HEAD: usize = 16 << 10;
 /// Pause before the address is tried again.
@@ -150,7 +150,8 @@ fn not_ready(readiness: &Readiness) -> String {
         text.push('\n');
     }
     if let Some(more) = readiness.missing.len().checked_sub(MAX_LINES).filter(|more| *more > 0) {
-        text.push_str(&format!("- and {more} more\n"));
+        // Writing to a string cannot fail.
+        _ = writeln!(text, "- and {more} more");
     }
     text
 }

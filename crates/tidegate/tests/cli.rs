@@ -1,4 +1,5 @@
 //! The commands as a user runs them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::{
     fs,

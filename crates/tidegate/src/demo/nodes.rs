@@ -129,7 +129,7 @@ impl Application {
     }
 
     /// Brings back every node that was drained or killed.
-    pub(crate) async fn restore(&mut self) -> String {
+    pub(crate) fn restore(&mut self) -> String {
         let mut restored = Vec::new();
         for node in self.nodes.iter_mut().filter(|node| node.fate != Fate::Running) {
             if node.server.is_none() {
@@ -228,8 +228,8 @@ mod tests {
         assert_eq!(fates(&application), [Fate::Drained, Fate::Killed, Fate::Running]);
         assert_eq!(application.kill().await, LAST);
         application.scale_up().await.unwrap();
-        assert!(application.restore().await.contains("node-1, node-2"));
+        assert!(application.restore().contains("node-1, node-2"));
         assert_eq!(fates(&application), [Fate::Running; 4]);
-        assert_eq!(application.restore().await, "every node is running");
+        assert_eq!(application.restore(), "every node is running");
     }
 }
