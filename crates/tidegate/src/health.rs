@@ -4,7 +4,7 @@
 //! missing. The socket allows a second process beside it, so that during a surge update of a pod on the host
 //! network the new one can answer before the old one has gone.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt::Write as _, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
