@@ -90,7 +90,7 @@ pub(crate) async fn run(
     let addresses = vec![format!("http://127.0.0.1:{plain}/"), format!("https://127.0.0.1:{tls}/")];
     let screen =
         if live { Some(Screen::open().map_err(|error| format!("no terminal: {error}"))?) } else { None };
-    let (screen, keys) = screen.map_or((None, None), |(screen, keys)| (Some(screen), Some(keys)));
+    let (mut screen, keys) = screen.map_or((None, None), |(screen, keys)| (Some(screen), Some(keys)));
     let mut stage = Stage::new(application, addresses);
     let intro = [
         format!("demo: the service is at {} and {}", stage.addresses[0], stage.addresses[1]),
@@ -109,7 +109,7 @@ pub(crate) async fn run(
     let outcome = show(
         &mut stage,
         &mut tidegate,
-        Show { options, plain, tls, certificate, screen: screen.as_ref(), keys, logs },
+        Show { options, plain, tls, certificate, screen: screen.as_mut(), keys, logs },
     )
     .await;
     let left = tidegate.stop().await;
@@ -152,14 +152,14 @@ struct Show<'a> {
     plain: u16,
     tls: u16,
     certificate: String,
-    screen: Option<&'a Screen>,
+    screen: Option<&'a mut Screen>,
     keys: Option<mpsc::Receiver<Action>>,
     logs: Option<mpsc::Receiver<String>>,
 }
 
 /// From the first request to the end: by key, script, time, signal, or because Tidegate could not start.
 async fn show(stage: &mut Stage, tidegate: &mut Tidegate, show: Show<'_>) -> Result<(), String> {
-    let Show { options, plain, tls, certificate, screen, mut keys, mut logs } = show;
+    let Show { options, plain, tls, certificate, mut screen, mut keys, mut logs } = show;
     let live = screen.is_some();
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
@@ -213,7 +213,7 @@ async fn show(stage: &mut Stage, tidegate: &mut Tidegate, show: Show<'_>) -> Res
                     tell(stage, live, change);
                 }
                 let picture = stage.picture();
-                match screen {
+                match &mut screen {
                     Some(screen) => screen.draw(&picture).map_err(|error| format!("the terminal is gone: {error}"))?,
                     None if ready_at.is_some() => print(&view::summary_line(&picture)),
                     None => {}

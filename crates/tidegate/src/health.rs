@@ -4,7 +4,7 @@
 //! missing. The socket allows a second process beside it, so that during a surge update of a pod on the host
 //! network the new one can answer before the old one has gone.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt::Write as _, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
@@ -26,7 +26,7 @@ const MAX_CONNECTIONS: usize = 64;
 /// Longest time for a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest life of a connection.
-const CONNECTION_LIMIT: Duration = Duration::from_secs(60);
+const CONNECTION_LIMIT: Duration = Duration::from_mins(1);
 /// Largest request head, bytes.
 const MAX_HEAD: usize = 16 << 10;
 /// Pause before the address is tried again.
@@ -150,7 +150,8 @@ fn not_ready(readiness: &Readiness) -> String {
         text.push('\n');
     }
     if let Some(more) = readiness.missing.len().checked_sub(MAX_LINES).filter(|more| *more > 0) {
-        text.push_str(&format!("- and {more} more\n"));
+        // Writing to a string cannot fail.
+        _ = writeln!(text, "- and {more} more");
     }
     text
 }

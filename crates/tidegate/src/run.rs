@@ -224,15 +224,19 @@ impl Home {
                 })?;
                 Ok(Self::Given(path.to_owned()))
             }
-            None => tempfile::Builder::new().prefix("tidegate-home-").tempdir().map(Self::Private).map_err(
+            None => Ok(tempfile::Builder::new().prefix("tidegate-home-").tempdir().map_or_else(
                 |error| {
-                    format!(
-                        "no private directory for plugins can be made in {}: {error}; name a writable one with \
-                         --home or TIDEGATE_HOME",
+                    let path = std::env::temp_dir().join("tidegate-home");
+                    // Most pools need no plugin: a root that cannot be written to stops nobody else.
+                    warn!(
+                        "no private directory can be made in {}: {error}; plugins and monitor programs cannot \
+                         run until --home or TIDEGATE_HOME names a writable directory",
                         std::env::temp_dir().display()
-                    )
+                    );
+                    Self::Given(path)
                 },
-            ),
+                Self::Private,
+            )),
         }
     }
 

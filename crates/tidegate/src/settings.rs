@@ -451,7 +451,7 @@ mod tests {
     fn help_names_flag_and_variable_of_every_setting() {
         use clap::CommandFactory;
         let mut command = CommandLine::command();
-        command.debug_assert();
+        command.clone().debug_assert();
         let help = command.find_subcommand_mut("run").unwrap().render_long_help().to_string();
         for text in [
             "--base ",

@@ -21,7 +21,7 @@ pub(crate) enum Event {
     HostsResolved(BTreeMap<Arc<str>, Vec<IpAddr>>),
     /// A build ended and its snapshot is serving.
     Serving(Serving),
-    /// A build ended without a snapshot, which is a fault of the program.
+    /// A build or a try of listeners broke off, which is a fault of the program.
     BuildLost(String),
     /// Listeners were tried again; what is still closed.
     ListenersTried(Vec<ClosedListener>),

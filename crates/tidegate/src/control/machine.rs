@@ -156,9 +156,11 @@ impl Machine {
             let work = spawn_blocking(move || {
                 proxy.publish(&proxy.snapshot()).into_iter().map(closed_listener).collect()
             });
-            // A lost try is repeated like one that failed.
-            let closed = work.await.unwrap_or_default();
-            drop(events.send(Event::ListenersTried(closed)).await);
+            let event = match work.await {
+                Ok(closed) => Event::ListenersTried(closed),
+                Err(reason) => Event::BuildLost(reason.to_string()),
+            };
+            drop(events.send(event).await);
         }));
     }
 }

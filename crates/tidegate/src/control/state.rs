@@ -4,6 +4,7 @@
 //! retry is under way. At most one import and one build run at a time; whatever arrives meanwhile makes one
 //! more when it ends, so that a burst costs one build.
 
+mod describe;
 mod readiness;
 #[cfg(test)]
 mod tests;
@@ -19,10 +20,13 @@ use tidegate_model::{
     Configuration, Moment, NodeSet, PoolName, VirtualServerName,
     monitor::Scope,
     pool::NodeHost,
-    virtual_server::{Listen, ListenHost, Protocol},
+    virtual_server::{Listen, ListenHost},
 };
 
-use self::readiness::FirstAnswers;
+use self::{
+    describe::{active, difference},
+    readiness::FirstAnswers,
+};
 use super::{
     compile::{Outcome, Severity},
     effect::{BuildOrder, Effect, Level, Line},
@@ -142,6 +146,7 @@ impl State {
             Event::BuildLost(reason) => {
                 self.build.running = false;
                 self.build.not_before = now.after(BUILD_GAP);
+                self.plan_listeners(now);
                 effects.push(Effect::Log(Line::new(
                     Level::Error,
                     format!("a snapshot could not be built, the last one keeps serving: {reason}"),
@@ -359,6 +364,11 @@ impl State {
             ));
         }
         self.closed = closed;
+        self.plan_listeners(now);
+    }
+
+    /// Plans the next try of what is closed.
+    fn plan_listeners(&mut self, now: Moment) {
         self.listeners =
             if self.closed.is_empty() { Listeners::Open } else { Listeners::TryAt(now.after(LISTEN_AGAIN)) };
     }
@@ -458,52 +468,4 @@ fn listen_host_names(configuration: &Configuration) -> BTreeSet<Arc<str>> {
             ListenHost::Address(_) => None,
         })
         .collect()
-}
-
-/// Nodes named in one line at most.
-const MAX_NAMED: usize = 8;
-
-/// What changed, for the log; `None` for a change that nobody needs to hear of.
-fn difference(before: Option<&NodeSet>, now: &NodeSet, first: bool) -> Option<String> {
-    let empty = NodeSet::default();
-    let before = before.unwrap_or(&empty);
-    let named = |sign: char, from: &NodeSet, than: &NodeSet| {
-        let mut changed = from.nodes.keys().filter(|node| !than.nodes.contains_key(node));
-        let mut text: String =
-            changed.by_ref().take(MAX_NAMED).map(|node| format!(" {sign}{node}")).collect();
-        let more = changed.count();
-        if more > 0 {
-            text.push_str(&format!(" and {sign}{more} more"));
-        }
-        text
-    };
-    let (added, removed) = (named('+', now, before), named('-', before, now));
-    if added.is_empty() && removed.is_empty() && !first {
-        return (before != now).then(|| format!("{} nodes, of which some changed their state", now.len()));
-    }
-    let count = match now.len() {
-        0 => "no nodes".to_owned(),
-        1 => "1 node".to_owned(),
-        count => format!("{count} nodes"),
-    };
-    let changes = format!("{added}{removed}");
-    Some(if changes.is_empty() { count } else { format!("{count}:{changes}") })
-}
-
-/// The line that says what serves now.
-fn active(generation: u64, configuration: &Configuration) -> Line {
-    let servers = configuration
-        .virtual_servers
-        .values()
-        .filter(|server| server.enabled && server.protocol == Protocol::Http)
-        .count();
-    let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
-    Line::new(
-        Level::Info,
-        format!(
-            "generation {generation} active: {} listening, {}",
-            plural(servers, "virtual server"),
-            plural(configuration.pools.len(), "pool")
-        ),
-    )
 }

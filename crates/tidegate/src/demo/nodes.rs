@@ -113,12 +113,14 @@ impl Application {
     }
 
     /// Ends the oldest running node at once, connections and all; DNS still lists it.
-    pub(crate) fn kill(&mut self) -> String {
+    pub(crate) async fn kill(&mut self) -> String {
         match self.spare() {
             Some(node) => {
                 node.fate = Fate::Killed;
                 if let Some(server) = node.server.take() {
                     server.abort();
+                    // Gone when this returns, port and connections; that it was cancelled is no news.
+                    drop(server.await);
                 }
                 format!("node-{} was killed; DNS still lists it", node.number)
             }
@@ -127,7 +129,7 @@ impl Application {
     }
 
     /// Brings back every node that was drained or killed.
-    pub(crate) async fn restore(&mut self) -> String {
+    pub(crate) fn restore(&mut self) -> String {
         let mut restored = Vec::new();
         for node in self.nodes.iter_mut().filter(|node| node.fate != Fate::Running) {
             if node.server.is_none() {
@@ -222,12 +224,12 @@ mod tests {
     async fn the_application_is_scaled_drained_killed_and_restored() {
         let mut application = Application::start(Service::default(), 3).await.unwrap();
         application.drain();
-        application.kill();
+        application.kill().await;
         assert_eq!(fates(&application), [Fate::Drained, Fate::Killed, Fate::Running]);
-        assert_eq!(application.kill(), LAST);
+        assert_eq!(application.kill().await, LAST);
         application.scale_up().await.unwrap();
-        assert!(application.restore().await.contains("node-1, node-2"));
+        assert!(application.restore().contains("node-1, node-2"));
         assert_eq!(fates(&application), [Fate::Running; 4]);
-        assert_eq!(application.restore().await, "every node is running");
+        assert_eq!(application.restore(), "every node is running");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt::Write as _,
     net::SocketAddr,
     sync::atomic::Ordering,
     time::Duration,
@@ -65,8 +66,8 @@ impl Stage {
                 Err(error) => format!("no further node could start: {error}"),
             },
             Action::Drain => self.application.drain(),
-            Action::Kill => self.application.kill(),
-            Action::Restore => self.application.restore().await,
+            Action::Kill => self.application.kill().await,
+            Action::Restore => self.application.restore(),
             Action::Quit => "the end".to_owned(),
         }
     }
@@ -160,7 +161,8 @@ impl Stage {
             if by_node.is_empty() { "nobody".to_owned() } else { by_node.join(", ") }
         );
         if let Some(failure) = &seen.last_failure {
-            summary.push_str(&format!("\ndemo: the last failure was: {failure}"));
+            // Writing to a string cannot fail.
+            _ = write!(summary, "\ndemo: the last failure was: {failure}");
         }
         summary
     }

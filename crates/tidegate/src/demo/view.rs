@@ -158,6 +158,8 @@ fn milliseconds(time: Duration) -> String {
 pub(crate) struct Screen {
     end: Arc<AtomicBool>,
     keyboard: Option<std::thread::JoinHandle<()>>,
+    /// Columns and rows of the last picture.
+    size: (u16, u16),
 }
 
 impl Screen {
@@ -166,7 +168,7 @@ impl Screen {
         terminal::enable_raw_mode()?;
         let end = Arc::new(AtomicBool::new(false));
         // From here on dropping gives the terminal back.
-        let mut screen = Self { end: Arc::clone(&end), keyboard: None };
+        let mut screen = Self { end: Arc::clone(&end), keyboard: None, size: (0, 0) };
         execute!(io::stdout(), terminal::EnterAlternateScreen, cursor::Hide)?;
         let (sender, receiver) = mpsc::channel(16);
         screen.keyboard = Some(
@@ -178,8 +180,12 @@ impl Screen {
     }
 
     /// Draws the picture.
-    pub(crate) fn draw(&self, picture: &Picture) -> io::Result<()> {
+    pub(crate) fn draw(&mut self, picture: &Picture) -> io::Result<()> {
         let (width, height) = terminal::size()?;
+        if self.size != (width, height) {
+            self.size = (width, height);
+            execute!(io::stdout(), terminal::Clear(terminal::ClearType::All))?;
+        }
         let mut out = io::stdout().lock();
         queue!(out, cursor::MoveTo(0, 0))?;
         for line in lines(picture, usize::from(width), usize::from(height)) {

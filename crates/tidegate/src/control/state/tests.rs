@@ -4,7 +4,8 @@ use tidegate_model::{
     VirtualServerName,
     pool::{Algorithm, NodeDelete, Pool, ServiceDiscovery},
     virtual_server::{
-        CookieRewrite, DefaultPool, ErrorPage, HttpOptions, LocationRewrite, ProxyProtocol, VirtualServer,
+        CookieRewrite, DefaultPool, ErrorPage, HttpOptions, LocationRewrite, Protocol, ProxyProtocol,
+        VirtualServer,
     },
 };
 
@@ -30,7 +31,7 @@ fn pool(name: &str, discovered: bool) -> Pool {
         max_connection_attempts: None,
         max_timed_out_connection_attempts: None,
         node_connection_attempts: 3,
-        retry_fail_time: Duration::from_secs(60),
+        retry_fail_time: Duration::from_mins(1),
         close_on_death: false,
         max_idle_connections_pernode: 50,
         node_close_with_rst: false,
