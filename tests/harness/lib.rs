@@ -34,7 +34,7 @@ pub use document::Document;
 pub use node::{Node, RawNode, Reply};
 pub use port::Port;
 pub use process_node::ProcessNode;
-pub use serde_json::json;
+pub use serde_json::{Value, json};
 pub use site::Site;
 pub use tidegate::{Setup, Tidegate};
 pub use wait::{eventually, within};

@@ -5,4 +5,8 @@
     clippy::panic,
     reason = "a test that cannot be set up has failed; the lint exempts only functions marked as tests"
 )]
+
+mod framing;
+mod headers;
 mod strictness;
+mod timeouts;
