@@ -51,7 +51,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// The present moment.
     pub(crate) fn now(&self) -> Moment {
-        Moment(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Moment::at(self.origin.elapsed())
     }
 }
 
@@ -116,6 +116,11 @@ impl Worker {
     /// The present moment.
     pub(crate) fn now(&self) -> Moment {
         self.shared.now()
+    }
+
+    /// The same clock, finer: for response times.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.shared.origin.elapsed()
     }
 
     /// 64 random bits, not for secrets.

@@ -37,7 +37,7 @@ pub(crate) async fn deliver(
     let status = answer.head.status();
     exchange.answered.status = status;
     if status != 503 || !pool.settings.passive_monitoring {
-        claim.node().record_success(now.since(exchange.began), now);
+        claim.node().record_success(answer.response_time, now);
     }
     let upgrading = status == 101;
     let uploaded = answer.upload.is_complete();
