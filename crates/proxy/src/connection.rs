@@ -99,7 +99,7 @@ pub(crate) fn spawn(
 ) {
     server.connections.fetch_add(1, Ordering::AcqRel);
     server.counters.shard(worker.index).connections.add(1);
-    let client = Client {
+    let client = Box::new(Client {
         worker: Rc::clone(worker),
         stream: Stream::Plain(socket),
         deadline: worker.timers.deadline(),
@@ -112,14 +112,14 @@ pub(crate) fn spawn(
         key: key.clone(),
         generation: worker.view().generation,
         _counted: Counted { worker: Rc::clone(worker), server: Arc::clone(&server.connections) },
-    };
+    });
     tokio::task::spawn_local(client.run());
 }
 
 /// How the wait for a request ended.
 enum Next {
     /// A head of this many bytes is in the buffer and parsed.
-    Request(RequestHead, usize),
+    Request(Box<RequestHead>, usize),
     /// The client is done, or idle for too long, or the process is going away.
     Done,
     /// What came is not a request.
@@ -127,7 +127,7 @@ enum Next {
 }
 
 impl Client {
-    async fn run(mut self) {
+    async fn run(mut self: Box<Self>) {
         if self.open().await.is_none() {
             return;
         }
@@ -142,7 +142,7 @@ impl Client {
                     }
                 }
                 Next::Done => break Flow::Close,
-                Next::Bad(failure) => break virtual_server::refuse(&mut self, failure).await,
+                Next::Bad(failure) => break Box::pin(virtual_server::refuse(&mut self, failure)).await,
             }
             first = false;
         };
@@ -403,7 +403,7 @@ impl Client {
 
     /// Ends the connection. Closing a socket with unread bytes sends RST, which can destroy an answer the
     /// client has not read yet: such a connection sends FIN first and drains for a short while.
-    async fn close(mut self, flow: Flow) {
+    async fn close(mut self: Box<Self>, flow: Flow) {
         if self.server.settings.close_with_rst {
             if let Some(socket) = self.stream.socket() {
                 socket.reset_on_close();
@@ -419,7 +419,7 @@ impl Client {
         } else {
             Duration::from_secs(1)
         })));
-        let Self { worker, stream, deadline, .. } = &mut self;
+        let Self { worker, stream, deadline, .. } = &mut *self;
         let mut scratch = worker.buffers.lend();
         let mut finished = false;
         let mut budget = LINGER_BYTES;
@@ -457,4 +457,20 @@ fn peek(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
 fn take(socket: &Socket, into: &mut [u8]) -> io::Result<()> {
     rustix::net::recv(socket.as_fd(), into, rustix::net::RecvFlags::empty())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, F: Future>(_: fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// The state machine of a connection is its largest allocation, idle or not.
+    #[test]
+    fn an_idle_connection_is_small() {
+        let size = size(Client::run);
+        assert!(size + size_of::<Client>() <= 2560, "{size} bytes per connection");
+    }
 }

@@ -68,8 +68,8 @@ pub(crate) struct Worker {
     view: RefCell<Rc<View>>,
     draining: Cell<bool>,
     random: RefCell<fastrand::Rng>,
-    request_heads: RefCell<Vec<RequestHead>>,
-    response_heads: RefCell<Vec<ResponseHead>>,
+    request_heads: RefCell<Vec<Box<RequestHead>>>,
+    response_heads: RefCell<Vec<Box<ResponseHead>>>,
     log_entries: RefCell<Vec<Box<access::Entry>>>,
 }
 
@@ -134,22 +134,22 @@ impl Worker {
     }
 
     /// An unused request head, with the memory of an earlier one.
-    pub(crate) fn lend_head(&self) -> RequestHead {
+    pub(crate) fn lend_head(&self) -> Box<RequestHead> {
         self.request_heads.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Takes a request head back.
-    pub(crate) fn keep_head(&self, head: RequestHead) {
+    pub(crate) fn keep_head(&self, head: Box<RequestHead>) {
         keep(&self.request_heads, head);
     }
 
     /// An unused response head, with the memory of an earlier one.
-    pub(crate) fn lend_response_head(&self) -> ResponseHead {
+    pub(crate) fn lend_response_head(&self) -> Box<ResponseHead> {
         self.response_heads.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Takes a response head back.
-    pub(crate) fn keep_response_head(&self, head: ResponseHead) {
+    pub(crate) fn keep_response_head(&self, head: Box<ResponseHead>) {
         keep(&self.response_heads, head);
     }
 

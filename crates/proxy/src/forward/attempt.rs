@@ -118,7 +118,7 @@ impl RequestBody {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) connection: NodeConnection,
-    pub(crate) head: ResponseHead,
+    pub(crate) head: Box<ResponseHead>,
     /// Bytes of the node: the head first, whatever came with it behind.
     pub(crate) buffer: Buffer,
     pub(crate) head_length: usize,
@@ -205,7 +205,7 @@ async fn exchange_heads(
     claim: &Claim,
     connection: &mut NodeConnection,
     body: &mut RequestBody,
-) -> Result<(Talk, ResponseHead, usize), Failure> {
+) -> Result<(Talk, Box<ResponseHead>, usize), Failure> {
     let head = compose_head(client, exchange, pool, claim);
     let head_length = head.bytes.len();
     let upload = body.behind(head);
@@ -235,7 +235,7 @@ async fn hear(
     pool: &RunningPool,
     connection: &mut NodeConnection,
     talk: &mut Talk,
-) -> Result<(ResponseHead, usize), Failure> {
+) -> Result<(Box<ResponseHead>, usize), Failure> {
     let mut head = client.worker.lend_response_head();
     let limits = Limits::default();
     let mut interim = 0;
@@ -257,11 +257,15 @@ async fn hear(
                         return Err(Failure::new(kind, progress(&talk.upload)));
                     }
                     if exchange.head.version() != Version::Http10 {
-                        pass_on_interim(client, talk.buffer.slice(0..length)).await?;
+                        Box::pin(pass_on_interim(client, talk.buffer.slice(0..length))).await?;
                     }
                     talk.buffer.consume(length);
                     // The node is at work: its time to answer begins anew.
                     talk.asked_at = None;
+                }
+                Ok(Parsed::Complete(_)) if head.status() == 101 && !relays_upgrade(exchange) => {
+                    let kind = Kind::InvalidResponse("the node switched protocols unasked");
+                    return Err(Failure::new(kind, progress(&talk.upload)));
                 }
                 Ok(Parsed::Complete(length)) => return Ok((head, length)),
                 Err(error) => {
@@ -283,7 +287,7 @@ fn compose_head(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool, cl
         client: client.peer.ip(),
         node_label: claim.node().label(),
         keepalive: pool.settings.keepalive,
-        upgrade: server.http.autodetect_upgrade && exchange.head.wants_upgrade(),
+        upgrade: relays_upgrade(exchange),
         strip_tls_headers: true,
     };
     request_head::compose(
@@ -293,6 +297,11 @@ fn compose_head(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool, cl
         &additions,
     );
     out
+}
+
+/// Whether the request asks for another protocol and the virtual server relays it (`autodetect_upgrade_headers`).
+fn relays_upgrade(exchange: &Exchange<'_>) -> bool {
+    exchange.server.settings.http.autodetect_upgrade && exchange.head.wants_upgrade()
 }
 
 enum Event {
