@@ -61,6 +61,8 @@ pub(crate) struct Client {
     key: ListenKey,
     /// Generation of the snapshot `server` was taken from.
     generation: u64,
+    /// Whether that snapshot has the connection's virtual server.
+    wanted: bool,
     _counted: Counted,
 }
 
@@ -111,6 +113,7 @@ pub(crate) fn spawn(
         tls_lines: Vec::new(),
         key: key.clone(),
         generation: worker.view().generation,
+        wanted: true,
         _counted: Counted { worker: Rc::clone(worker), server: Arc::clone(&server.connections) },
     });
     tokio::task::spawn_local(client.run());
@@ -255,7 +258,7 @@ impl Client {
         if self.buffer.as_ref().is_none_or(Buffer::is_empty) {
             self.buffer = None;
             let wait = if first { settings.connect_timeout } else { Some(settings.keepalive_timeout) };
-            self.deadline.arm(wait.map(|limit| self.worker.now().after(limit)));
+            self.deadline.arm(wait.map(|limit| self.worker.recent().after(limit)));
             match self.first_bytes(first).await {
                 Some(buffer) => self.buffer = Some(buffer),
                 None => {
@@ -333,7 +336,9 @@ impl Client {
             return;
         }
         self.generation = view.generation;
-        if let Some(server) = view.server(&self.key)
+        let server = view.server(&self.key);
+        self.wanted = server.is_some();
+        if let Some(server) = server
             && !Arc::ptr_eq(server, &self.server)
         {
             self.server = Rc::new(Arc::clone(server));
@@ -343,7 +348,9 @@ impl Client {
 
     /// Whether the connection's virtual server is still there.
     pub(crate) fn is_wanted(&self) -> bool {
-        !self.worker.is_draining() && self.worker.view().server(&self.key).is_some()
+        let view = self.worker.view();
+        !self.worker.is_draining()
+            && if view.generation == self.generation { self.wanted } else { view.server(&self.key).is_some() }
     }
 
     fn compose_added_lines(&mut self) {

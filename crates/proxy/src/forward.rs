@@ -106,7 +106,7 @@ pub(crate) async fn to_pool(
 
 fn session_of(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool) -> Session {
     let bytes = exchange.head_bytes(client.buffer.as_ref());
-    pool.pool.session(exchange.head.cookies(bytes), client.peer.ip(), client.worker.now())
+    pool.pool.session(exchange.head.cookies(bytes), client.peer.ip(), client.worker.recent())
 }
 
 /// `failure_mode` of the persistence class, when the session's node cannot take the request.

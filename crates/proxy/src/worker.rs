@@ -65,6 +65,7 @@ pub(crate) struct Worker {
     pub(crate) timers: Rc<Timers>,
     pub(crate) idle: IdleConnections,
     pub(crate) pipes: crate::relay::splice::Pipes,
+    clock: Cell<Duration>,
     view: RefCell<Rc<View>>,
     draining: Cell<bool>,
     random: RefCell<fastrand::Rng>,
@@ -95,6 +96,7 @@ impl Worker {
             timers: Rc::default(),
             idle: IdleConnections::default(),
             pipes: crate::relay::splice::Pipes::default(),
+            clock: Cell::new(Duration::ZERO),
             view: RefCell::new(view),
             draining: Cell::new(false),
             random: RefCell::new(fastrand::Rng::new()),
@@ -113,14 +115,27 @@ impl Worker {
         Rc::clone(&view)
     }
 
-    /// The present moment.
+    /// Reads the clock.
     pub(crate) fn now(&self) -> Moment {
-        self.shared.now()
+        Moment::at(self.elapsed())
     }
 
-    /// The same clock, finer: for response times.
+    /// Reads the clock, finer: for response times.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.shared.origin.elapsed()
+        let elapsed = self.shared.origin.elapsed();
+        self.clock.set(elapsed);
+        elapsed
+    }
+
+    /// The clock as it was read last on this worker: right wherever a request has not waited since. Reading it
+    /// costs nothing, and a request that never waits reads the clock twice.
+    pub(crate) fn recent(&self) -> Moment {
+        Moment::at(self.clock.get())
+    }
+
+    /// [`Worker::recent`], finer.
+    pub(crate) fn recent_elapsed(&self) -> Duration {
+        self.clock.get()
     }
 
     /// 64 random bits, not for secrets.

@@ -157,14 +157,14 @@ pub(crate) async fn attempt(
     loop {
         match exchange_heads(client, exchange, pool, claim, &mut connection, body).await {
             Ok((talk, head, head_length)) => {
-                let asked_at = talk.asked_at.unwrap_or_else(|| client.worker.elapsed());
+                let heard_at = client.worker.elapsed();
                 return Ok(Answer {
                     connection,
                     head,
                     buffer: talk.buffer,
                     head_length,
                     upload: talk.upload,
-                    response_time: client.worker.elapsed().saturating_sub(asked_at),
+                    response_time: heard_at.saturating_sub(talk.asked_at.unwrap_or(heard_at)),
                 });
             }
             // An idle connection that the node had closed is no news about the node: the request goes out once
@@ -328,9 +328,7 @@ async fn next_event(
     let Client { worker, stream, deadline, buffer: client_buffer, .. } = client;
     let mut guard = Guarded::new(worker, deadline, idle, end);
     let body_buffer = client_buffer.get_or_insert_with(|| worker.buffers.lend());
-    if !upload.is_complete() {
-        guard.progress();
-    }
+    let mut armed = false;
     poll_fn(|cx| {
         if !*upload_broken && !upload.is_complete() {
             let mut moving = false;
@@ -345,13 +343,14 @@ async fn next_event(
                     return Poll::Ready(Event::Failed(Failure::new(Kind::ClientGone, progress(upload))));
                 }
             }
-            if moving {
+            if !upload.is_complete() && (moving || !armed) {
+                armed = true;
                 guard.progress();
             }
         }
         if asked_at.is_none() && (*upload_broken || upload.is_complete()) {
             // The node's time to answer runs from the end of the request.
-            let now = worker.elapsed();
+            let now = if armed { worker.elapsed() } else { worker.recent_elapsed() };
             *asked_at = Some(now);
             guard.limit(Moment::at(now), pool.settings.max_reply_time);
         }

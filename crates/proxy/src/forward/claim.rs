@@ -102,7 +102,7 @@ fn look(
     may_reuse: bool,
 ) -> Look {
     let worker = &client.worker;
-    Look::Claimed(match pool.pool.choose(session, attempts.tried(), worker.now(), worker.random()) {
+    Look::Claimed(match pool.pool.choose(session, attempts.tried(), worker.recent(), worker.random()) {
         Ok(choice) => {
             // Another worker may have taken the last place in between.
             let Ok(in_flight) = choice.node.begin() else { return Look::Busy { others_may_pass: true } };

@@ -33,7 +33,7 @@ pub(crate) async fn deliver(
     claim: &Claim,
     mut answer: Answer,
 ) -> Result<Flow, Failure> {
-    let now = client.worker.now();
+    let now = client.worker.recent();
     let status = answer.head.status();
     exchange.answered.status = status;
     if status != 503 || !pool.settings.passive_monitoring {
@@ -130,7 +130,7 @@ fn compose(
 ) -> Output {
     let bytes = answer.buffer.slice(0..answer.head_length);
     if pool.pool.learns_cookies() {
-        pool.pool.learn(answer.head.set_cookies(bytes), claim.slot, client.worker.now());
+        pool.pool.learn(answer.head.set_cookies(bytes), claim.slot, client.worker.recent());
     }
     access::answered(exchange, pool, claim, &answer.head, bytes);
     let request_bytes = exchange.head_bytes(client.buffer.as_ref());
