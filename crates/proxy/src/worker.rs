@@ -1,0 +1,262 @@
+//! A data worker: one thread, one single-threaded runtime, its own listening sockets and its own idle
+//! connections to nodes. Nothing on the request path is shared with another worker except atomics.
+//!
+//! [`Worker`] is what a connection on this thread can reach: the running snapshot, lent buffers, deadlines,
+//! idle node connections, the clock. [`run`] is the thread: it takes [`Command`]s from
+//! [`crate::proxy::Proxy`], accepts, and sweeps.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use tidegate_http1::{request::RequestHead, response::ResponseHead};
+use tidegate_model::Moment;
+use tokio::{
+    runtime::LocalOptions,
+    sync::{mpsc, oneshot},
+};
+
+use crate::{
+    access,
+    buffer::Buffers,
+    listener::{self, Listening},
+    node::IdleConnections,
+    snapshot::{ListenKey, Snapshot},
+    timers::{SWEEP, Timers},
+};
+
+/// What every worker shares with the control side.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The running snapshot.
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// Generation of `snapshot`, so that a worker notices a new one without touching the pointer.
+    pub(crate) generation: AtomicU64,
+    /// Origin of every [`Moment`].
+    pub(crate) origin: Instant,
+    /// Open client connections of all workers.
+    pub(crate) connections: AtomicU64,
+    /// How many workers there are.
+    pub(crate) workers: usize,
+}
+
+impl Shared {
+    /// The present moment.
+    pub(crate) fn now(&self) -> Moment {
+        Moment::at(self.origin.elapsed())
+    }
+}
+
+/// What a connection can reach on its thread.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// 0-based.
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) timers: Rc<Timers>,
+    pub(crate) idle: IdleConnections,
+    pub(crate) pipes: crate::relay::splice::Pipes,
+    view: RefCell<Rc<View>>,
+    draining: Cell<bool>,
+    random: RefCell<fastrand::Rng>,
+    request_heads: RefCell<Vec<Box<RequestHead>>>,
+    response_heads: RefCell<Vec<Box<ResponseHead>>>,
+    log_entries: RefCell<Vec<Box<access::Entry>>>,
+}
+
+/// The snapshot a request keeps from its beginning to its end.
+#[derive(Debug)]
+pub(crate) struct View(Arc<Snapshot>);
+
+impl std::ops::Deref for View {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}
+
+impl Worker {
+    fn new(index: usize, shared: Arc<Shared>) -> Self {
+        let view = Rc::new(View(shared.snapshot.load_full()));
+        Self {
+            index,
+            shared,
+            buffers: Rc::default(),
+            timers: Rc::default(),
+            idle: IdleConnections::default(),
+            pipes: crate::relay::splice::Pipes::default(),
+            view: RefCell::new(view),
+            draining: Cell::new(false),
+            random: RefCell::new(fastrand::Rng::new()),
+            request_heads: RefCell::default(),
+            response_heads: RefCell::default(),
+            log_entries: RefCell::default(),
+        }
+    }
+
+    /// The running snapshot; the same `Rc` until a new generation is published.
+    pub(crate) fn view(&self) -> Rc<View> {
+        let mut view = self.view.borrow_mut();
+        if view.generation != self.shared.generation.load(Ordering::Acquire) {
+            *view = Rc::new(View(self.shared.snapshot.load_full()));
+        }
+        Rc::clone(&view)
+    }
+
+    /// The present moment.
+    pub(crate) fn now(&self) -> Moment {
+        self.shared.now()
+    }
+
+    /// The same clock, finer: for response times.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.shared.origin.elapsed()
+    }
+
+    /// 64 random bits, not for secrets.
+    pub(crate) fn random(&self) -> u64 {
+        self.random.borrow_mut().u64(..)
+    }
+
+    /// Whether the process is going away: connections close as soon as their request is done.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// An unused request head, with the memory of an earlier one.
+    pub(crate) fn lend_head(&self) -> Box<RequestHead> {
+        self.request_heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a request head back.
+    pub(crate) fn keep_head(&self, head: Box<RequestHead>) {
+        keep(&self.request_heads, head);
+    }
+
+    /// An unused response head, with the memory of an earlier one.
+    pub(crate) fn lend_response_head(&self) -> Box<ResponseHead> {
+        self.response_heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a response head back.
+    pub(crate) fn keep_response_head(&self, head: Box<ResponseHead>) {
+        keep(&self.response_heads, head);
+    }
+
+    /// An entry for the access log, with the memory of an earlier one.
+    pub(crate) fn lend_log_entry(&self) -> Box<access::Entry> {
+        self.log_entries.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes an entry back.
+    pub(crate) fn keep_log_entry(&self, mut entry: Box<access::Entry>) {
+        entry.forget();
+        keep(&self.log_entries, entry);
+    }
+
+    fn begin_draining(&self) {
+        self.draining.set(true);
+        self.timers.wake_all();
+    }
+
+    async fn sweep(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(SWEEP);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut count = 0u32;
+        loop {
+            ticks.tick().await;
+            let now = self.now();
+            self.timers.sweep(now);
+            self.idle.yield_to_waiting(&self.view());
+            count += 1;
+            if count.is_multiple_of(IDLE_SWEEP_EVERY) {
+                self.idle.sweep(now, self.view().global.idle_node_timeout);
+            }
+        }
+    }
+}
+
+/// Heads a worker keeps for later requests.
+const KEPT_HEADS: usize = 64;
+
+fn keep<T>(shelf: &RefCell<Vec<T>>, head: T) {
+    let mut shelf = shelf.borrow_mut();
+    if shelf.len() < KEPT_HEADS {
+        shelf.push(head);
+    }
+}
+
+/// Idle node connections are looked at every this many deadline sweeps (half a second).
+const IDLE_SWEEP_EVERY: u32 = 5;
+
+/// What the control side can ask of a worker.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Accept on this socket, for the virtual server that owns the address in the running snapshot.
+    Listen(ListenKey, std::net::TcpListener),
+    /// Close the socket of this address.
+    Close(ListenKey),
+    /// Drop idle connections to nodes that left or are leaving.
+    DropLeavers,
+    /// Stop accepting, close idle client connections, and say when no connection is left.
+    Drain(oneshot::Sender<()>),
+}
+
+/// Runs a worker until its commands end. Called on the worker's own thread.
+pub(crate) fn run(
+    index: usize,
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedReceiver<Command>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(obey(Rc::new(Worker::new(index, shared)), commands));
+    Ok(())
+}
+
+async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let mut listening: HashMap<ListenKey, Listening> = HashMap::new();
+    let sweeper = tokio::task::spawn_local(Rc::clone(&worker).sweep());
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Listen(key, socket) => match listener::start(&worker, key.clone(), socket) {
+                Ok(task) => {
+                    listening.insert(key, task);
+                }
+                Err(error) => tracing::error!(address = %key.address, %error, "failed to listen"),
+            },
+            Command::Close(key) => drop(listening.remove(&key)),
+            Command::DropLeavers => worker.idle.drop_leavers(),
+            Command::Drain(done) => {
+                listening.clear();
+                worker.begin_draining();
+                tokio::task::spawn_local(wait_until_empty(Rc::clone(&worker), done));
+            }
+        }
+    }
+    sweeper.abort();
+}
+
+/// How often a draining worker looks whether its connections are gone.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+async fn wait_until_empty(worker: Rc<Worker>, done: oneshot::Sender<()>) {
+    while worker.shared.connections.load(Ordering::Acquire) > 0 {
+        worker.timers.wake_all();
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+    // Nobody waits any more if the grace period is over.
+    let _heard = done.send(());
+}
