@@ -90,8 +90,8 @@ impl Coercion<'_> {
     fn value(&mut self, node: &Node, kind: &KeyKind, below: &str) -> Option<Value> {
         match (kind, &node.kind) {
             (_, Kind::Null | Kind::Unresolved) => None,
-            (KeyKind::List, Kind::List(items)) => self.list(items, below),
-            (KeyKind::Table(columns), Kind::List(rows)) => self.table(rows, columns, below),
+            (KeyKind::List, Kind::List(items)) => Some(self.list(items, below)),
+            (KeyKind::Table(columns), Kind::List(rows)) => Some(self.table(rows, columns, below)),
             (KeyKind::List, _) => {
                 self.misfit(node, below, "a list is expected here", "write it as [ first, second ]")
             }
@@ -119,20 +119,22 @@ impl Coercion<'_> {
         None
     }
 
-    fn list(&mut self, items: &[Node], below: &str) -> Option<Value> {
+    fn list(&mut self, items: &[Node], below: &str) -> Value {
         let mut texts = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            if let Kind::Scalar(scalar) = &item.kind {
+            if let Kind::Scalar(scalar) = &item.kind
+                && scalar.binary.is_none()
+            {
                 texts.push(self.text(scalar).into());
             } else if item.kind != Kind::Unresolved {
-                let message = format!("a single value is expected here, not {}", item.noun());
+                let message = format!("text is expected here, not {}", item.noun());
                 self.push::<()>(item.at, &format!("{below}[{index}]"), message, None);
             }
         }
-        Some(Value::List(texts))
+        Value::List(texts)
     }
 
-    fn table(&mut self, rows: &[Node], columns: &BTreeMap<String, Column>, below: &str) -> Option<Value> {
+    fn table(&mut self, rows: &[Node], columns: &BTreeMap<String, Column>, below: &str) -> Value {
         let mut good = Vec::with_capacity(rows.len());
         for (index, node) in rows.iter().enumerate() {
             let below = format!("{below}[{index}]");
@@ -155,7 +157,7 @@ impl Coercion<'_> {
                 }
             }
         }
-        Some(Value::Table(good))
+        Value::Table(good)
     }
 
     fn row(

@@ -77,7 +77,7 @@ fn position(marker: &Marker) -> Position {
 
 fn not_text(text: &[u8], valid: usize) -> SyntaxFault {
     let before = &text[..valid.min(text.len())];
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = before.split(|byte| *byte == b'\n').count();
     let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
     let at = Position { line: line as u32, column: column as u32 };
     SyntaxFault::new(at, "the document is not UTF-8 text")
@@ -204,9 +204,10 @@ impl Builder {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { entries, seen, key, .. }) => match key.take() {
-                Some((key, at)) => entries.push(Entry { key, at, value: node }),
-                None => {
+            Some(Open::Map { entries, seen, key, .. }) => {
+                if let Some((key, at)) = key.take() {
+                    entries.push(Entry { key, at, value: node });
+                } else {
                     let text = match node.kind {
                         Kind::Scalar(scalar) => scalar.text,
                         Kind::Null | Kind::Unresolved => String::new(),
@@ -220,7 +221,7 @@ impl Builder {
                     }
                     *key = Some((text, node.at));
                 }
-            },
+            }
         }
         Ok(())
     }

@@ -27,12 +27,13 @@
 //! # Reading order
 //!
 //! [`document`], [`tree`], [`references`], [`schema`], [`coerce`], [`merge`], [`acted_on`], [`objects`],
-//! [`diagnostic`], [`nearest`].
+//! [`diagnostic`], [`nearest`], [`mod@keys_page`].
 
 mod acted_on;
 mod coerce;
 mod diagnostic;
 mod document;
+mod keys_page;
 mod merge;
 mod nearest;
 mod objects;
@@ -42,6 +43,7 @@ mod tree;
 
 pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, MAX_QUOTE_CHARS, Severity};
 pub use document::{MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_EXPANDED_BYTES, MAX_KEY_CHARS, MAX_NODES};
+pub use keys_page::keys_page;
 pub use merge::MAX_NAME_BYTES;
 pub use objects::{
     MAX_PATTERN_BYTES,

@@ -175,16 +175,15 @@ impl Laying<'_, '_> {
         let Some(inner) = self.mapping(&entry.value, &entry.key, "collections") else { return };
         for inner in inner.iter() {
             let found = below.iter().find(|object_type| object_type.document_keys[1] == inner.key);
-            match found {
-                Some(object_type) => self.collection(object_type, &inner.value),
-                None => {
-                    let names = below.iter().map(|object_type| object_type.document_keys[1].as_str());
-                    let hint = nearest::hint(&inner.key, names.clone())
-                        .or_else(|| Some(format!("it holds {}", names.collect::<Vec<_>>().join(", "))));
-                    let message =
-                        format!("there is no collection {} in {}", quote(&inner.key), quote(&entry.key));
-                    self.stop(inner.at, &format!("{}.{}", entry.key, inner.key), message, hint);
-                }
+            if let Some(object_type) = found {
+                self.collection(object_type, &inner.value);
+            } else {
+                let names = below.iter().map(|object_type| object_type.document_keys[1].as_str());
+                let hint = nearest::hint(&inner.key, names.clone())
+                    .or_else(|| Some(format!("it holds {}", names.collect::<Vec<_>>().join(", "))));
+                let message =
+                    format!("there is no collection {} in {}", quote(&inner.key), quote(&entry.key));
+                self.stop(inner.at, &format!("{}.{}", entry.key, inner.key), message, hint);
             }
         }
     }

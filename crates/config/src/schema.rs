@@ -153,7 +153,7 @@ struct RawKey {
     #[serde(default, rename = "enum")]
     allowed: Vec<String>,
     #[serde(default)]
-    columns: BTreeMap<String, RawKey>,
+    columns: BTreeMap<String, Self>,
     #[serde(default)]
     subtype: Option<String>,
     #[serde(default)]
@@ -166,7 +166,7 @@ impl From<RawSchema> for Schema {
             let sections = raw.sections.into_iter().map(|(section, keys)| {
                 let keys = keys.into_iter().map(|(name, key)| {
                     let secret = SECRET_KEYS.contains(&(path.as_str(), section.as_str(), name.as_str()));
-                    (name, Key::new(key, secret))
+                    (name, Key::new(&key, secret))
                 });
                 (section.clone(), keys.collect())
             });
@@ -193,7 +193,7 @@ const SECRET_KEYS: [(&str, &str, &str); 4] = [
 ];
 
 impl Key {
-    fn new(raw: RawKey, secret: bool) -> Self {
+    fn new(raw: &RawKey, secret: bool) -> Self {
         let kind = raw.kind();
         let subtype = raw.subtype.as_deref().unwrap_or_default();
         Self {
@@ -206,6 +206,10 @@ impl Key {
     }
 }
 
+/// Where the format states no limit, numbers end where 32 bits do.
+const LOWEST: i64 = i32::MIN as i64;
+const HIGHEST: i64 = u32::MAX as i64;
+
 impl RawKey {
     fn kind(&self) -> KeyKind {
         let columns = || {
@@ -216,23 +220,17 @@ impl RawKey {
             };
             self.columns.iter().map(|(name, raw)| (name.clone(), column(raw))).collect()
         };
+        let max = self.max.unwrap_or(HIGHEST);
         match self.r#type.as_str() {
             "bool" => KeyKind::Bool,
-            "int" => {
-                KeyKind::Int { min: self.min.unwrap_or(-i64::from(i32::MAX)), max: self.max_or_default() }
-            }
-            "uint" => KeyKind::Int { min: self.min.unwrap_or(0), max: self.max_or_default() },
+            "int" => KeyKind::Int { min: self.min.unwrap_or(LOWEST), max },
+            "uint" => KeyKind::Int { min: self.min.unwrap_or(0), max },
             "float" => KeyKind::Float,
             "enum" => KeyKind::Enum(self.allowed.clone()),
             "list" | "list<string>" => KeyKind::List,
             "table" => KeyKind::Table(columns()),
             _ => KeyKind::Text,
         }
-    }
-
-    /// Where the format states no upper limit, numbers end where 32 bits do.
-    fn max_or_default(&self) -> i64 {
-        self.max.unwrap_or(i64::from(u32::MAX))
     }
 }
 

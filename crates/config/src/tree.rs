@@ -49,6 +49,7 @@ impl Node {
     pub(crate) fn noun(&self) -> &'static str {
         match &self.kind {
             Kind::Null | Kind::Unresolved => "nothing",
+            Kind::Scalar(Scalar { binary: Some(_), .. }) => "bytes",
             Kind::Scalar(_) => "a single value",
             Kind::List(_) => "a list",
             Kind::Map(_) => "a mapping",

@@ -65,11 +65,6 @@ impl<'a> Reader<'a> {
         self.object.content.as_ref()
     }
 
-    /// Whether a document names the object.
-    pub(crate) fn is_written(&self) -> bool {
-        self.object.origin.is_some()
-    }
-
     /// Whether the key has been given a value.
     pub(crate) fn is_set(&self, section: &str, key: &str) -> bool {
         self.setting(section, key).is_some()

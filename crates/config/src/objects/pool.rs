@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a node that discovery no longer names goes on with what it has, where the documents are silent.
-pub const DISCOVERED_NODE_DRAIN: Duration = Duration::from_secs(60);
+pub const DISCOVERED_NODE_DRAIN: Duration = Duration::from_mins(1);
 /// Plugins that are part of Tidegate.
 pub const BUILT_IN_PLUGINS: [&str; 2] = ["BuiltIn-DNS_Resolver", "BuiltIn-DNS_Stateless"];
 
