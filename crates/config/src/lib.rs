@@ -82,10 +82,13 @@ impl std::fmt::Debug for Document {
 }
 
 /// The documents of one import.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "whoever reads references need not be shown")]
 pub struct Input<'a> {
     /// Imported once, at first run; they lie under the watched ones.
     pub base: &'a [Document],
+    /// Reads what the base documents refer to, if they lie in a directory of their own.
+    pub base_references: Option<&'a dyn References>,
     /// What is in the watched directory now.
     pub watched: &'a [Document],
 }
@@ -124,7 +127,9 @@ pub fn compile(input: &Input<'_>, references: &dyn References) -> Compiled {
     let mut merged = Merged::factory();
     if fits(&documents, &mut report) {
         let mut resolver = Resolver::new(references);
+        let mut base_resolver = Resolver::new(input.base_references.unwrap_or(references));
         for (index, document) in documents.iter().enumerate() {
+            let resolver = if index < input.base.len() { &mut base_resolver } else { &mut resolver };
             let id = DocumentId(index);
             match document::read(&document.text) {
                 Ok(mut root) => {

@@ -77,7 +77,12 @@ impl Importer {
     /// Compiles.
     pub(crate) fn import(&self, files: &DocumentFiles) -> Outcome {
         let watched: Vec<Document> = files.documents.iter().map(document).collect();
-        let compiled = compile(&Input { base: &self.base, watched: &watched }, &self.references);
+        let input = Input {
+            base: &self.base,
+            base_references: self.base_references.as_ref().map(|references| references as _),
+            watched: &watched,
+        };
+        let compiled = compile(&input, &self.references);
         Outcome {
             configuration: compiled.configuration.map(Arc::new),
             objects: compiled.objects,
