@@ -1,1 +1,39 @@
-//! Placeholder.
+//! Which node gets this request: nodes and their health, balancing, session persistence, limits, node-set changes.
+//!
+//! ```text
+//! settings + node list + previous pool ──Pool::build──► Arc<Pool>
+//!
+//! request ──Pool::session──► Session ──Pool::choose──► Choice ──Node::begin──► InFlight
+//!                                                                   │
+//!            Node::record_success / record_failure ◄── what came of it ──► Pool::response_cookie / Pool::learn
+//! monitors ──Node::set_monitor_verdict──► health
+//! ```
+//!
+//! No I/O, no clock and no randomness: `now` and random numbers are arguments. [`Pool::choose`] takes no lock and
+//! allocates nothing while the health of the nodes stands still.
+//!
+//! Reading order: [`pool`], [`build`], [`node`], [`health`], [`session`], [`persistence`], [`algorithm`], [`limit`].
+
+pub mod algorithm;
+pub mod build;
+pub mod choose;
+pub mod health;
+pub mod limit;
+pub mod node;
+pub mod persistence;
+pub mod pool;
+pub mod session;
+pub mod view;
+
+mod hash;
+mod roster;
+
+pub use build::{NodeSpec, PoolContext};
+pub use choose::{Choice, NoNode, Slot, Tried};
+pub use health::{FailureKind, HealthChange};
+pub use limit::{Full, QueueFull, QueuePlace, Releases};
+pub use node::{InFlight, Node, OpenConnection};
+pub use persistence::SessionKey;
+pub use pool::Pool;
+pub use session::Session;
+pub use view::NodeView;

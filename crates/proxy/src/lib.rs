@@ -2,6 +2,9 @@
 //!
 //! (Public surface first; the rooms behind it are being built.)
 
+pub mod monitor;
+pub mod tls;
+
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tidegate_model::{Configuration, Moment, NodeSet, PoolName, VirtualServerName};

@@ -1,2 +1,96 @@
-//! Tidegate.
-fn main() {}
+//! The binary: settings, logging and the control runtime, then the command.
+//!
+//! [`run`] is the way in for `tidegate run`: from there the control loop ([`control`]) turns documents
+//! ([`document_files`]) and discovery into snapshots for the data path, whose workers are threads of their own.
+
+mod check;
+mod control;
+mod demo;
+mod document_files;
+mod health;
+mod listen_hosts;
+mod logging;
+mod run;
+mod session_key;
+mod settings;
+mod zeus_variables;
+
+use std::{
+    future::Future,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use crate::settings::{Command, CommandLine, Environment, SettingsError};
+
+/// Threads of the control side.
+const CONTROL_THREADS: usize = 2;
+/// Exit status of a wrong command line or setting, as clap has it.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let command = CommandLine::parse().command;
+    let environment = settings::process_environment();
+    let outcome = match command {
+        Command::Run(options) => run(options, &environment),
+        Command::Check(options) => Ok(check::check(&options, &environment)),
+        Command::Demo(options) => demo(options, &environment),
+        Command::Version => {
+            print(&format!("tidegate {}", env!("CARGO_PKG_VERSION")));
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|reason| {
+        // The log goes to standard output; this is for whoever started the program.
+        drop(writeln!(io::stderr().lock(), "tidegate: {reason}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(options: settings::RunOptions, environment: &Environment) -> Result<ExitCode, String> {
+    let settings = match settings::resolve(options, environment, settings::usable_cpus()) {
+        Ok(settings) => settings,
+        Err(SettingsError(reason)) => {
+            drop(writeln!(io::stderr().lock(), "tidegate: {reason}"));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    logging::to_stdout(settings.log_format);
+    let outcome = on_control_runtime(run::run(settings, environment))?;
+    if let Err(reason) = &outcome {
+        // Kubernetes shows the log.
+        tracing::error!("{reason}");
+    }
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+fn demo(options: settings::DemoOptions, environment: &Environment) -> Result<ExitCode, String> {
+    let logs = if demo::is_live(&options) {
+        Some(logging::to_channel())
+    } else {
+        logging::to_stdout(settings::LogFormat::Human);
+        None
+    };
+    on_control_runtime(demo::run(options, environment, logs))?
+}
+
+/// Runs `work` on the runtime of the control side. Data workers have threads and runtimes of their own.
+fn on_control_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the control threads cannot start: {error}"))?;
+    let outcome = runtime.block_on(work);
+    // A name being resolved or a file being read must not hold up the end.
+    runtime.shutdown_background();
+    Ok(outcome)
+}
+
+fn print(text: &str) {
+    // Whoever closed standard output does not want the line.
+    drop(writeln!(io::stdout().lock(), "{text}"));
+}

@@ -1,0 +1,1 @@
+//! The nodes balancing may choose from.

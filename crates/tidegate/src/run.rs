@@ -1,0 +1,249 @@
+//! `tidegate run`: wires documents, discovery, control loop, data path and health address, and ends them.
+//!
+//! ```text
+//! document_files::watch ─► control loop ─► proxy (data workers)
+//!         discovery ─────────┘      └────► health
+//! ```
+
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+
+use tidegate_proxy::{NodeStatus, Proxy};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+use tracing::{info, warn};
+
+use crate::{
+    control::{
+        self, Inputs, MAX_EVENTS,
+        compile::Importer,
+        event::Event,
+        following,
+        machine::{self, Machine},
+    },
+    document_files::watch::{self as document_watch, ReadAgain},
+    health::{self, Readiness},
+    listen_hosts, session_key,
+    settings::{Environment, Settings},
+    zeus_variables,
+};
+
+/// Readings of documents that wait for the control loop.
+const MAX_READINGS: usize = 4;
+/// Time between two looks at the nodes, for those who watch.
+const STATUS_PAUSE: Duration = Duration::from_millis(250);
+
+/// Whether to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Go on.
+    No,
+    /// Finish what is in flight.
+    Graceful,
+    /// Do not wait for it.
+    Now,
+}
+
+/// What an operator sees of the data path.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Status {
+    /// Every node of every pool.
+    pub(crate) nodes: Vec<NodeStatus>,
+}
+
+/// Ties to whoever runs it.
+#[derive(Debug)]
+pub(crate) struct Hooks {
+    /// When to end.
+    pub(crate) stop: watch::Receiver<Stop>,
+    /// What is going on; only kept up to date while somebody listens.
+    pub(crate) status: watch::Sender<Status>,
+    /// Whether it is ready.
+    pub(crate) readiness: watch::Sender<Readiness>,
+}
+
+/// `tidegate run`: serves until SIGTERM or SIGINT; a second one ends at once. SIGHUP reads the documents again.
+/// The error is for the operator.
+pub(crate) async fn run(settings: Settings, environment: &Environment) -> Result<(), String> {
+    for note in zeus_variables::notes(environment) {
+        if note.warning {
+            warn!("{} {}", note.name, note.text);
+        } else {
+            info!("{} {}", note.name, note.text);
+        }
+    }
+    let signal = |kind| signal(kind).map_err(|error| format!("signals cannot be handled: {error}"));
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop_sender, stop) = watch::channel(Stop::No);
+    tokio::spawn(async move {
+        for stop in [Stop::Graceful, Stop::Now] {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            match stop {
+                Stop::Graceful => info!("{name}: finishing what is in flight"),
+                Stop::No | Stop::Now => warn!("{name} again: ending at once"),
+            }
+            stop_sender.send_replace(stop);
+        }
+        // Kept so that the receivers do not see it go.
+        stop_sender.closed().await;
+    });
+    let hooks = Hooks {
+        stop,
+        status: watch::channel(Status::default()).0,
+        readiness: watch::channel(Readiness::starting()).0,
+    };
+    serve(settings, hooks).await
+}
+
+/// Serves the documents of `settings.base` until told to stop. The error is for the operator: something without
+/// which there is no point in starting.
+pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), String> {
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        workers = settings.workers,
+        "Tidegate starts with the documents of {}",
+        settings.base.join("config").display()
+    );
+    if !settings.base.is_dir() {
+        return Err(format!(
+            "the base directory {} is not a directory; its config/ directory should hold the documents",
+            settings.base.display()
+        ));
+    }
+    let key = session_key::load(&settings.session_key)?;
+    if let Some(warning) = key.warning {
+        warn!("{warning}");
+    }
+    let importer = importer(&settings).await?;
+    let home = Home::prepare(settings.home.as_deref())?;
+
+    let (events_sender, events) = mpsc::channel(MAX_EVENTS);
+    let (readings_sender, readings) = mpsc::channel(MAX_READINGS);
+    let (names_sender, names) = watch::channel(BTreeSet::new());
+    let (discovery, nodes) = following::start(&settings, home.path()).await?;
+    let proxy = Arc::new(
+        Proxy::start(settings.workers, ())
+            .map_err(|error| format!("the data workers cannot start: {error}"))?,
+    );
+    let read_again = ReadAgain::default();
+
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(document_watch::run(settings.base.clone(), read_again.clone(), readings_sender));
+    tasks.spawn(listen_hosts::run(names, events_sender.clone()));
+    tasks.spawn(health::serve(settings.health, hooks.readiness.subscribe()));
+    tasks.spawn(read_on_hangup(read_again));
+    tasks.spawn(report_status(Arc::clone(&proxy), hooks.status.clone()));
+    tasks.spawn(shut_down(hooks.stop.clone(), events_sender.clone()));
+
+    let mut machine = Machine::new(machine::Parts {
+        proxy: Arc::clone(&proxy),
+        importer: Arc::new(importer),
+        discovery,
+        events: events_sender,
+        listen_hosts: names_sender,
+        readiness: hooks.readiness.clone(),
+        session_key: key.key,
+        workers: settings.workers,
+    });
+    control::run(Inputs { events, readings, nodes }, &mut machine).await;
+
+    // Health answers, not ready, until the end; a build under way must not open listeners again.
+    machine.finish().await;
+    let left = tokio::select! {
+        left = proxy.drain(settings.grace) => left,
+        _ = hooks.stop.wait_for(|stop| *stop == Stop::Now) => proxy.connections(),
+    };
+    hooks.status.send_replace(Status { nodes: proxy.nodes() });
+    tasks.shutdown().await;
+    if left == 0 {
+        info!("every request in flight was finished; the end");
+    } else {
+        warn!("{left} connections were cut off after the grace period; the end");
+    }
+    Ok(())
+}
+
+/// Base documents are read once, here: without them nothing may start, since what they hold back would be open.
+async fn importer(settings: &Settings) -> Result<Importer, String> {
+    let (base, base_config) = (settings.base.clone(), settings.base_config.clone());
+    tokio::task::spawn_blocking(move || Importer::new(&base, base_config.as_deref()))
+        .await
+        .map_err(|error| error.to_string())?
+}
+
+/// SIGHUP asks for another reading.
+async fn read_on_hangup(read_again: ReadAgain) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            warn!("SIGHUP cannot be handled: {error}");
+            return;
+        }
+    };
+    while hangup.recv().await.is_some() {
+        info!("SIGHUP: reading the documents again");
+        read_again.ask();
+    }
+}
+
+async fn report_status(proxy: Arc<Proxy>, status: watch::Sender<Status>) {
+    let mut ticks = tokio::time::interval(STATUS_PAUSE);
+    loop {
+        ticks.tick().await;
+        if status.receiver_count() > 0 {
+            status.send_replace(Status { nodes: proxy.nodes() });
+        }
+    }
+}
+
+/// Tells the control loop once.
+async fn shut_down(mut stop: watch::Receiver<Stop>, events: mpsc::Sender<Event>) {
+    // A sender that is gone cannot say "go on" any more.
+    drop(stop.wait_for(|stop| *stop != Stop::No).await);
+    drop(events.send(Event::Shutdown).await);
+    std::future::pending::<()>().await;
+}
+
+/// The directory laid out as `ZEUSHOME`; a private one goes at the end.
+enum Home {
+    Given(std::path::PathBuf),
+    Private(tempfile::TempDir),
+}
+
+impl Home {
+    fn prepare(given: Option<&Path>) -> Result<Self, String> {
+        match given {
+            Some(path) => {
+                std::fs::create_dir_all(path).map_err(|error| {
+                    format!("the home directory {} cannot be made: {error}", path.display())
+                })?;
+                Ok(Self::Given(path.to_owned()))
+            }
+            None => Ok(tempfile::Builder::new().prefix("tidegate-home-").tempdir().map_or_else(
+                |error| {
+                    let path = std::env::temp_dir().join("tidegate-home");
+                    // Most pools need no plugin: a root that cannot be written to stops nobody else.
+                    warn!(
+                        "no private directory can be made in {}: {error}; plugins and monitor programs cannot \
+                         run until --home or TIDEGATE_HOME names a writable directory",
+                        std::env::temp_dir().display()
+                    );
+                    Self::Given(path)
+                },
+                Self::Private,
+            )),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Private(directory) => directory.path(),
+        }
+    }
+}
