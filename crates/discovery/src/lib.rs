@@ -20,14 +20,11 @@ pub mod arguments;
 pub mod dns;
 mod manager;
 pub mod options;
-pub mod plugin;
 pub mod schedule;
 pub mod source;
 pub mod status;
-mod store;
-mod task;
 
-pub use manager::{Discovery, Event, PoolSource};
+pub use manager::{Discovery, Event, PoolSource, StartError};
 pub use options::{DiscoveryOptions, EmptyPolicy, Family, Policy, SrvWeights, Timing};
 pub use source::{NamedNode, Source, SourceError};
 pub use status::{Counters, SourceState, SourceStatus};

@@ -14,13 +14,19 @@ pub enum SourceState {
     Partial,
     /// The last refresh failed; the last good set is in use.
     Stale,
-    /// The source says there is nothing, not yet often enough to be believed; or it says that more nodes are
-    /// gone than may go at once.
+    /// The source says there is nothing, not yet often enough to be believed.
     Suspect {
         /// Such answers in a row.
         count: u32,
         /// How many are needed.
         needed: u32,
+    },
+    /// The source says that more nodes are gone than may go at once; they are held.
+    RemovalHeld {
+        /// Nodes that would have gone.
+        missing: usize,
+        /// Nodes held, those included.
+        held: usize,
     },
     /// There are no nodes, and the source says so.
     Empty {
@@ -43,6 +49,7 @@ impl fmt::Display for SourceState {
             Self::Partial => f.write_str("partial"),
             Self::Stale => f.write_str("stale"),
             Self::Suspect { count, needed } => write!(f, "suspect({count}/{needed})"),
+            Self::RemovalHeld { missing, held } => write!(f, "removal held ({missing} of {held} nodes)"),
             Self::Empty { count, needed } => write!(f, "empty({}/{needed})", count.min(needed)),
             Self::Error => f.write_str("error"),
             Self::ConfigError => f.write_str("config error"),
