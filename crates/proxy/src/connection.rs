@@ -61,6 +61,8 @@ pub(crate) struct Client {
     key: ListenKey,
     /// Generation of the snapshot `server` was taken from.
     generation: u64,
+    /// Whether that snapshot has the connection's virtual server.
+    wanted: bool,
     _counted: Counted,
 }
 
@@ -99,7 +101,7 @@ pub(crate) fn spawn(
 ) {
     server.connections.fetch_add(1, Ordering::AcqRel);
     server.counters.shard(worker.index).connections.add(1);
-    let client = Client {
+    let client = Box::new(Client {
         worker: Rc::clone(worker),
         stream: Stream::Plain(socket),
         deadline: worker.timers.deadline(),
@@ -111,15 +113,16 @@ pub(crate) fn spawn(
         tls_lines: Vec::new(),
         key: key.clone(),
         generation: worker.view().generation,
+        wanted: true,
         _counted: Counted { worker: Rc::clone(worker), server: Arc::clone(&server.connections) },
-    };
+    });
     tokio::task::spawn_local(client.run());
 }
 
 /// How the wait for a request ended.
 enum Next {
     /// A head of this many bytes is in the buffer and parsed.
-    Request(RequestHead, usize),
+    Request(Box<RequestHead>, usize),
     /// The client is done, or idle for too long, or the process is going away.
     Done,
     /// What came is not a request.
@@ -127,7 +130,7 @@ enum Next {
 }
 
 impl Client {
-    async fn run(mut self) {
+    async fn run(mut self: Box<Self>) {
         if self.open().await.is_none() {
             return;
         }
@@ -142,7 +145,7 @@ impl Client {
                     }
                 }
                 Next::Done => break Flow::Close,
-                Next::Bad(failure) => break virtual_server::refuse(&mut self, failure).await,
+                Next::Bad(failure) => break Box::pin(virtual_server::refuse(&mut self, failure)).await,
             }
             first = false;
         };
@@ -255,7 +258,7 @@ impl Client {
         if self.buffer.as_ref().is_none_or(Buffer::is_empty) {
             self.buffer = None;
             let wait = if first { settings.connect_timeout } else { Some(settings.keepalive_timeout) };
-            self.deadline.arm(wait.map(|limit| self.worker.now().after(limit)));
+            self.deadline.arm(wait.map(|limit| self.worker.recent().after(limit)));
             match self.first_bytes(first).await {
                 Some(buffer) => self.buffer = Some(buffer),
                 None => {
@@ -333,7 +336,9 @@ impl Client {
             return;
         }
         self.generation = view.generation;
-        if let Some(server) = view.server(&self.key)
+        let server = view.server(&self.key);
+        self.wanted = server.is_some();
+        if let Some(server) = server
             && !Arc::ptr_eq(server, &self.server)
         {
             self.server = Rc::new(Arc::clone(server));
@@ -343,7 +348,9 @@ impl Client {
 
     /// Whether the connection's virtual server is still there.
     pub(crate) fn is_wanted(&self) -> bool {
-        !self.worker.is_draining() && self.worker.view().server(&self.key).is_some()
+        let view = self.worker.view();
+        !self.worker.is_draining()
+            && if view.generation == self.generation { self.wanted } else { view.server(&self.key).is_some() }
     }
 
     fn compose_added_lines(&mut self) {
@@ -403,7 +410,7 @@ impl Client {
 
     /// Ends the connection. Closing a socket with unread bytes sends RST, which can destroy an answer the
     /// client has not read yet: such a connection sends FIN first and drains for a short while.
-    async fn close(mut self, flow: Flow) {
+    async fn close(mut self: Box<Self>, flow: Flow) {
         if self.server.settings.close_with_rst {
             if let Some(socket) = self.stream.socket() {
                 socket.reset_on_close();
@@ -419,7 +426,7 @@ impl Client {
         } else {
             Duration::from_secs(1)
         })));
-        let Self { worker, stream, deadline, .. } = &mut self;
+        let Self { worker, stream, deadline, .. } = &mut *self;
         let mut scratch = worker.buffers.lend();
         let mut finished = false;
         let mut budget = LINGER_BYTES;
@@ -457,4 +464,20 @@ fn peek(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
 fn take(socket: &Socket, into: &mut [u8]) -> io::Result<()> {
     rustix::net::recv(socket.as_fd(), into, rustix::net::RecvFlags::empty())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, F: Future>(_: fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// The state machine of a connection is its largest allocation, idle or not.
+    #[test]
+    fn an_idle_connection_is_small() {
+        let size = size(Client::run);
+        assert!(size + size_of::<Client>() <= 2560, "{size} bytes per connection");
+    }
 }

@@ -34,8 +34,8 @@ use crate::{
 /// What has been tried for one request.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
-    /// Nodes that failed it.
-    pub(crate) tried: Tried,
+    /// Nodes that failed it; usually none.
+    tried: Option<Box<Tried>>,
     made: u32,
     timed_out: u32,
     /// As many nodes were tried as can be remembered.
@@ -72,7 +72,7 @@ pub(crate) async fn to_pool(
             },
             Claimed::Exhausted => return Err(last),
             Claimed::SessionFailed(mode) => {
-                return session_failed(client, exchange, pool, &session, &mode).await;
+                return Box::pin(session_failed(client, exchange, pool, &session, &mode)).await;
             }
         };
         match attempt(client, exchange, pool, &mut claimed, &mut body).await {
@@ -106,7 +106,7 @@ pub(crate) async fn to_pool(
 
 fn session_of(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool) -> Session {
     let bytes = exchange.head_bytes(client.buffer.as_ref());
-    pool.pool.session(exchange.head.cookies(bytes), client.peer.ip(), client.worker.now())
+    pool.pool.session(exchange.head.cookies(bytes), client.peer.ip(), client.worker.recent())
 }
 
 /// `failure_mode` of the persistence class, when the session's node cannot take the request.
@@ -145,12 +145,18 @@ fn note_failure(client: &Client, pool: &RunningPool, claimed: &Claim, failure: &
 }
 
 impl Attempts {
+    /// Nodes that failed the request.
+    pub(crate) fn tried(&self) -> &Tried {
+        const NONE: &Tried = &Tried::none();
+        self.tried.as_deref().unwrap_or(NONE)
+    }
+
     fn note(&mut self, failure: &Failure, claimed: &Claim) {
         self.made += 1;
         if matches!(failure.kind, Kind::ConnectTimedOut | Kind::ReplyTimedOut) {
             self.timed_out += 1;
         }
-        self.full |= !self.tried.add(claimed.slot);
+        self.full |= !self.tried.get_or_insert_default().add(claimed.slot);
     }
 
     /// Whether the rules of passive monitoring permit another node: the request has to be unsent, or idempotent

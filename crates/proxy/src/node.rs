@@ -136,7 +136,7 @@ impl IdleConnections {
         }
         let id = node.id();
         connection.open.set_idle(true);
-        self.0.borrow_mut().entry(id).or_default().push(Idle { connection, since: worker.now() });
+        self.0.borrow_mut().entry(id).or_default().push(Idle { connection, since: worker.recent() });
     }
 
     /// Closes connections that have been idle for `limit`, and those their nodes have closed.

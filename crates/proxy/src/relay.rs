@@ -142,6 +142,19 @@ impl BodyRelay {
         }
     }
 
+    /// The framing of a body of which nothing was written to the sink, for another sink; the first `head_length`
+    /// composed bytes are not part of it.
+    pub(crate) fn into_unsent(mut self, head_length: usize) -> Option<Framing> {
+        match self.framing {
+            _ if self.ever_written => None,
+            Framing::Chunked(relay) => {
+                self.out.bytes.drain(..head_length.min(self.out.bytes.len()));
+                Some(Framing::ChunkedAfter(relay, self.out))
+            }
+            framing => Some(framing),
+        }
+    }
+
     /// Whether any byte has left for the sink.
     pub(crate) fn has_written(&self) -> bool {
         self.ever_written

@@ -111,7 +111,7 @@ pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_leng
     access::asked(&mut exchange, client);
     let flow = match answer(client, &mut exchange).await {
         Ok(flow) => flow,
-        Err(failure) => report(client, &mut exchange, failure).await,
+        Err(failure) => Box::pin(report(client, &mut exchange, failure)).await,
     };
     finish(client, exchange);
     flow

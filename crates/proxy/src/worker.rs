@@ -51,7 +51,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// The present moment.
     pub(crate) fn now(&self) -> Moment {
-        Moment(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Moment::at(self.origin.elapsed())
     }
 }
 
@@ -65,11 +65,12 @@ pub(crate) struct Worker {
     pub(crate) timers: Rc<Timers>,
     pub(crate) idle: IdleConnections,
     pub(crate) pipes: crate::relay::splice::Pipes,
+    clock: Cell<Duration>,
     view: RefCell<Rc<View>>,
     draining: Cell<bool>,
     random: RefCell<fastrand::Rng>,
-    request_heads: RefCell<Vec<RequestHead>>,
-    response_heads: RefCell<Vec<ResponseHead>>,
+    request_heads: RefCell<Vec<Box<RequestHead>>>,
+    response_heads: RefCell<Vec<Box<ResponseHead>>>,
     log_entries: RefCell<Vec<Box<access::Entry>>>,
 }
 
@@ -95,6 +96,7 @@ impl Worker {
             timers: Rc::default(),
             idle: IdleConnections::default(),
             pipes: crate::relay::splice::Pipes::default(),
+            clock: Cell::new(Duration::ZERO),
             view: RefCell::new(view),
             draining: Cell::new(false),
             random: RefCell::new(fastrand::Rng::new()),
@@ -113,9 +115,27 @@ impl Worker {
         Rc::clone(&view)
     }
 
-    /// The present moment.
+    /// Reads the clock.
     pub(crate) fn now(&self) -> Moment {
-        self.shared.now()
+        Moment::at(self.elapsed())
+    }
+
+    /// Reads the clock, finer: for response times.
+    pub(crate) fn elapsed(&self) -> Duration {
+        let elapsed = self.shared.origin.elapsed();
+        self.clock.set(elapsed);
+        elapsed
+    }
+
+    /// The clock as it was read last on this worker: right wherever a request has not waited since. Reading it
+    /// costs nothing, and a request that never waits reads the clock twice.
+    pub(crate) fn recent(&self) -> Moment {
+        Moment::at(self.clock.get())
+    }
+
+    /// [`Worker::recent`], finer.
+    pub(crate) fn recent_elapsed(&self) -> Duration {
+        self.clock.get()
     }
 
     /// 64 random bits, not for secrets.
@@ -129,22 +149,22 @@ impl Worker {
     }
 
     /// An unused request head, with the memory of an earlier one.
-    pub(crate) fn lend_head(&self) -> RequestHead {
+    pub(crate) fn lend_head(&self) -> Box<RequestHead> {
         self.request_heads.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Takes a request head back.
-    pub(crate) fn keep_head(&self, head: RequestHead) {
+    pub(crate) fn keep_head(&self, head: Box<RequestHead>) {
         keep(&self.request_heads, head);
     }
 
     /// An unused response head, with the memory of an earlier one.
-    pub(crate) fn lend_response_head(&self) -> ResponseHead {
+    pub(crate) fn lend_response_head(&self) -> Box<ResponseHead> {
         self.response_heads.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Takes a response head back.
-    pub(crate) fn keep_response_head(&self, head: ResponseHead) {
+    pub(crate) fn keep_response_head(&self, head: Box<ResponseHead>) {
         keep(&self.response_heads, head);
     }
 

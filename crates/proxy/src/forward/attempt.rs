@@ -1,11 +1,11 @@
 //! One attempt at one node: connect or reuse a connection, send the request, wait for the response head.
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tidegate_http1::{
     chunked::{ChunkedRelay, Output as ChunkedOutput},
     limits::Limits,
-    request::BodyFraming,
+    request::{BodyFraming, Version},
     response::{Parsed, ResponseHead},
 };
 use tidegate_model::Moment;
@@ -25,6 +25,9 @@ use crate::{
 
 /// The first read of a response takes no more than this, so that a large body stays in the kernel for splicing.
 const FIRST_READ: usize = 4096;
+
+/// Interim responses (1xx) that a node may send before the final one.
+const MAX_INTERIM: u32 = 16;
 
 /// The body of a request, as far as it is known before it is sent.
 #[derive(Debug)]
@@ -76,6 +79,32 @@ impl RequestBody {
         }
     }
 
+    /// The upload: `out`, which holds the head, and the body as far as it is there.
+    fn behind(&mut self, mut out: Output) -> BodyRelay {
+        match self {
+            Self::None => BodyRelay::new(out, Framing::None),
+            Self::Whole(whole) => {
+                out.bytes.extend_from_slice(&whole.bytes);
+                BodyRelay::new(out, Framing::None)
+            }
+            Self::Streaming(framing) => match framing.take() {
+                Some(Framing::ChunkedAfter(relay, already)) => {
+                    out.bytes.extend_from_slice(&already.bytes);
+                    BodyRelay::new(out, Framing::Chunked(relay))
+                }
+                other => BodyRelay::new(out, other.unwrap_or(Framing::None)),
+            },
+        }
+    }
+
+    /// Takes back what [`RequestBody::behind`] gave, of which nothing has been written: `head_length` bytes of
+    /// head, and the beginning of the body.
+    fn take_back(&mut self, upload: BodyRelay, head_length: usize) {
+        if let Self::Streaming(framing @ None) = self {
+            *framing = upload.into_unsent(head_length);
+        }
+    }
+
     /// Whether another node can get the whole request.
     pub(crate) fn is_replayable(&self) -> bool {
         match self {
@@ -89,20 +118,25 @@ impl RequestBody {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) connection: NodeConnection,
-    pub(crate) head: ResponseHead,
+    pub(crate) head: Box<ResponseHead>,
     /// Bytes of the node: the head first, whatever came with it behind.
     pub(crate) buffer: Buffer,
     pub(crate) head_length: usize,
     /// The request body that is still being sent.
     pub(crate) upload: BodyRelay,
+    /// From the end of the request to the response head.
+    pub(crate) response_time: Duration,
 }
 
-/// What has been heard of it so far, and the upload as it stands.
-struct Heard {
-    head: ResponseHead,
-    buffer: Buffer,
-    head_length: usize,
+/// A conversation with a node before its response head is complete.
+#[derive(Debug)]
+struct Talk {
     upload: BodyRelay,
+    /// The node stopped reading the request.
+    upload_broken: bool,
+    buffer: Buffer,
+    /// When the whole request was sent, on [`crate::worker::Worker::elapsed`]: the node's time to answer begins.
+    asked_at: Option<Duration>,
 }
 
 /// Sends the request to the claimed node and waits for the head of its response. Interim responses are passed
@@ -122,8 +156,16 @@ pub(crate) async fn attempt(
     };
     loop {
         match exchange_heads(client, exchange, pool, claim, &mut connection, body).await {
-            Ok(Heard { head, buffer, head_length, upload }) => {
-                return Ok(Answer { connection, head, buffer, head_length, upload });
+            Ok((talk, head, head_length)) => {
+                let heard_at = client.worker.elapsed();
+                return Ok(Answer {
+                    connection,
+                    head,
+                    buffer: talk.buffer,
+                    head_length,
+                    upload: talk.upload,
+                    response_time: heard_at.saturating_sub(talk.asked_at.unwrap_or(heard_at)),
+                });
             }
             // An idle connection that the node had closed is no news about the node: the request goes out once
             // more on a fresh connection, if that is permitted at all.
@@ -154,6 +196,8 @@ async fn connect(
     connected.map_err(|kind| Failure::new(kind, Progress::Unsent))
 }
 
+/// Sends the request over `connection` and hears the head of the response. A request of which nothing was
+/// written gives its body back, for another connection or node.
 async fn exchange_heads(
     client: &mut Client,
     exchange: &mut Exchange<'_>,
@@ -161,65 +205,80 @@ async fn exchange_heads(
     claim: &Claim,
     connection: &mut NodeConnection,
     body: &mut RequestBody,
-) -> Result<Heard, Failure> {
-    let mut upload = compose_upload(client, exchange, pool, claim, body);
+) -> Result<(Talk, Box<ResponseHead>, usize), Failure> {
+    let head = compose_head(client, exchange, pool, claim);
+    let head_length = head.bytes.len();
+    let upload = body.behind(head);
     let streaming = !upload.source_is_done();
-    let mut buffer = client.worker.buffers.lend();
-    let mut head = client.worker.lend_response_head();
-    let limits = Limits::default();
-    let mut waiting_since: Option<Moment> = None;
-    let mut upload_broken = false;
-    loop {
-        let event = next_event(
-            client,
-            exchange,
-            pool,
-            connection,
-            &mut upload,
-            &mut buffer,
-            &mut waiting_since,
-            upload_broken,
-        )
-        .await;
-        match event {
-            Event::Bytes => {}
-            Event::UploadBroken => upload_broken = true,
-            Event::NodeClosed => return Err(closed(connection, &buffer, &upload)),
-            Event::Failed(failure) => return Err(failure),
-        }
-        // A head may be complete, and an interim one be followed by another.
-        while !buffer.is_empty() {
-            match head.parse(buffer.filled(), &limits, exchange.head) {
-                Ok(Parsed::Partial) => break,
-                Ok(Parsed::Complete(length)) if head.is_interim() => {
-                    if exchange.head.version() != tidegate_http1::request::Version::Http10 {
-                        pass_on_interim(client, buffer.slice(0..length)).await?;
-                    }
-                    buffer.consume(length);
-                }
-                Ok(Parsed::Complete(head_length)) => {
-                    if streaming {
-                        exchange.answered.bytes_in += upload.moved;
-                    }
-                    return Ok(Heard { head, buffer, head_length, upload });
-                }
-                Err(error) => {
-                    return Err(Failure::new(Kind::InvalidResponse(error.reason()), progress(&upload)));
-                }
+    let buffer = client.worker.buffers.lend();
+    let mut talk = Talk { upload, upload_broken: false, buffer, asked_at: None };
+    match hear(client, exchange, pool, connection, &mut talk).await {
+        Ok((head, length)) => {
+            if streaming {
+                exchange.answered.bytes_in += talk.upload.moved;
             }
+            Ok((talk, head, length))
         }
-        buffer.compact();
+        Err(failure) => {
+            if failure.progress == Progress::Unsent {
+                body.take_back(talk.upload, head_length);
+            }
+            Err(failure)
+        }
     }
 }
 
-/// The request for the node: its head, and the body as far as it is there.
-fn compose_upload(
-    client: &Client,
+/// Waits for a final response head, which is left at the beginning of `talk.buffer`, and its length.
+async fn hear(
+    client: &mut Client,
     exchange: &Exchange<'_>,
     pool: &RunningPool,
-    claim: &Claim,
-    body: &mut RequestBody,
-) -> BodyRelay {
+    connection: &mut NodeConnection,
+    talk: &mut Talk,
+) -> Result<(Box<ResponseHead>, usize), Failure> {
+    let mut head = client.worker.lend_response_head();
+    let limits = Limits::default();
+    let mut interim = 0;
+    loop {
+        match next_event(client, exchange, pool, connection, talk).await {
+            Event::Bytes => {}
+            Event::UploadBroken => talk.upload_broken = true,
+            Event::NodeClosed => return Err(closed(connection, talk)),
+            Event::Failed(failure) => return Err(failure),
+        }
+        // A head may be complete, and an interim one be followed by another.
+        while !talk.buffer.is_empty() {
+            match head.parse(talk.buffer.filled(), &limits, exchange.head) {
+                Ok(Parsed::Partial) => break,
+                Ok(Parsed::Complete(length)) if head.is_interim() => {
+                    interim += 1;
+                    if interim > MAX_INTERIM {
+                        let kind = Kind::InvalidResponse("the node sent too many interim responses");
+                        return Err(Failure::new(kind, progress(&talk.upload)));
+                    }
+                    if exchange.head.version() != Version::Http10 {
+                        Box::pin(pass_on_interim(client, talk.buffer.slice(0..length))).await?;
+                    }
+                    talk.buffer.consume(length);
+                    // The node is at work: its time to answer begins anew.
+                    talk.asked_at = None;
+                }
+                Ok(Parsed::Complete(_)) if head.status() == 101 && !relays_upgrade(exchange) => {
+                    let kind = Kind::InvalidResponse("the node switched protocols unasked");
+                    return Err(Failure::new(kind, progress(&talk.upload)));
+                }
+                Ok(Parsed::Complete(length)) => return Ok((head, length)),
+                Err(error) => {
+                    return Err(Failure::new(Kind::InvalidResponse(error.reason()), progress(&talk.upload)));
+                }
+            }
+        }
+        talk.buffer.compact();
+    }
+}
+
+/// The request's head for the node.
+fn compose_head(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool, claim: &Claim) -> Output {
     let server = &exchange.server.settings;
     let mut out = client.worker.buffers.lend_output();
     let additions = Additions {
@@ -228,7 +287,7 @@ fn compose_upload(
         client: client.peer.ip(),
         node_label: claim.node().label(),
         keepalive: pool.settings.keepalive,
-        upgrade: server.http.autodetect_upgrade && exchange.head.wants_upgrade(),
+        upgrade: relays_upgrade(exchange),
         strip_tls_headers: true,
     };
     request_head::compose(
@@ -237,20 +296,12 @@ fn compose_upload(
         exchange.head,
         &additions,
     );
-    match body {
-        RequestBody::None => BodyRelay::new(out, Framing::None),
-        RequestBody::Whole(whole) => {
-            out.bytes.extend_from_slice(&whole.bytes);
-            BodyRelay::new(out, Framing::None)
-        }
-        RequestBody::Streaming(framing) => match framing.take() {
-            Some(Framing::ChunkedAfter(relay, already)) => {
-                out.bytes.extend_from_slice(&already.bytes);
-                BodyRelay::new(out, Framing::Chunked(relay))
-            }
-            other => BodyRelay::new(out, other.unwrap_or(Framing::None)),
-        },
-    }
+    out
+}
+
+/// Whether the request asks for another protocol and the virtual server relays it (`autodetect_upgrade_headers`).
+fn relays_upgrade(exchange: &Exchange<'_>) -> bool {
+    exchange.server.settings.http.autodetect_upgrade && exchange.head.wants_upgrade()
 }
 
 enum Event {
@@ -264,27 +315,22 @@ enum Event {
 }
 
 /// Sends what can be sent and waits until the node says something or a limit is reached.
-#[expect(clippy::too_many_arguments, reason = "the parts of one exchange, borrowed apart from each other")]
 async fn next_event(
     client: &mut Client,
     exchange: &Exchange<'_>,
     pool: &RunningPool,
     connection: &mut NodeConnection,
-    upload: &mut BodyRelay,
-    buffer: &mut Buffer,
-    waiting_since: &mut Option<Moment>,
-    upload_broken: bool,
+    talk: &mut Talk,
 ) -> Event {
+    let Talk { upload, upload_broken, buffer, asked_at } = talk;
     let end = client.end_of(exchange);
     let idle = exchange.server.settings.timeout;
     let Client { worker, stream, deadline, buffer: client_buffer, .. } = client;
     let mut guard = Guarded::new(worker, deadline, idle, end);
     let body_buffer = client_buffer.get_or_insert_with(|| worker.buffers.lend());
-    if !upload.is_complete() {
-        guard.progress();
-    }
+    let mut armed = false;
     poll_fn(|cx| {
-        if !upload_broken && !upload.is_complete() {
+        if !*upload_broken && !upload.is_complete() {
             let mut moving = false;
             match upload.poll(cx, stream, body_buffer, &mut connection.stream, &mut moving) {
                 Poll::Ready(Ok(())) | Poll::Pending => {}
@@ -297,15 +343,16 @@ async fn next_event(
                     return Poll::Ready(Event::Failed(Failure::new(Kind::ClientGone, progress(upload))));
                 }
             }
-            if moving {
+            if !upload.is_complete() && (moving || !armed) {
+                armed = true;
                 guard.progress();
             }
         }
-        if waiting_since.is_none() && (upload_broken || upload.is_complete()) {
+        if asked_at.is_none() && (*upload_broken || upload.is_complete()) {
             // The node's time to answer runs from the end of the request.
-            let now = worker.now();
-            *waiting_since = Some(now);
-            guard.limit(now, pool.settings.max_reply_time);
+            let now = if armed { worker.elapsed() } else { worker.recent_elapsed() };
+            *asked_at = Some(now);
+            guard.limit(Moment::at(now), pool.settings.max_reply_time);
         }
         let room = if buffer.is_empty() { FIRST_READ } else { BUFFER };
         match connection.stream.poll_read(cx, buffer.room(room)) {
@@ -320,7 +367,7 @@ async fn next_event(
             passed.unwrap_or_else(|| {
                 let kind = if guard.transaction_is_over() {
                     Kind::TransactionTimedOut
-                } else if waiting_since.is_some() {
+                } else if asked_at.is_some() {
                     Kind::ReplyTimedOut
                 } else {
                     Kind::ClientTimedOut
@@ -339,9 +386,9 @@ async fn pass_on_interim(client: &mut Client, bytes: &[u8]) -> Result<(), Failur
     if client.send(out).await { Ok(()) } else { Err(Failure::new(Kind::ClientGone, Progress::Answered)) }
 }
 
-fn closed(connection: &NodeConnection, buffer: &Buffer, upload: &BodyRelay) -> Failure {
-    let kind = if connection.reused && buffer.is_empty() { Kind::StaleConnection } else { Kind::ClosedEarly };
-    Failure::new(kind, progress(upload))
+fn closed(connection: &NodeConnection, talk: &Talk) -> Failure {
+    let stale = connection.reused && talk.buffer.is_empty();
+    Failure::new(if stale { Kind::StaleConnection } else { Kind::ClosedEarly }, progress(&talk.upload))
 }
 
 fn progress(upload: &BodyRelay) -> Progress {

@@ -69,7 +69,8 @@ pub(crate) async fn claim(
     {
         return Ok(claimed);
     }
-    wait_in_queue(client, exchange, pool, session, attempts).await
+    // Boxed, like everything rare on this path: the state of every connection has room for the largest step.
+    Box::pin(wait_in_queue(client, exchange, pool, session, attempts)).await
 }
 
 /// A node that can take the request at once, if there is one.
@@ -101,7 +102,7 @@ fn look(
     may_reuse: bool,
 ) -> Look {
     let worker = &client.worker;
-    Look::Claimed(match pool.pool.choose(session, &attempts.tried, worker.now(), worker.random()) {
+    Look::Claimed(match pool.pool.choose(session, attempts.tried(), worker.recent(), worker.random()) {
         Ok(choice) => {
             // Another worker may have taken the last place in between.
             let Ok(in_flight) = choice.node.begin() else { return Look::Busy { others_may_pass: true } };

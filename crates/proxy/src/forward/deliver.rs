@@ -33,11 +33,11 @@ pub(crate) async fn deliver(
     claim: &Claim,
     mut answer: Answer,
 ) -> Result<Flow, Failure> {
-    let now = client.worker.now();
+    let now = client.worker.recent();
     let status = answer.head.status();
     exchange.answered.status = status;
     if status != 503 || !pool.settings.passive_monitoring {
-        claim.node().record_success(now.since(exchange.began), now);
+        claim.node().record_success(answer.response_time, now);
     }
     let upgrading = status == 101;
     let uploaded = answer.upload.is_complete();
@@ -48,17 +48,17 @@ pub(crate) async fn deliver(
         return Box::pin(upgrade::relay(client, exchange, answer, out)).await;
     }
     let mut download = BodyRelay::new(out, plan.framing);
-    download
-        .absorb(&mut answer.buffer)
-        .map_err(|_| broken(Kind::InvalidResponse("the chunked body is malformed")))?;
-    let moved = move_bodies(client, exchange, &mut answer, &mut download).await;
+    let moved = match download.absorb(&mut answer.buffer) {
+        Ok(()) => move_bodies(client, exchange, &mut answer, &mut download).await,
+        Err(_) => Err(MALFORMED),
+    };
     exchange.answered.bytes = download.moved;
-    if let Err(failure) = moved {
-        if pool.settings.passive_monitoring
-            && let Some(kind) = failure.node_failure()
-        {
-            let _changed = claim.node().record_failure(kind, &pool.settings, client.worker.now());
-        }
+    client.worker.keep_response_head(answer.head);
+    if let Err(kind) = moved {
+        // Once the client has seen part of the response, nothing can be done but close.
+        let progress = if download.has_written() { Progress::Answered } else { Progress::Sent };
+        let failure = Failure::new(kind, progress);
+        super::note_failure(client, pool, claim, &failure);
         return Err(failure);
     }
     let uploaded = answer.upload.is_complete();
@@ -130,7 +130,7 @@ fn compose(
 ) -> Output {
     let bytes = answer.buffer.slice(0..answer.head_length);
     if pool.pool.learns_cookies() {
-        pool.pool.learn(answer.head.set_cookies(bytes), claim.slot, client.worker.now());
+        pool.pool.learn(answer.head.set_cookies(bytes), claim.slot, client.worker.recent());
     }
     access::answered(exchange, pool, claim, &answer.head, bytes);
     let request_bytes = exchange.head_bytes(client.buffer.as_ref());
@@ -154,7 +154,7 @@ async fn move_bodies(
     exchange: &mut Exchange<'_>,
     answer: &mut Answer,
     download: &mut BodyRelay,
-) -> Result<(), Failure> {
+) -> Result<(), Kind> {
     let end = client.end_of(exchange);
     let idle = exchange.server.settings.timeout;
     let Client { worker, stream, deadline, buffer, .. } = client;
@@ -205,24 +205,21 @@ async fn move_bodies(
                     let left = download.splicable().unwrap_or_default();
                     let mut moved = 0;
                     guard.progress();
-                    let spliced = splice::splice(&worker.pipes, from, to, left, &mut guard, &mut moved).await;
+                    let spliced =
+                        Box::pin(splice::splice(&worker.pipes, from, to, left, &mut guard, &mut moved)).await;
                     download.spliced(moved);
-                    spliced.map_err(|error| {
-                        broken(match error {
-                            splice::Broken::Source => Kind::ClosedEarly,
-                            splice::Broken::Destination => Kind::ClientGone,
-                            splice::Broken::TimedOut => Kind::TransactionTimedOut,
-                        })
+                    spliced.map_err(|error| match error {
+                        splice::Broken::Source => Kind::ClosedEarly,
+                        splice::Broken::Destination => Kind::ClientGone,
+                        splice::Broken::TimedOut => Kind::TransactionTimedOut,
                     })?;
                 }
-                _ => return Err(broken(Kind::ClientGone)),
+                _ => return Err(Kind::ClientGone),
             },
-            Some(Err(RelayError::Source)) => return Err(broken(Kind::ClosedEarly)),
-            Some(Err(RelayError::Malformed)) => {
-                return Err(broken(Kind::InvalidResponse("the chunked body is malformed")));
-            }
-            Some(Err(RelayError::Sink(_))) => return Err(broken(Kind::ClientGone)),
-            None => return Err(broken(Kind::TransactionTimedOut)),
+            Some(Err(RelayError::Source)) => return Err(Kind::ClosedEarly),
+            Some(Err(RelayError::Malformed)) => return Err(MALFORMED),
+            Some(Err(RelayError::Sink(_))) => return Err(Kind::ClientGone),
+            None => return Err(Kind::TransactionTimedOut),
         }
     }
     exchange.answered.bytes_in += upload.moved - uploaded_before;
@@ -234,6 +231,4 @@ enum Step {
     Splice,
 }
 
-fn broken(kind: Kind) -> Failure {
-    Failure::new(kind, Progress::Answered)
-}
+const MALFORMED: Kind = Kind::InvalidResponse("the node's chunked body is malformed");

@@ -97,3 +97,74 @@ fn forwarded_for(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, client: Ip
     }
     out.extend_from_slice(format!("{client}\r\n").as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::{request, settings};
+
+    fn composed(text: &str, change: impl Fn(&mut HttpOptions), keepalive: bool, upgrade: bool) -> String {
+        let mut http = settings().http;
+        http.add_cluster_ip = false;
+        change(&mut http);
+        let head = request(text);
+        let additions = Additions {
+            http: &http,
+            lines: b"",
+            client: IpAddr::from([192, 0, 2, 7]),
+            node_label: "10.0.0.1:80",
+            keepalive,
+            upgrade,
+            strip_tls_headers: true,
+        };
+        let mut out = Vec::new();
+        compose(&mut out, text.as_bytes(), &head, &additions);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn what_is_between_client_and_tidegate_stays_there() {
+        let cases = [
+            ("GET /a?b HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n", "GET /a?b HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n"),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: 1\r\nProxy-Connection: x\r\nTE: trailers\r\nA: 1\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\n\r\n",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            ),
+            ("GET http://a:81/x HTTP/1.1\r\nHost: a:81\r\n\r\n", "GET /x HTTP/1.1\r\nHost: a:81\r\n\r\n"),
+            ("GET http://a?x HTTP/1.1\r\nHost: a\r\n\r\n", "GET /?x HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: 10.0.0.1:80\r\n\r\n"),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nSSLClientCertStatus: OK\r\nB: 2\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\nB: 2\r\n\r\n",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(composed(text, |_| {}, true, false), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn nodes_are_told_who_asks_and_what_becomes_of_the_connection() {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 2.2.2.2\r\n\r\n";
+        assert_eq!(
+            composed(text, |http| http.add_x_forwarded_for = true, true, false),
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2, 192.0.2.7\r\n\r\n"
+        );
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nX-Cluster-Client-Ip: 9.9.9.9\r\n\r\n";
+        assert_eq!(
+            composed(text, |http| http.add_cluster_ip = true, false, false),
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        );
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        assert_eq!(
+            composed(text, |_| {}, true, true),
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        );
+    }
+}

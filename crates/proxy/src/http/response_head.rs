@@ -99,3 +99,109 @@ pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, rewr
     });
     out.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::{
+        VirtualServer,
+        virtual_server::{CookieDomain, CookieSecure, Substitution},
+    };
+
+    use super::*;
+    use crate::http::tests::{response, running, settings};
+
+    fn composed(
+        text: &str,
+        settings: VirtualServer,
+        framing: BodyHeader,
+        connection: ConnectionHeader,
+        session_cookie: Option<&[u8]>,
+    ) -> String {
+        let server = running(settings);
+        let head = response(text);
+        let rewrite = Rewrite {
+            server: &server,
+            request_host: b"shop:8443",
+            tls: true,
+            session_cookie,
+            framing,
+            connection,
+        };
+        let mut out = Vec::new();
+        compose(&mut out, text.as_bytes(), &head, &rewrite);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn hop_by_hop_lines_go_and_ours_come() {
+        use BodyHeader::{AddChunked, Drop, Keep, Unframed};
+        use ConnectionHeader::{Close, KeepAlive, Silent, Upgrade};
+        let cases = [
+            (
+                "HTTP/1.1 200 OK\r\nA: 1\r\nConnection: close, B\r\nB: 2\r\nContent-Length: 3\r\nKeep-Alive: 5\r\n\r\n",
+                (Keep, Silent, None),
+                "HTTP/1.1 200 OK\r\nA: 1\r\nContent-Length: 3\r\n\r\n",
+            ),
+            (
+                "HTTP/1.0 200 OK\r\n\r\n",
+                (AddChunked, Silent, None),
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                (Unframed, Close, None),
+                "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+                (Drop, KeepAlive, None),
+                "HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+                (Keep, Upgrade, None),
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\nContent-Length: 0\r\n\r\n",
+                (Keep, Silent, Some(b"Set-Cookie: s=2\r\n".as_slice())),
+                "HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\nContent-Length: 0\r\nSet-Cookie: s=2\r\n\r\n",
+            ),
+        ];
+        for (text, (framing, connection, cookie), expected) in cases {
+            assert_eq!(composed(text, settings(), framing, connection, cookie), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn locations_and_cookies_are_made_right() {
+        let mut changed = settings();
+        changed.http.location_pattern = Some(Substitution {
+            regex: "^http://inner/(.*)".to_owned(),
+            replace: "https://outer/$1".to_owned(),
+        });
+        changed.cookie.domain = CookieDomain::Named("shop.example".into());
+        changed.cookie.path = Some(Substitution { regex: "^/app".to_owned(), replace: "/".to_owned() });
+        changed.cookie.secure = CookieSecure::Set;
+        let cases = [
+            ("Location: http://inner/x", "Location: https://outer/x"),
+            ("Location: http://shop/x", "Location: https://shop:8443/x"),
+            ("Location: http://else/x", "Location: http://else/x"),
+            (
+                "Set-Cookie: a=1; Domain=inner; path=/app/x; HttpOnly",
+                "Set-Cookie: a=1; Domain=shop.example; Path=//x; HttpOnly; Secure",
+            ),
+            ("Set-Cookie: a=1; Secure", "Set-Cookie: a=1; Secure"),
+            ("Set-Cookie: a=\"x;y\"", "Set-Cookie: a=\"x; y\"; Secure"),
+        ];
+        for (line, expected) in cases {
+            let text = format!("HTTP/1.1 302 Found\r\n{line}\r\nContent-Length: 0\r\n\r\n");
+            let got = composed(&text, changed.clone(), BodyHeader::Keep, ConnectionHeader::Silent, None);
+            assert_eq!(
+                got,
+                format!("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n{expected}\r\n\r\n"),
+                "{line}"
+            );
+        }
+    }
+}

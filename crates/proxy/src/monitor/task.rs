@@ -94,7 +94,7 @@ impl Shared {
 
     /// The moment that node health is told.
     pub(super) fn now(&self) -> Moment {
-        Moment(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Moment::at(self.origin.elapsed())
     }
 
     /// Says once why a monitor cannot run.

@@ -314,7 +314,7 @@ impl Builder<'_> {
 }
 
 impl Rewrites {
-    fn of(settings: &VirtualServer) -> Self {
+    pub(crate) fn of(settings: &VirtualServer) -> Self {
         Self {
             location: settings.http.location_pattern.as_ref().and_then(compile),
             cookie_path: settings.cookie.path.as_ref().and_then(compile),
