@@ -6,7 +6,14 @@
     reason = "a test that cannot be set up has failed; the lint exempts only functions marked as tests"
 )]
 
+mod access_log;
 mod framing;
 mod headers;
+mod monitors;
+mod persistence;
+mod pools;
+mod proxy_protocol;
+mod shutdown;
 mod strictness;
 mod timeouts;
+mod tls;
