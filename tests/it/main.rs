@@ -7,13 +7,17 @@
 )]
 
 mod access_log;
+mod discovery;
+mod documents;
 mod framing;
 mod headers;
 mod monitors;
+mod never;
 mod persistence;
 mod pools;
 mod proxy_protocol;
 mod shutdown;
 mod strictness;
+mod tidy;
 mod timeouts;
 mod tls;
