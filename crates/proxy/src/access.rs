@@ -33,7 +33,7 @@ impl Entry {
 /// A request came in.
 pub(crate) fn asked(exchange: &mut Exchange<'_>, client: &Client) {
     let Some(log) = &exchange.server.access_log else { return };
-    let mut entry = client.worker.lend_log_entry();
+    let mut entry = client.worker.log_entries.lend();
     let bytes = exchange.head_bytes(client.buffer.as_ref());
     capture_request(&mut entry.captured, log.format(), exchange.head, bytes);
     exchange.answered.log = Some(entry);
@@ -58,7 +58,7 @@ pub(crate) fn answered(
 /// The exchange is over: one line.
 pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
     let Some(log) = &exchange.server.access_log else { return };
-    let Some(entry) = exchange.answered.log.take() else { return };
+    let Some(mut entry) = exchange.answered.log.take() else { return };
     let answered = &exchange.answered;
     let record = Record {
         client: client.peer.ip(),
@@ -77,7 +77,8 @@ pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
     };
     // A line that finds no room is dropped and counted by the log.
     log.write(client.worker.index, &record, SystemTime::now());
-    client.worker.keep_log_entry(entry);
+    entry.forget();
+    client.worker.log_entries.keep(entry);
 }
 
 fn capture_request(captured: &mut Captured, format: &Format, head: &RequestHead, bytes: &[u8]) {

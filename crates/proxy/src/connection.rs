@@ -22,7 +22,7 @@ use tidegate_http1::{
     proxy_header,
     request::{Parsed, RequestHead},
 };
-use tidegate_model::{Moment, virtual_server::ProxyProtocol};
+use tidegate_model::virtual_server::ProxyProtocol;
 use tidegate_telemetry::access_log::TlsSession;
 use tokio::io::Interest;
 use tokio_rustls::TlsAcceptor;
@@ -31,7 +31,7 @@ use crate::{
     buffer::{BUFFER, Buffer, Output},
     failure::{Failure, Kind, Progress},
     relay::Guarded,
-    snapshot::{ListenKey, RunningServer},
+    snapshot::{ListenKey, LocalServer, RunningServer},
     socket::Socket,
     stream::Stream,
     timers::Deadline,
@@ -55,7 +55,7 @@ pub(crate) struct Client {
     /// Header lines that every request of this connection gets, such as `X-Cluster-Client-Ip`.
     pub(crate) added_lines: Rc<[u8]>,
     /// The virtual server in force for the present request.
-    pub(crate) server: Rc<Arc<RunningServer>>,
+    pub(crate) server: LocalServer,
     /// `SSLClient…` header lines, fixed by the handshake.
     tls_lines: Vec<u8>,
     key: ListenKey,
@@ -139,7 +139,7 @@ impl Client {
             match self.next_request(first).await {
                 Next::Request(mut head, length) => {
                     let flow = virtual_server::serve(&mut self, &mut head, length).await;
-                    self.worker.keep_head(head);
+                    self.worker.request_heads.keep(head);
                     if flow != Flow::KeepAlive {
                         break flow;
                     }
@@ -252,19 +252,18 @@ impl Client {
     async fn next_request(&mut self, first: bool) -> Next {
         self.follow_snapshot();
         let settings = Arc::clone(&self.server.settings);
-        let mut head = self.worker.lend_head();
+        let mut head = self.worker.request_heads.lend();
         let limits = Limits::default();
         // Bytes of a pipelined request may be here already.
         if self.buffer.as_ref().is_none_or(Buffer::is_empty) {
             self.buffer = None;
             let wait = if first { settings.connect_timeout } else { Some(settings.keepalive_timeout) };
             self.deadline.arm(wait.map(|limit| self.worker.recent().after(limit)));
-            match self.first_bytes(first).await {
-                Some(buffer) => self.buffer = Some(buffer),
-                None => {
-                    self.worker.keep_head(head);
-                    return Next::Done;
-                }
+            if let Some(buffer) = self.first_bytes(first).await {
+                self.buffer = Some(buffer);
+            } else {
+                self.worker.request_heads.keep(head);
+                return Next::Done;
             }
         }
         let mut armed = first;
@@ -274,7 +273,7 @@ impl Client {
                 Ok(Parsed::Complete(length)) => return Next::Request(head, length),
                 Ok(Parsed::Partial) => {}
                 Err(error) => {
-                    self.worker.keep_head(head);
+                    self.worker.request_heads.keep(head);
                     return Next::Bad(Failure::new(
                         Kind::BadRequest(error.status(), error.reason()),
                         Progress::Unsent,
@@ -295,11 +294,11 @@ impl Client {
             match read {
                 Some(Ok(n)) if n > 0 => buffer.fill(n),
                 Some(_) => {
-                    self.worker.keep_head(head);
+                    self.worker.request_heads.keep(head);
                     return Next::Done;
                 }
                 None => {
-                    self.worker.keep_head(head);
+                    self.worker.request_heads.keep(head);
                     return Next::Bad(Failure::new(Kind::ClientTimedOut, Progress::Unsent));
                 }
             }
@@ -372,14 +371,9 @@ impl Client {
         matches!(self.stream, Stream::Tls(_))
     }
 
-    /// When the exchange must end by `max_transaction_duration`.
-    pub(crate) fn end_of(&self, exchange: &Exchange<'_>) -> Option<Moment> {
-        exchange.server.settings.max_transaction_duration.map(|limit| exchange.began.after(limit))
-    }
-
     /// The deadline rules of an exchange.
     pub(crate) fn guard(&self, exchange: &Exchange<'_>) -> Guarded<'_> {
-        Guarded::new(&self.worker, &self.deadline, exchange.server.settings.timeout, self.end_of(exchange))
+        Guarded::new(&self.worker, &self.deadline, exchange.server.settings.timeout, exchange.end())
     }
 
     /// Sends all of `out`, within `connection.timeout` of the last movement. False if the client is gone.

@@ -87,7 +87,7 @@ pub(crate) async fn to_pool(
                     return deliver(client, exchange, pool, &session, &claimed, answer).await;
                 }
                 pool.counters.shard(client.worker.index).retries_503.add(1);
-                client.worker.keep_response_head(answer.head);
+                client.worker.response_heads.keep(answer.head);
             }
             Ok(answer) => return deliver(client, exchange, pool, &session, &claimed, answer).await,
             Err(failure) => {

@@ -145,7 +145,7 @@ impl Drop for Watcher {
 impl Monitors {
     /// Starts with nothing to look after.
     /// `origin` is where the moments of node health count from.
-    pub(crate) fn start(options: Options, origin: Instant) -> Self {
+    pub fn start(options: Options, origin: Instant) -> Self {
         Self { options, shared: Arc::new(Shared::new(origin)), running: Mutex::default() }
     }
 

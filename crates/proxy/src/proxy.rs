@@ -93,7 +93,7 @@ impl Proxy {
             })?;
             senders.push(sender);
         }
-        Ok(Self { shared, workers: senders, listening: Mutex::default(), monitors: monitors })
+        Ok(Self { shared, workers: senders, listening: Mutex::default(), monitors })
     }
 
     /// The present moment on the clock that snapshots are built with.

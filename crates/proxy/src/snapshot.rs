@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     net::SocketAddr,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -79,6 +80,9 @@ pub(crate) struct RunningServer {
     pub(crate) connections: Arc<AtomicU32>,
 }
 
+/// A virtual server as one connection holds it: a request clones it without touching a count that workers share.
+pub(crate) type LocalServer = Rc<Arc<RunningServer>>;
+
 impl RunningServer {
     /// Whether `max_concurrent_connections` is reached.
     pub(crate) fn is_full(&self) -> bool {
@@ -114,7 +118,7 @@ pub(crate) struct RunningPool {
     pub(crate) pool: Arc<tidegate_pool::Pool>,
     pub(crate) tls: Option<Arc<TlsClient>>,
     /// Used when every node of this pool has failed. Chains have no loops.
-    pub(crate) failure_pool: Option<Arc<RunningPool>>,
+    pub(crate) failure_pool: Option<Arc<Self>>,
     /// Where requests wait when every node is at its limit.
     pub(crate) queue: Arc<Queue>,
     pub(crate) counters: Arc<Sharded<PoolCounters>>,

@@ -17,7 +17,7 @@ use crate::{
     failure::{Failure, Kind, Progress},
     forward,
     http::error_page,
-    snapshot::RunningServer,
+    snapshot::LocalServer,
 };
 
 /// One request and what is known of its answer.
@@ -30,7 +30,7 @@ pub(crate) struct Exchange<'a> {
     /// The head's bytes once they had to leave the client's buffer.
     moved_head: Option<Output>,
     /// The virtual server as it was when the request began.
-    pub(crate) server: Rc<Arc<RunningServer>>,
+    pub(crate) server: LocalServer,
     pub(crate) began: Moment,
     /// What has been answered, for counters and the access log.
     pub(crate) answered: Answered,
@@ -88,6 +88,11 @@ impl<'a> Exchange<'a> {
             buffer.consume(self.head_length);
             self.moved_head = Some(moved);
         }
+    }
+
+    /// When it must be over by `max_transaction_duration`.
+    pub(crate) fn end(&self) -> Option<Moment> {
+        self.server.settings.max_transaction_duration.map(|limit| self.began.after(limit))
     }
 
     /// Whether the client wants and may have another request on this connection.

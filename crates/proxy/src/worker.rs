@@ -69,9 +69,9 @@ pub(crate) struct Worker {
     view: RefCell<Rc<View>>,
     draining: Cell<bool>,
     random: RefCell<fastrand::Rng>,
-    request_heads: RefCell<Vec<Box<RequestHead>>>,
-    response_heads: RefCell<Vec<Box<ResponseHead>>>,
-    log_entries: RefCell<Vec<Box<access::Entry>>>,
+    pub(crate) request_heads: Shelf<RequestHead>,
+    pub(crate) response_heads: Shelf<ResponseHead>,
+    pub(crate) log_entries: Shelf<access::Entry>,
 }
 
 /// The snapshot a request keeps from its beginning to its end.
@@ -100,9 +100,9 @@ impl Worker {
             view: RefCell::new(view),
             draining: Cell::new(false),
             random: RefCell::new(fastrand::Rng::new()),
-            request_heads: RefCell::default(),
-            response_heads: RefCell::default(),
-            log_entries: RefCell::default(),
+            request_heads: Shelf::default(),
+            response_heads: Shelf::default(),
+            log_entries: Shelf::default(),
         }
     }
 
@@ -148,37 +148,6 @@ impl Worker {
         self.draining.get()
     }
 
-    /// An unused request head, with the memory of an earlier one.
-    pub(crate) fn lend_head(&self) -> Box<RequestHead> {
-        self.request_heads.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Takes a request head back.
-    pub(crate) fn keep_head(&self, head: Box<RequestHead>) {
-        keep(&self.request_heads, head);
-    }
-
-    /// An unused response head, with the memory of an earlier one.
-    pub(crate) fn lend_response_head(&self) -> Box<ResponseHead> {
-        self.response_heads.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Takes a response head back.
-    pub(crate) fn keep_response_head(&self, head: Box<ResponseHead>) {
-        keep(&self.response_heads, head);
-    }
-
-    /// An entry for the access log, with the memory of an earlier one.
-    pub(crate) fn lend_log_entry(&self) -> Box<access::Entry> {
-        self.log_entries.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Takes an entry back.
-    pub(crate) fn keep_log_entry(&self, mut entry: Box<access::Entry>) {
-        entry.forget();
-        keep(&self.log_entries, entry);
-    }
-
     fn begin_draining(&self) {
         self.draining.set(true);
         self.timers.wake_all();
@@ -201,13 +170,33 @@ impl Worker {
     }
 }
 
-/// Heads a worker keeps for later requests.
-const KEPT_HEADS: usize = 64;
+/// Values kept for later requests with the memory they have grown to. Boxed, so that what a request holds of them
+/// is one pointer.
+#[derive(Debug)]
+pub(crate) struct Shelf<T>(RefCell<Vec<Box<T>>>);
 
-fn keep<T>(shelf: &RefCell<Vec<T>>, head: T) {
-    let mut shelf = shelf.borrow_mut();
-    if shelf.len() < KEPT_HEADS {
-        shelf.push(head);
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+/// Values a [`Shelf`] keeps.
+const SHELVED: usize = 64;
+
+impl<T: Default> Shelf<T> {
+    /// A value that nobody uses.
+    #[expect(clippy::unnecessary_box_returns, reason = "the box is what is kept")]
+    pub(crate) fn lend(&self) -> Box<T> {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a value back.
+    pub(crate) fn keep(&self, value: Box<T>) {
+        let mut shelf = self.0.borrow_mut();
+        if shelf.len() < SHELVED {
+            shelf.push(value);
+        }
     }
 }
 

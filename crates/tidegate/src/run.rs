@@ -130,7 +130,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let (events_sender, events) = mpsc::channel(MAX_EVENTS);
     let (readings_sender, readings) = mpsc::channel(MAX_READINGS);
     let (names_sender, names) = watch::channel(BTreeSet::new());
-    let (discovery, nodes) = following::start(&settings, home.path()).await?;
+    let (discovery, nodes) = following::start(&settings, home.path())?;
     let monitors = monitor::Options { runtime: Handle::current(), zeus_home: home.path().to_owned() };
     let proxy = Arc::new(
         Proxy::start(settings.workers, monitors)

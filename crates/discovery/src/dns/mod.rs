@@ -13,4 +13,3 @@
 pub mod answer;
 pub mod name;
 pub mod resolv_conf;
-

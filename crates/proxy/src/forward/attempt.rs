@@ -236,7 +236,7 @@ async fn hear(
     connection: &mut NodeConnection,
     talk: &mut Talk,
 ) -> Result<(Box<ResponseHead>, usize), Failure> {
-    let mut head = client.worker.lend_response_head();
+    let mut head = client.worker.response_heads.lend();
     let limits = Limits::default();
     let mut interim = 0;
     loop {
@@ -323,7 +323,7 @@ async fn next_event(
     talk: &mut Talk,
 ) -> Event {
     let Talk { upload, upload_broken, buffer, asked_at } = talk;
-    let end = client.end_of(exchange);
+    let end = exchange.end();
     let idle = exchange.server.settings.timeout;
     let Client { worker, stream, deadline, buffer: client_buffer, .. } = client;
     let mut guard = Guarded::new(worker, deadline, idle, end);

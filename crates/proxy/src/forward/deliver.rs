@@ -53,7 +53,7 @@ pub(crate) async fn deliver(
         Err(_) => Err(MALFORMED),
     };
     exchange.answered.bytes = download.moved;
-    client.worker.keep_response_head(answer.head);
+    client.worker.response_heads.keep(answer.head);
     if let Err(kind) = moved {
         // Once the client has seen part of the response, nothing can be done but close.
         let progress = if download.has_written() { Progress::Answered } else { Progress::Sent };
@@ -155,7 +155,7 @@ async fn move_bodies(
     answer: &mut Answer,
     download: &mut BodyRelay,
 ) -> Result<(), Kind> {
-    let end = client.end_of(exchange);
+    let end = exchange.end();
     let idle = exchange.server.settings.timeout;
     let Client { worker, stream, deadline, buffer, .. } = client;
     let mut guard = Guarded::new(worker, deadline, idle, end);

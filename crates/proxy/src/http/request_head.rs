@@ -50,7 +50,7 @@ pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, addit
         bytes,
         head.headers_start(),
         head.headers_end(),
-        dropped.map(|header| header.line()),
+        dropped.map(tidegate_http1::head::Header::line),
     );
     out.extend_from_slice(additions.lines);
     if http.add_x_forwarded_for {

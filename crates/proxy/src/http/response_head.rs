@@ -61,14 +61,14 @@ pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, rewr
         Role::ContentLength => rewrite.framing == BodyHeader::Drop,
         Role::Location => location::may_rewrite(server),
         Role::SetCookie => server.rewrites.cookies,
-        _ => false,
+        Role::Other => false,
     });
     copy_lines_without(
         out,
         bytes,
         head.headers_start(),
         head.headers_end(),
-        dropped.map(|header| header.line()),
+        dropped.map(tidegate_http1::head::Header::line),
     );
     for header in head.headers() {
         match header.role() {

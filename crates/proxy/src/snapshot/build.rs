@@ -296,15 +296,12 @@ impl Builder<'_> {
                 .iter()
                 .flat_map(|host| match host {
                     ListenHost::Address(ip) => vec![*ip],
-                    ListenHost::Name(name) => match self.context.listen_hosts.get(name) {
-                        Some(ips) => ips.clone(),
-                        None => {
-                            self.problems.push(Problem {
-                                object: format!("virtual_servers/{}", settings.name),
-                                message: format!("listen_on_hosts: {name} has no address yet; name an address of this machine"),
-                            });
-                            Vec::new()
-                        }
+                    ListenHost::Name(name) => if let Some(ips) = self.context.listen_hosts.get(name) { ips.clone() } else {
+                        self.problems.push(Problem {
+                            object: format!("virtual_servers/{}", settings.name),
+                            message: format!("listen_on_hosts: {name} has no address yet; name an address of this machine"),
+                        });
+                        Vec::new()
                     },
                 })
                 .collect(),

@@ -42,7 +42,7 @@ struct Told {
 }
 
 /// Starts discovery.
-pub(crate) async fn start(settings: &Settings, home: &Path) -> Result<(Following, Followed), String> {
+pub(crate) fn start(settings: &Settings, home: &Path) -> Result<(Following, Followed), String> {
     let options = DiscoveryOptions {
         resolv_conf: settings.resolv_conf.clone(),
         state_dir: settings.state_dir.clone(),
@@ -117,7 +117,7 @@ impl Followed {
                         }
                         found.insert(pool, nodes);
                     }
-                    Event::Status { pool, status } => self.tell(pool, &status),
+                    Event::Status { pool, status } => self.tell(&pool, &status),
                 }
             }
         }
@@ -125,7 +125,7 @@ impl Followed {
     }
 
     /// One line per change of what is wrong.
-    fn tell(&mut self, pool: PoolName, status: &SourceStatus) {
+    fn tell(&mut self, pool: &PoolName, status: &SourceStatus) {
         let now = Told {
             error: status.last_error.as_deref().map(str::to_owned),
             warning: status.warning.as_deref().map(str::to_owned),
