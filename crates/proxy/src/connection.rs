@@ -253,6 +253,8 @@ impl Client {
         self.follow_snapshot();
         let settings = Arc::clone(&self.server.settings);
         let mut head = self.worker.request_heads.lend();
+        // Its last use may have ended in the middle of a head.
+        head.start_over();
         let limits = Limits::default();
         // Bytes of a pipelined request may be here already.
         if self.buffer.as_ref().is_none_or(Buffer::is_empty) {
