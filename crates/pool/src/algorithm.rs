@@ -87,22 +87,18 @@ impl<'a> Candidates<'a> {
         after.iter().chain(before).copied().filter(|slot| self.is_available(*slot)).take(WINDOW)
     }
 
-    /// The node whose turn it is, or the next.
-    fn in_turn(&self, start: usize) -> Option<u32> {
-        if !self.careful || self.is_admitted(&self.member(self.slot(start)).node) {
-            return self.next_from(start);
-        }
-        // The turn of a node that is being introduced goes to a node drawn by lot, in proportion to its turns: the next in
-        // turn would get twice its share.
+    /// The position whose turn it is. The turn of a node that is being introduced and passed over goes to one drawn by lot, in
+    /// proportion to the turns: its neighbour would get twice its share.
+    fn start(&self, turn: u64) -> usize {
         const DRAWS: u64 = 8;
-        for draw in 1..=DRAWS {
-            let slot =
-                self.slot(self.roster.schedule.position(mix(self.random.wrapping_add(draw)), self.len()));
-            if self.is_available(slot) {
-                return Some(slot);
-            }
+        let position = |turn| self.roster.schedule.position(turn, self.len());
+        let admitted = |position: &usize| self.is_admitted(&self.member(self.slot(*position)).node);
+        let start = position(turn);
+        if !self.careful || admitted(&start) {
+            return start;
         }
-        self.next_from(start)
+        let mut draws = (1..=DRAWS).map(|draw| position(mix(self.random.wrapping_add(draw))));
+        draws.find(admitted).unwrap_or(start)
     }
 }
 
@@ -134,10 +130,10 @@ fn pick_from(candidates: &Candidates<'_>) -> Option<u32> {
         return candidates.next_from(position);
     }
     let turn = candidates.pool.shared.turns.fetch_add(1, Ordering::Relaxed);
-    let start = candidates.roster.schedule.position(turn, candidates.len());
+    let start = candidates.start(turn);
     match algorithm {
         Algorithm::RoundRobin | Algorithm::WeightedRoundRobin | Algorithm::Random => {
-            candidates.in_turn(start)
+            candidates.next_from(start)
         }
         Algorithm::LeastConnections => least::connections(candidates, start),
         Algorithm::WeightedLeastConnections => least::weighted_connections(candidates, start),
