@@ -96,7 +96,7 @@ pub enum Event {
 }
 
 /// How long a trying request may stay silent before another may try the node.
-pub const TRIAL_PATIENCE: Duration = Duration::from_secs(60);
+pub const TRIAL_PATIENCE: Duration = Duration::from_mins(1);
 
 impl FailureKind {
     /// How many kinds there are.

@@ -36,7 +36,7 @@ pub(super) fn perceptive(candidates: &Candidates<'_>, turn: u64, start: usize) -
     }
     let mut window = [(0_u32, 0_u64, 0_u64); WINDOW];
     let mut len = 0;
-    let (mut sum, mut measured) = (0, 0);
+    let (mut sum, mut measured) = (0_u64, 0);
     for (place, slot) in window.iter_mut().zip(candidates.window(start)) {
         let node = &candidates.member(slot).node;
         let micros = u64::from(node.response_micros());
@@ -47,7 +47,7 @@ pub(super) fn perceptive(candidates: &Candidates<'_>, turn: u64, start: usize) -
         *place = (slot, u64::from(node.in_flight()) + 1, micros);
         len += 1;
     }
-    let mean = if measured == 0 { FLOOR } else { sum / measured };
+    let mean = sum.checked_div(measured).unwrap_or(FLOOR);
     window[..len]
         .iter()
         .min_by_key(|(_, load, micros)| load * if *micros == 0 { mean } else { *micros }.max(FLOOR))

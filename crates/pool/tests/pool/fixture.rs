@@ -30,11 +30,11 @@ pub(crate) fn settings() -> Settings {
         max_connection_attempts: None,
         max_timed_out_connection_attempts: Some(2),
         node_connection_attempts: 3,
-        retry_fail_time: Duration::from_secs(60),
+        retry_fail_time: Duration::from_mins(1),
         close_on_death: false,
         max_idle_connections_pernode: 50,
         node_close_with_rst: false,
-        node_delete: NodeDelete::Drain { limit: Some(Duration::from_secs(60)) },
+        node_delete: NodeDelete::Drain { limit: Some(Duration::from_mins(1)) },
         max_connect_time: Duration::from_secs(4),
         max_reply_time: Duration::from_secs(30),
         max_connections_per_node: None,
@@ -58,20 +58,17 @@ pub(crate) fn algorithm(algorithm: Algorithm) -> Arc<Settings> {
     with(|settings| settings.algorithm = algorithm)
 }
 
-pub(crate) fn class(
-    method: Method,
-    failure_mode: FailureMode,
-    delete: bool,
-) -> Option<Arc<PersistenceClass>> {
-    Some(Arc::new(PersistenceClass { name: "class".into(), method, failure_mode, delete }))
+pub(crate) fn class(method: Method, failure_mode: FailureMode, delete: bool) -> Arc<PersistenceClass> {
+    Arc::new(PersistenceClass { name: "class".into(), method, failure_mode, delete })
 }
 
 pub(crate) fn transparent(failure_mode: FailureMode) -> Option<Arc<PersistenceClass>> {
-    class(Method::Transparent { directives: "secure".into(), always_set: false }, failure_mode, true)
+    let method = Method::Transparent { directives: "secure".into(), always_set: false };
+    Some(class(method, failure_mode, true))
 }
 
 pub(crate) fn ip() -> Option<Arc<PersistenceClass>> {
-    class(Method::Ip { prefix_v4: 0, prefix_v6: 64 }, FailureMode::NewNode, true)
+    Some(class(Method::Ip { prefix_v4: 0, prefix_v6: 64 }, FailureMode::NewNode, true))
 }
 
 /// The node 10.0.0.n:8080 for 1 ≤ n ≤ 65,535.

@@ -17,7 +17,7 @@ fn random_events_keep_the_invariants() {
     for seed in 0..200 {
         let mut random = Random(seed);
         let (mut health, mut now) = (Health::NEW, T0);
-        let rest = Duration::from_secs(60);
+        let rest = Duration::from_mins(1);
         let attempts = random.below(5) as u32;
         for step in 0..500 {
             now = now.after(Duration::from_millis(random.below(30_000)));
@@ -56,10 +56,10 @@ fn random_events_keep_the_invariants() {
             }
             match health.change_to(next) {
                 Some(HealthChange::Failed) => {
-                    assert!(health.in_rotation() && !next.in_rotation(), "{}", what())
+                    assert!(health.in_rotation() && !next.in_rotation(), "{}", what());
                 }
                 Some(HealthChange::Working) => {
-                    assert!(!health.in_rotation() && next.in_rotation(), "{}", what())
+                    assert!(!health.in_rotation() && next.in_rotation(), "{}", what());
                 }
                 None => assert_eq!(health.in_rotation(), next.in_rotation(), "{}", what()),
             }
@@ -202,4 +202,28 @@ fn without_passive_monitoring_failures_are_only_counted() {
     fail(&pool, 1, Moment(0));
     assert_eq!(choose(&pool, T0), Ok(1));
     assert_eq!(pool.nodes_status()[0].totals.failures[FailureKind::Connect as usize], 3);
+}
+
+#[test]
+fn no_choice_after_a_failure_goes_to_the_failed_node_whatever_other_threads_do() {
+    let pool = build(&std::sync::Arc::new(settings()), &nodes(1..=5));
+    std::thread::scope(|scope| {
+        for n in 1..=4 {
+            let pool = &pool;
+            scope.spawn(move || {
+                let node = &member(pool, n).node;
+                let mut random = Random(u64::from(n));
+                for round in 0..500 {
+                    node.set_monitor_verdict(&"m1".into(), false, T0);
+                    for _ in 0..8 {
+                        let choice = pool.choose(&Session::NONE, &Tried::none(), T0, random.next()).unwrap();
+                        assert_ne!(number(&choice), n, "round {round}");
+                    }
+                    node.set_monitor_verdict(&"m1".into(), true, T0);
+                }
+            });
+        }
+    });
+    let shares = crate::fixture::shares(&pool, 5, 5000, after(20), &mut Random(9));
+    assert_eq!(shares, [1000; 5]);
 }

@@ -1,5 +1,8 @@
 //! The pool as the data path uses it: build, session, choose, claim, report.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+#![allow(clippy::unnecessary_wraps, reason = "fixtures have the shape the tests pass on")]
+
 mod algorithms;
 mod fixture;
 mod health;

@@ -42,10 +42,7 @@ fn an_equal_build_is_the_same_pool() {
         ("weight", rebuild(&first, &[NodeSpec { weight: 2, ..node(1) }, node(2), node(3)], T0)),
         ("order", rebuild(&first, &[node(2), node(1), node(3)], T0)),
         ("class", Pool::build(first.settings().clone(), None, &nodes(1..=3), Some(&first), &context(T0))),
-        (
-            "key",
-            Pool::build(first.settings().clone(), class.clone(), &nodes(1..=3), Some(&first), &other_key),
-        ),
+        ("key", Pool::build(first.settings().clone(), class, &nodes(1..=3), Some(&first), &other_key)),
     ];
     for (what, changed) in changes {
         assert!(!Arc::ptr_eq(&first, &changed), "{what}");

@@ -18,7 +18,8 @@ fn distinct(mut numbers: Vec<u16>) -> Vec<u16> {
 #[test]
 fn groups_are_added_until_enough_nodes_work() {
     // Priorities of the nodes, nodes wanted, nodes failed, nodes in use.
-    let table: [(&[u32], Option<u32>, &[u16], &[u16]); 8] = [
+    type Row = (&'static [u32], Option<u32>, &'static [u16], &'static [u16]);
+    let table: [Row; 8] = [
         (&[1, 2, 3, 3], None, &[], &[1, 2, 3, 4]),
         (&[1, 2, 3, 3], Some(1), &[], &[3, 4]),
         (&[1, 2, 3, 3], Some(1), &[3], &[4]),

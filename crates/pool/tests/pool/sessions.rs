@@ -51,7 +51,7 @@ fn open_on(pool: &Pool, n: u16) -> String {
 }
 
 fn learned() -> Class {
-    class(Method::Cookie { name: "SID".into() }, FailureMode::NewNode, true)
+    Some(class(Method::Cookie { name: "SID".into() }, FailureMode::NewNode, true))
 }
 
 fn learn(pool: &Pool, value: &str) -> u16 {
@@ -87,7 +87,7 @@ fn a_transparent_cookie_looks_as_documented_and_brings_the_client_back() {
 #[test]
 fn always_set_repeats_the_cookie() {
     let method = Method::Transparent { directives: "".into(), always_set: true };
-    let pool = start(&class(method, FailureMode::NewNode, true), &nodes(1..=3));
+    let pool = start(&Some(class(method, FailureMode::NewNode, true)), &nodes(1..=3));
     let (cookie, _) = open(&pool);
     let session = browser(&pool, &cookie);
     let choice = pool.choose(&session, &Tried::none(), T0, 0).unwrap();
@@ -131,7 +131,7 @@ fn cookies_that_are_not_ours_are_no_sessions() {
         (format!("{name}={}", &value[1..]), None),
         (format!("{name}={}", value.replace(|c: char| c.is_ascii_digit(), "+")), None),
         (format!("a={name}={value}"), None),
-        (format!("{name}"), None),
+        (name.to_owned(), None),
         (String::new(), None),
     ];
     for (text, expected) in table {
@@ -213,7 +213,7 @@ fn failure_modes() {
     for mode in [FailureMode::NewNode, url, FailureMode::Close] {
         for delete in [true, false] {
             let method = Method::Transparent { directives: "".into(), always_set: false };
-            let pool = start(&class(method, mode.clone(), delete), &nodes(1..=3));
+            let pool = start(&Some(class(method, mode.clone(), delete)), &nodes(1..=3));
             let cookie = open_on(&pool, 2);
             let session = browser(&pool, &cookie);
             let Found::Node(slot) = session.found() else { panic!("{session:?}") };
@@ -357,7 +357,7 @@ fn tables_are_bounded_and_counted() {
 #[test]
 fn subnets_share_a_session() {
     let method = Method::Ip { prefix_v4: 24, prefix_v6: 64 };
-    let pool = start(&class(method, FailureMode::NewNode, true), &nodes(1..=9));
+    let pool = start(&Some(class(method, FailureMode::NewNode, true)), &nodes(1..=9));
     for (a, b) in [("192.0.2.1", "192.0.2.200"), ("2001:db8::1", "2001:db8::ffff:1")] {
         let (n, _) = goes_to(&pool, &address(&pool, a, T0)).unwrap();
         assert_eq!(goes_to(&pool, &address(&pool, b, T0)), Ok((n, true)));
@@ -404,7 +404,7 @@ fn new_clients_go_by_weight_with_a_weighted_algorithm() {
 
 #[test]
 fn types_not_acted_on_balance_only() {
-    let pool = start(&class(Method::J2ee, FailureMode::Close, true), &nodes(1..=2));
+    let pool = start(&Some(class(Method::J2ee, FailureMode::Close, true)), &nodes(1..=2));
     let session = browser(&pool, "JSESSIONID=1");
     assert_eq!(session, Session::NONE);
     assert_eq!(goes_to(&pool, &session), Ok((1, false)));
