@@ -1,9 +1,9 @@
 //! The health of one node as a pure state machine.
 //!
 //! In: failures and successes of requests (passive monitoring) and verdicts of monitors. Out: the next state and
-//! whether the node failed or recovered. The two judges are apart: what a monitor failed, only monitors recover, and
-//! what requests failed is tried again with live traffic, one request at a time, once the rest time has passed.
-//! [`Health`] packs into one word so that a request reads it with a single load.
+//! whether the node failed or recovered. The two judges are apart: what a monitor failed, only monitors recover,
+//! and what requests failed is tried again with live traffic, one request at a time, once the rest time has
+//! passed. [`Health`] packs into one word so that a request reads it with a single load.
 
 use std::time::Duration;
 

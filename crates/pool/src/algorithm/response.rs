@@ -1,7 +1,7 @@
 //! `fastest_response_time` and `perceptive`: the node that answers soonest.
 //!
-//! Both go by the recent average time to first response data. One request in [`PROBE_EVERY`] goes to the node whose turn it
-//! is instead: that measures nodes not measured yet, and notices when a slow node has become fast.
+//! Both go by the recent average time to first response data. One request in [`PROBE_EVERY`] goes to the node
+//! whose turn it is instead: that measures nodes not measured yet, and notices when a slow node has become fast.
 
 use super::{Candidates, WINDOW};
 use crate::hash::mix;

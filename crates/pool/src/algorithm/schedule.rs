@@ -72,7 +72,8 @@ impl Schedule {
     }
 }
 
-/// The smooth weighted sequence: in each turn every position gains its weight, and the one that has most pays the cycle.
+/// The smooth weighted sequence: in each turn every position gains its weight, and the one that has most pays the
+/// cycle.
 fn smooth(weights: &[u64], cycle: u64) -> Box<[u32]> {
     let weights: Vec<i64> = weights.iter().map(|weight| weight.cast_signed()).collect();
     let mut credit: Vec<i64> = vec![0; weights.len()];
