@@ -37,7 +37,7 @@ async fn macros() {
         lines[0]
     );
     assert!(!fields[7].contains(" \"two\" "), "a quote of a client stands bare: {}", lines[0]);
-    assert_eq!(fields[8..13], ["forty two", "GET", "/a/b", "c=d", "site"], "{}", lines[0]);
+    assert_eq!(fields[8..13], ["forty two", "GET", "/a/b", "?c=d", "site"], "{}", lines[0]);
     assert_eq!(fields[13..], [node.as_str(), port.as_str(), "-"], "{}", lines[0]);
     assert!(lines[1].starts_with("127.0.0.1|-|-|HEAD / HTTP/1.1|200|"), "{}", lines[1]);
     assert!(!lines.concat().contains("pw"), "a password is in the log");
@@ -49,7 +49,10 @@ async fn refused_and_failed_requests_are_logged_too_and_no_line_is_forged() {
     let directory = Volume::new();
     let path = directory.path().join("access.log");
     let node = Node::with("n", |_| Reply::close_now()).await;
-    let site = Site::start(&[node.address], logged(&path, "%s \"%r\" %{X}i"), json!({})).await;
+    let mut server = logged(&path, "%s \"%r\" %{X}i");
+    server["log"]["client_connection_failures"] = json!(true);
+    server["log"]["server_connection_failures"] = json!(true);
+    let site = Site::start(&[node.address], server, json!({})).await;
     assert_eq!(site.request("POST", "/fails", &[], b"x").await.status, 502);
     let mut client = site.client().await;
     client.send("GET /bad HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").await;

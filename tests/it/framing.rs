@@ -393,7 +393,9 @@ async fn a_node_that_does_not_read_holds_the_client_back() {
 
 #[tokio::test]
 async fn bad_responses_are_502_and_never_reach_the_client() {
-    let (node, site) = raw_site().await;
+    let node = RawNode::start().await;
+    let pool = json!({ "basic": { "node_connection_attempts": 100 } });
+    let site = Site::start(&[node.address], json!({}), pool).await;
     for (name, answer) in [
         ("no HTTP", "SSH-2.0-OpenSSH\r\n\r\n"),
         ("no status", "HTTP/1.1\r\n\r\n"),
@@ -484,8 +486,10 @@ async fn an_answer_cut_short_ends_the_clients_connection() {
         if name != "a broken chunk" {
             drop(at_node);
         }
+        // What is seen before a byte of it has gone to the client may still become a 502.
         let outcome = client.try_response("GET").await;
-        assert!(outcome.is_err(), "{name}: the client took it for a whole answer: {outcome:?}");
+        let whole = outcome.as_ref().is_ok_and(|response| response.status != 502);
+        assert!(!whole, "{name}: the client took it for a whole answer: {outcome:?}");
     }
     site.tidegate.stop().await;
 }

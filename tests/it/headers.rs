@@ -233,6 +233,7 @@ async fn an_upgrade_is_relayed_raw_after_101() {
     assert!(sent == noise && received == noise);
     drop(at_node);
     client.closed().await;
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -267,6 +268,7 @@ async fn bytes_sent_before_101_are_not_taken_for_a_request() {
         .unwrap();
     assert_eq!(client.response().await.status, 101);
     assert_eq!(at_node.exactly(7).await.unwrap(), b"\x81\x05hello");
+    drop((client, at_node));
     site.tidegate.stop().await;
 }
 

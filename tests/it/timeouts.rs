@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_harness::{
-    Node, RawNode, Reply, Site, client::request, eventually, json, wait::takes, wire::latin,
+    Node, RawNode, Reply, Site, client::request, eventually, json, wait::takes, wire::latin, within,
 };
 
 /// Timers are swept, and the machine may be busy.
@@ -83,16 +83,16 @@ async fn a_body_that_stalls_is_cut_off() {
 
 #[tokio::test]
 async fn an_answer_that_stalls_is_cut_off() {
-    let node = Node::with("n", |_| {
-        Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").then_hang()
-    })
-    .await;
+    let node = RawNode::start().await;
     let site = Site::start(&[node.address], json!({ "connection": { "timeout": 1 } }), json!({})).await;
     let mut client = site.client().await;
     client.send(request("GET", "/", &[], b"")).await;
+    let mut at_node = node.accept().await;
+    at_node.head().await.unwrap().unwrap();
+    at_node.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
     let rest = takes(EARLY, SECOND + LATE, client.rest()).await;
     assert!(latin(&rest).ends_with("\r\n\r\nabc"));
-    eventually("the node's connection to go", async || (node.open() == 0).then_some(())).await;
+    within("the node's connection to go", at_node.rest()).await.ok();
     site.tidegate.stop().await;
 }
 

@@ -1,16 +1,16 @@
 //! The balancing algorithms: which of the nodes that are ready takes a request without session.
 //!
 //! In: the roster, the turn (an atomic counter all workers share, so that two workers together balance as one), one
-//! random number. Out: a slot. What every algorithm has in common is in [`Candidates`]: nodes the request has tried,
+//! random number. Out: a slot. What every algorithm has in common is in `Candidates`: nodes the request has tried,
 //! nodes at a limit and most of the time nodes being introduced are passed over.
 //!
 //! `load_balancing.algorithm` and where it is: `round_robin` and `random` here; `weighted_round_robin` in
-//! [`Schedule`]; `least_connections` and `weighted_least_connections` in `least`; `fastest_response_time` and
+//! `schedule`; `least_connections` and `weighted_least_connections` in `least`; `fastest_response_time` and
 //! `perceptive` in `response`. Sessions that are known by a key but to no table go by `rendezvous`.
 //!
-//! The algorithms that compare nodes look at no more than [`WINDOW`] of them per request, the window moving on by one
-//! node with each request. Up to that many nodes they are exact; in larger pools a request goes to the best of the
-//! window, which keeps the cost of a choice independent of the number of nodes.
+//! The algorithms that compare nodes look at no more than [`WINDOW`] of them per request, the window moving on by
+//! one node with each request. Up to that many nodes they are exact; in larger pools a request goes to the best
+//! of the window, which keeps the cost of a choice independent of the number of nodes.
 
 pub(crate) mod introduction;
 pub(crate) mod least;
@@ -87,22 +87,18 @@ impl<'a> Candidates<'a> {
         after.iter().chain(before).copied().filter(|slot| self.is_available(*slot)).take(WINDOW)
     }
 
-    /// The node whose turn it is, or the next.
-    fn in_turn(&self, start: usize) -> Option<u32> {
-        if !self.careful || self.is_admitted(&self.member(self.slot(start)).node) {
-            return self.next_from(start);
-        }
-        // The turn of a node that is being introduced goes to a node drawn by lot, in proportion to its turns: the next in
-        // turn would get twice its share.
+    /// The position whose turn it is. The turn of a node that is being introduced and passed over goes to one
+    /// drawn by lot, in proportion to the turns: its neighbour would get twice its share.
+    fn start(&self, turn: u64) -> usize {
         const DRAWS: u64 = 8;
-        for draw in 1..=DRAWS {
-            let slot =
-                self.slot(self.roster.schedule.position(mix(self.random.wrapping_add(draw)), self.len()));
-            if self.is_available(slot) {
-                return Some(slot);
-            }
+        let position = |turn| self.roster.schedule.position(turn, self.len());
+        let admitted = |position: &usize| self.is_admitted(&self.member(self.slot(*position)).node);
+        let start = position(turn);
+        if !self.careful || admitted(&start) {
+            return start;
         }
-        self.next_from(start)
+        let mut draws = (1..=DRAWS).map(|draw| position(mix(self.random.wrapping_add(draw))));
+        draws.find(admitted).unwrap_or(start)
     }
 }
 
@@ -121,7 +117,8 @@ pub(crate) fn pick(candidates: Candidates<'_>) -> Option<u32> {
 fn pick_from(candidates: &Candidates<'_>) -> Option<u32> {
     let algorithm = candidates.pool.settings.algorithm;
     if algorithm == Algorithm::Random {
-        // A draw that cannot be used is repeated, so that a neighbour does not get twice its share; from the last on in turn.
+        // A draw that cannot be used is repeated, so that a neighbour does not get twice its share; from the last
+        // on in turn.
         const DRAWS: u64 = 8;
         let draws = (1..=DRAWS).map(|draw| mix(candidates.random.wrapping_add(draw << 32)));
         let mut position = below(candidates.random, candidates.len());
@@ -134,10 +131,10 @@ fn pick_from(candidates: &Candidates<'_>) -> Option<u32> {
         return candidates.next_from(position);
     }
     let turn = candidates.pool.shared.turns.fetch_add(1, Ordering::Relaxed);
-    let start = candidates.roster.schedule.position(turn, candidates.len());
+    let start = candidates.start(turn);
     match algorithm {
         Algorithm::RoundRobin | Algorithm::WeightedRoundRobin | Algorithm::Random => {
-            candidates.in_turn(start)
+            candidates.next_from(start)
         }
         Algorithm::LeastConnections => least::connections(candidates, start),
         Algorithm::WeightedLeastConnections => least::weighted_connections(candidates, start),

@@ -24,7 +24,8 @@ use crate::{
 /// Most nodes of a pool that leave at a time; above that those that have been leaving longest go at once (counted).
 pub const MOST_LEAVING: usize = 1024;
 
-/// A leaving node stays at least this long unless the drain limit is shorter: by then every worker has the new build.
+/// A leaving node stays at least this long unless the drain limit is shorter: by then every worker has the new
+/// build.
 const LEAST_LEAVING: Duration = Duration::from_secs(2);
 
 /// When to look again at a leaving node that has requests in progress.
@@ -96,11 +97,11 @@ impl PoolContext {
 }
 
 impl Pool {
-    /// Builds the pool, keeping every node of `previous` whose address is still there. If nothing changed the result
-    /// is `previous` itself. A repeated address counts once, the first time.
+    /// Builds the pool, keeping every node of `previous` whose address is still there. If nothing changed the
+    /// result is `previous` itself. A repeated address counts once, the first time.
     ///
-    /// Nodes that are not in `nodes` any more leave as `node_delete_behavior` says; call again by [`Pool::next_expiry`].
-    /// `previous` has to be the newest build of the pool. O(n) for n nodes.
+    /// Nodes that are not in `nodes` any more leave as `node_delete_behavior` says; call again by
+    /// [`Pool::next_expiry`]. `previous` has to be the newest build of the pool. O(n) for n nodes.
     pub fn build(
         settings: Arc<Settings>,
         persistence: Option<Arc<PersistenceClass>>,
@@ -210,8 +211,8 @@ impl Pool {
 
     /// When the member is to be removed, or looked at again; `None` = it is not leaving.
     ///
-    /// At the latest when the drain limit passes. Without persistence as soon as it has no request in progress. With it and
-    /// without limit, when no session has used it for [`QUIET`].
+    /// At the latest when the drain limit passes. Without persistence as soon as it has no request in progress.
+    /// With it and without limit, when no session has used it for [`QUIET`].
     pub(crate) fn end_of(&self, member: &Member, now: Moment) -> Option<Moment> {
         let Leaving { since, until } = member.leaving?;
         let quiet = match (&self.prepared, until) {

@@ -17,7 +17,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot(pub(crate) u32);
 
-/// Nodes a request has been sent to already, at most [`Tried::MOST`]. Belongs to one request and one build of the pool.
+/// Nodes a request has been sent to already, at most [`Tried::MOST`]. Belongs to one request and one build of the
+/// pool.
 #[derive(Clone, Copy, Debug)]
 pub struct Tried {
     slots: [u32; Self::MOST],
@@ -135,7 +136,8 @@ impl Pool {
         Ok(choice)
     }
 
-    /// Whether another node could be asked at once, without a session: what a reply of 503 that may be retried hangs on.
+    /// Whether another node could be asked at once, without a session: what a reply of 503 that may be retried
+    /// hangs on.
     pub fn has_another(&self, tried: &Tried, now: Moment) -> bool {
         !self.shared.has_failed()
             && (0..).zip(&self.members).any(|(slot, member)| {
@@ -245,8 +247,8 @@ impl Pool {
         won
     }
 
-    /// No node that is ready is available. If the request has tried them all it goes on with the priority groups that are
-    /// not in use; otherwise it waits.
+    /// No node that is ready is available. If the request has tried them all it goes on with the priority groups
+    /// that are not in use; otherwise it waits.
     fn last_resort(&self, roster: &Roster, tried: &Tried) -> Result<u32, NoNode> {
         let untried = |slot: &&u32| !tried.contains(Slot(**slot));
         if roster.ready.iter().any(|slot| untried(&slot)) {
@@ -269,8 +271,8 @@ impl Pool {
             return roster;
         }
         drop(roster);
-        // Several workers may do this at once. None waits for another; one that publishes a stale roster over a newer one
-        // only causes the next request to make it again.
+        // Several workers may do this at once. None waits for another; one that publishes a stale roster over a
+        // newer one only causes the next request to make it again.
         let roster = Arc::new(Roster::new(self, now));
         self.roster.store(roster.clone());
         Guard::from_inner(roster)

@@ -1,9 +1,9 @@
 //! The health of one node as a pure state machine.
 //!
 //! In: failures and successes of requests (passive monitoring) and verdicts of monitors. Out: the next state and
-//! whether the node failed or recovered. The two judges are apart: what a monitor failed, only monitors recover, and
-//! what requests failed is tried again with live traffic, one request at a time, once the rest time has passed.
-//! [`Health`] packs into one word so that a request reads it with a single load.
+//! whether the node failed or recovered. The two judges are apart: what a monitor failed, only monitors recover,
+//! and what requests failed is tried again with live traffic, one request at a time, once the rest time has
+//! passed. [`Health`] packs into one word so that a request reads it with a single load.
 
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ pub enum Event {
 }
 
 /// How long a trying request may stay silent before another may try the node.
-pub const TRIAL_PATIENCE: Duration = Duration::from_secs(60);
+pub const TRIAL_PATIENCE: Duration = Duration::from_mins(1);
 
 impl FailureKind {
     /// How many kinds there are.

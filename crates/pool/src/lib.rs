@@ -10,10 +10,11 @@
 //! ```
 //!
 //! No I/O, no clock and no randomness: `now` and random numbers are arguments. [`Pool::choose`] takes no lock and
-//! allocates nothing while the health of the nodes stands still; only when it binds a session to a node, in a class with a
-//! session table, it holds the lock of a part of that table for one insertion.
+//! allocates nothing while the health of the nodes stands still; only when it binds a session to a node, in a
+//! class with a session table, it holds the lock of a part of that table for one insertion.
 //!
-//! Reading order: [`pool`], [`build`], [`node`], [`health`], [`session`], [`persistence`], [`algorithm`], [`limit`].
+//! Reading order: [`pool`], [`build`], [`node`], [`health`], [`session`], [`persistence`], [`algorithm`],
+//! [`limit`].
 
 pub mod algorithm;
 pub mod build;

@@ -1,10 +1,11 @@
 //! Limits per node and the count of requests that wait for one.
 //!
-//! Claims are guards; a claim never exceeds its limit whatever the threads do. The queue itself (who sleeps, who is
-//! woken) belongs to the data path: it enters with [`crate::Pool::enter_queue`], **chooses once more** (a claim may have been
-//! released in between) and then sleeps until its [`Releases`] hook is called or `queue_timeout` passes. The hook is
-//! also called when a node recovers, joins or a limit is raised. Fairness between workers is the hook's job: this crate
-//! calls it once per released claim, on whatever thread released it, and knows no order among those who wait.
+//! Claims are guards; a claim never exceeds its limit whatever the threads do. The queue itself (who sleeps, who
+//! is woken) belongs to the data path: it enters with [`crate::Pool::enter_queue`], **chooses once more** (a
+//! claim may have been released in between) and then sleeps until its [`Releases`] hook is called or
+//! `queue_timeout` passes. The hook is also called when a node recovers, joins or a limit is raised. Fairness
+//! between workers is the hook's job: this crate calls it once per released claim, on whatever thread released
+//! it, and knows no order among those who wait.
 
 use std::{
     fmt,

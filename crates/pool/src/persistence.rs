@@ -6,8 +6,8 @@
 //! ip            client's subnet     ──table──────────► node id    a subnet not in the table goes by rendezvous
 //! ```
 //!
-//! [`Prepared`] is made with each build of the pool and looks everything up in maps; the tables behind `cookie` and `ip`
-//! are carried over. The other types of the document format (`universal`, `named`, `j2ee`, `asp`, `ssl`,
+//! `Prepared` is made with each build of the pool and looks everything up in maps; the tables behind `cookie` and
+//! `ip` are carried over. The other types of the document format (`universal`, `named`, `j2ee`, `asp`, `ssl`,
 //! `x_zeus`) act as no persistence.
 
 mod cookie;

@@ -234,8 +234,8 @@ impl Pool {
         }
     }
 
-    /// Whether the node's limits leave room for a request. A node whose connections are all used up has room if one of
-    /// them is idle.
+    /// Whether the node's limits leave room for a request. A node whose connections are all used up has room if
+    /// one of them is idle.
     pub(crate) fn has_room(&self, node: &Node) -> bool {
         let transactions = self.shared.transaction_limit.load(Ordering::Relaxed);
         let connections = self.shared.connection_limit.load(Ordering::Relaxed);

@@ -1,7 +1,8 @@
 //! Who may be chosen now, worked out once per change of health instead of once per request.
 //!
-//! In: the members of a build, the health of their nodes, the time. Out: a [`Roster`], published behind one pointer.
-//! It is stale as soon as `Shared::version` has moved on or an introduction has ended; whoever notices makes the next.
+//! In: the members of a build, the health of their nodes, the time. Out: a [`Roster`], published behind one
+//! pointer. It is stale as soon as `Shared::version` has moved on or an introduction has ended; whoever notices
+//! makes the next.
 
 use tidegate_model::{Moment, pool::NodeState};
 
@@ -29,8 +30,8 @@ pub(crate) struct Roster {
     pub(crate) next_try: Moment,
     /// When the first introduction ends and a new roster is due.
     pub(crate) expires: Moment,
-    /// Introducing nodes get less than their share. Not so while they are the majority: the few others would have to
-    /// carry the load of all.
+    /// Introducing nodes get less than their share. Not so while they are the majority: the few others would have
+    /// to carry the load of all.
     pub(crate) careful: bool,
     /// Whether any node takes new sessions when healthy.
     pub(crate) any_active: bool,

@@ -48,15 +48,15 @@ impl Pool {
         self.prepared.as_ref().map_or(Session::NONE, |prepared| prepared.find(cookies, client, now))
     }
 
-    /// A complete `Set-Cookie: …\r\n` line to add to the response, when the client has to learn that its session lives on
-    /// `slot`.
+    /// A complete `Set-Cookie: …\r\n` line to add to the response, when the client has to learn that its session
+    /// lives on `slot`.
     pub fn response_cookie(&self, session: &Session, slot: Slot) -> Option<&[u8]> {
         self.prepared.as_ref()?.response_cookie(session, slot)
     }
 
     /// A complete `Set-Cookie: …\r\n` line that makes the client forget its session; to be added to the answer to
-    /// [`crate::NoNode::SessionFailed`]. With `delete` off only a session is forgotten whose node has left the pool: the
-    /// other may come back.
+    /// [`crate::NoNode::SessionFailed`]. With `delete` off only a session is forgotten whose node has left the
+    /// pool: the other may come back.
     pub fn forget_cookie(&self, session: &Session) -> Option<&[u8]> {
         let forgotten = match session.found {
             Found::Off | Found::New => false,

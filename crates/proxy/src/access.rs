@@ -34,7 +34,7 @@ impl Entry {
 pub(crate) fn asked(exchange: &mut Exchange<'_>, client: &Client) {
     let Some(log) = &exchange.server.access_log else { return };
     let mut entry = client.worker.log_entries.lend();
-    let bytes = exchange.head_bytes(client.buffer.as_ref());
+    let bytes = exchange.head_bytes();
     capture_request(&mut entry.captured, log.format(), exchange.head, bytes);
     exchange.answered.log = Some(entry);
 }
@@ -68,7 +68,7 @@ pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
         node: entry.node.as_ref().map(|node| &**node.label()),
         status: (answered.status != 0).then_some(answered.status),
         body_sent: answered.bytes,
-        bytes_in: answered.bytes_in + exchange.head_length() as u64,
+        bytes_in: answered.bytes_in + exchange.head_bytes().len() as u64,
         bytes_out: answered.bytes + answered.head_bytes,
         duration: client.worker.now().since(exchange.began),
         retries: answered.retries,

@@ -1,4 +1,5 @@
-//! Read buffers lent by the worker: a connection holds one only while it has bytes in flight.
+//! Buffers of a worker. A [`Buffer`] has memory only while there are bytes in it: a connection that waits, for its
+//! client or for a node, holds none, and the few buffers in use stay in the processor's cache.
 
 use std::{cell::RefCell, ops::Range, rc::Rc};
 
@@ -6,8 +7,14 @@ use std::{cell::RefCell, ops::Range, rc::Rc};
 /// (smaller units measurably cost CPU, larger ones gain nothing).
 pub(crate) const BUFFER: usize = 64 * 1024;
 
-/// Free buffers a worker keeps; more than that are given back to the allocator.
+/// Free read buffers a worker keeps; more than that are given back to the allocator.
 const KEPT: usize = 64;
+
+/// Free composing buffers a worker keeps: every request in flight holds two.
+const KEPT_OUTPUTS: usize = 1024;
+
+/// Composing buffers that have grown larger are given back to the allocator.
+const LARGEST_KEPT_OUTPUT: usize = 8 * 1024;
 
 /// The free buffers of one worker.
 #[derive(Debug, Default)]
@@ -19,8 +26,14 @@ pub(crate) struct Buffers {
 impl Buffers {
     /// An empty read buffer.
     pub(crate) fn lend(self: &Rc<Self>) -> Buffer {
-        let data = self.reads.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER].into_boxed_slice());
-        Buffer { data, start: 0, end: 0, home: Rc::clone(self) }
+        Buffer { data: Box::default(), start: 0, end: 0, home: Rc::clone(self) }
+    }
+
+    fn keep(&self, data: Box<[u8]>) {
+        let mut free = self.reads.borrow_mut();
+        if free.len() < KEPT {
+            free.push(data);
+        }
     }
 
     /// An empty growable buffer for composing what is written.
@@ -30,9 +43,10 @@ impl Buffers {
     }
 }
 
-/// A read buffer: filled at the end, consumed at the start. Goes home when dropped.
+/// A read buffer: filled at the end, consumed at the start.
 #[derive(Debug)]
 pub(crate) struct Buffer {
+    /// Empty while there are no bytes.
     data: Box<[u8]>,
     start: usize,
     end: usize,
@@ -45,8 +59,12 @@ impl Buffer {
         self.data.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Room for more bytes, at most `limit` of it.
+    /// Room for more bytes, at most `limit` of it. Whoever does not fill any calls [`Buffer::rest`].
     pub(crate) fn room(&mut self, limit: usize) -> &mut [u8] {
+        if self.data.is_empty() {
+            let kept = self.home.reads.borrow_mut().pop();
+            self.data = kept.unwrap_or_else(|| vec![0; BUFFER].into_boxed_slice());
+        }
         let end = self.data.len().min(self.end.saturating_add(limit));
         self.data.get_mut(self.end..end).unwrap_or_default()
     }
@@ -59,9 +77,14 @@ impl Buffer {
     /// Says that `n` bytes at the start are done with.
     pub(crate) fn consume(&mut self, n: usize) {
         self.start = self.end.min(self.start.saturating_add(n));
-        if self.start == self.end {
-            self.start = 0;
-            self.end = 0;
+        self.rest();
+    }
+
+    /// Gives the memory back if there are no bytes in it.
+    pub(crate) fn rest(&mut self) {
+        if self.start == self.end && !self.data.is_empty() {
+            (self.start, self.end) = (0, 0);
+            self.home.keep(std::mem::take(&mut self.data));
         }
     }
 
@@ -92,9 +115,8 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut free = self.home.reads.borrow_mut();
-        if free.len() < KEPT {
-            free.push(std::mem::take(&mut self.data));
+        if !self.data.is_empty() {
+            self.home.keep(std::mem::take(&mut self.data));
         }
     }
 }
@@ -110,7 +132,7 @@ pub(crate) struct Output {
 impl Drop for Output {
     fn drop(&mut self) {
         let mut free = self.home.writes.borrow_mut();
-        if free.len() < KEPT && self.bytes.capacity() <= 4 * BUFFER {
+        if free.len() < KEPT_OUTPUTS && self.bytes.capacity() <= LARGEST_KEPT_OUTPUT {
             self.bytes.clear();
             free.push(std::mem::take(&mut self.bytes));
         }
@@ -140,6 +162,7 @@ mod tests {
     fn more_than_there_is_can_be_consumed() {
         let buffers = Rc::new(Buffers::default());
         let mut buffer = buffers.lend();
+        buffer.room(5);
         buffer.fill(5);
         buffer.consume(2);
         buffer.consume(usize::MAX);
@@ -147,10 +170,18 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_buffer_is_lent_again() {
+    fn memory_is_shared_by_buffers_that_take_turns() {
         let buffers = Rc::new(Buffers::default());
-        drop(buffers.lend());
-        drop(buffers.lend());
+        let (mut one, mut other) = (buffers.lend(), buffers.lend());
+        one.room(1);
+        one.rest();
+        other.room(1);
+        other.fill(1);
+        assert_eq!(buffers.reads.borrow().len(), 0);
+        other.consume(1);
+        assert_eq!(buffers.reads.borrow().len(), 1);
+        one.room(1);
+        drop(one);
         assert_eq!(buffers.reads.borrow().len(), 1);
     }
 }

@@ -46,8 +46,8 @@ pub(crate) struct Client {
     pub(crate) worker: Rc<Worker>,
     pub(crate) stream: Stream,
     pub(crate) deadline: Deadline,
-    /// Bytes read and not consumed; `None` between requests.
-    pub(crate) buffer: Option<Buffer>,
+    /// Bytes read and not consumed.
+    pub(crate) buffer: Buffer,
     /// The client's address, from the PROXY header where there is one.
     pub(crate) peer: SocketAddr,
     /// The address the client connected to.
@@ -105,7 +105,7 @@ pub(crate) fn spawn(
         worker: Rc::clone(worker),
         stream: Stream::Plain(socket),
         deadline: worker.timers.deadline(),
-        buffer: None,
+        buffer: worker.buffers.lend(),
         peer,
         local: key.address,
         added_lines: Rc::from([]),
@@ -257,21 +257,17 @@ impl Client {
         head.start_over();
         let limits = Limits::default();
         // Bytes of a pipelined request may be here already.
-        if self.buffer.as_ref().is_none_or(Buffer::is_empty) {
-            self.buffer = None;
+        if self.buffer.is_empty() {
             let wait = if first { settings.connect_timeout } else { Some(settings.keepalive_timeout) };
             self.deadline.arm(wait.map(|limit| self.worker.recent().after(limit)));
-            if let Some(buffer) = self.first_bytes(first).await {
-                self.buffer = Some(buffer);
-            } else {
+            if !self.first_bytes(first).await {
                 self.worker.request_heads.keep(head);
                 return Next::Done;
             }
         }
         let mut armed = first;
         loop {
-            let Some(buffer) = &mut self.buffer else { return Next::Done };
-            match head.parse(buffer.filled(), &limits) {
+            match head.parse(self.buffer.filled(), &limits) {
                 Ok(Parsed::Complete(length)) => return Next::Request(head, length),
                 Ok(Parsed::Partial) => {}
                 Err(error) => {
@@ -286,15 +282,15 @@ impl Client {
                 self.deadline.arm(settings.connect_timeout.map(|limit| self.worker.now().after(limit)));
                 armed = true;
             }
-            buffer.compact();
-            let (stream, deadline) = (&mut self.stream, &self.deadline);
-            let read = poll_fn(|cx| match stream.poll_read(cx, buffer.room(BUFFER)) {
+            self.buffer.compact();
+            let Self { stream, deadline, buffer, .. } = self;
+            let read = poll_fn(|cx| match stream.poll_fill(cx, buffer, BUFFER) {
                 Poll::Ready(read) => Poll::Ready(Some(read)),
                 Poll::Pending => deadline.poll_passed(cx).map(|()| None),
             })
             .await;
             match read {
-                Some(Ok(n)) if n > 0 => buffer.fill(n),
+                Some(Ok(n)) if n > 0 => {}
                 Some(_) => {
                     self.worker.request_heads.keep(head);
                     return Next::Done;
@@ -307,24 +303,18 @@ impl Client {
         }
     }
 
-    /// Waits for the first bytes of a request without holding a buffer meanwhile.
-    async fn first_bytes(&mut self, first: bool) -> Option<Buffer> {
-        let Self { worker, stream, deadline, .. } = self;
+    /// Waits for the first bytes of a request. False = there will be none.
+    async fn first_bytes(&mut self, first: bool) -> bool {
+        let Self { worker, stream, deadline, buffer, .. } = self;
         poll_fn(|cx| {
-            let mut buffer = worker.buffers.lend();
-            match stream.poll_read(cx, buffer.room(BUFFER)) {
-                Poll::Ready(Ok(n)) if n > 0 => {
-                    buffer.fill(n);
-                    return Poll::Ready(Some(buffer));
-                }
-                Poll::Ready(_) => return Poll::Ready(None),
-                Poll::Pending => {}
+            if let Poll::Ready(read) = stream.poll_fill(cx, buffer, BUFFER) {
+                return Poll::Ready(read.is_ok_and(|n| n > 0));
             }
             // A connection that was just accepted may have a request on its way; an idle one may go.
             if worker.is_draining() && !first {
-                return Poll::Ready(None);
+                return Poll::Ready(false);
             }
-            deadline.poll_passed(cx).map(|()| None)
+            deadline.poll_passed(cx).map(|()| false)
         })
         .await
     }

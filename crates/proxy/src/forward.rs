@@ -105,7 +105,7 @@ pub(crate) async fn to_pool(
 }
 
 fn session_of(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool) -> Session {
-    let bytes = exchange.head_bytes(client.buffer.as_ref());
+    let bytes = exchange.head_bytes();
     pool.pool.session(exchange.head.cookies(bytes), client.peer.ip(), client.worker.recent())
 }
 

@@ -160,11 +160,11 @@ impl BodyRelay {
         self.ever_written
     }
 
-    /// How much of a body of known length is still to come, when everything composed has been written.
-    pub(crate) fn splicable(&self) -> Option<u64> {
+    /// How much of a body of known length is still to come; 0 of one whose length is not known.
+    pub(crate) fn still_to_come(&self) -> u64 {
         match self.framing {
-            Framing::Length(left) if self.written == self.out.bytes.len() => Some(left),
-            _ => None,
+            Framing::Length(left) => left,
+            _ => 0,
         }
     }
 
@@ -259,12 +259,11 @@ impl BodyRelay {
                 return Poll::Ready(Ok(()));
             }
             buffer.compact();
-            let room = buffer.room(BUFFER);
-            if room.is_empty() {
+            if buffer.len() == BUFFER {
                 // Only an unfinished chunk line or trailer can fill a buffer; their bounds are far below that.
                 return Poll::Ready(Err(RelayError::Malformed));
             }
-            match ready!(source.poll_read(cx, room)) {
+            match ready!(source.poll_fill(cx, buffer, BUFFER)) {
                 Ok(0) => match self.framing {
                     Framing::UntilClose => self.framing = Framing::None,
                     Framing::UntilCloseChunked => {
@@ -274,16 +273,14 @@ impl BodyRelay {
                     }
                     _ => return Poll::Ready(Err(RelayError::Source)),
                 },
-                Ok(n) => {
-                    buffer.fill(n);
-                    *moving = true;
-                }
+                Ok(_) => *moving = true,
                 Err(_) => return Poll::Ready(Err(RelayError::Source)),
             }
         }
     }
 
-    fn poll_write_out(
+    /// Writes what is composed.
+    pub(crate) fn poll_write_out(
         &mut self,
         cx: &mut Context<'_>,
         sink: &mut Stream,

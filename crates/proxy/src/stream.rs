@@ -12,7 +12,7 @@ use tidegate_telemetry::access_log::TlsSession;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
-use crate::socket::Socket;
+use crate::{buffer::Buffer, socket::Socket};
 
 /// A plain or TLS byte stream.
 #[derive(Debug)]
@@ -54,6 +54,23 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// Reads what is there into `buffer`, at most `limit` bytes; 0 means the peer has finished sending, or that the
+    /// buffer is full. An empty buffer holds no memory while the peer is awaited.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        let polled = self.poll_read(cx, buffer.room(limit));
+        match &polled {
+            Poll::Ready(Ok(n)) => buffer.fill(*n),
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        buffer.rest();
+        polled
     }
 
     /// Writes `bytes` as far as possible. TLS may buffer: call [`Stream::poll_flush`] when done.

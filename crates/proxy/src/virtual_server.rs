@@ -12,7 +12,7 @@ use tidegate_model::{Moment, virtual_server::DefaultPool};
 
 use crate::{
     access,
-    buffer::{Buffer, Output},
+    buffer::Output,
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
     forward,
@@ -25,10 +25,8 @@ use crate::{
 pub(crate) struct Exchange<'a> {
     /// The parsed head; its spans point into [`Exchange::head_bytes`].
     pub(crate) head: &'a RequestHead,
-    /// Length of the head in bytes.
-    head_length: usize,
-    /// The head's bytes once they had to leave the client's buffer.
-    moved_head: Option<Output>,
+    /// The bytes of the head, taken out of the client's buffer: a request that waits holds no more than it needs.
+    bytes: Output,
     /// The virtual server as it was when the request began.
     pub(crate) server: LocalServer,
     pub(crate) began: Moment,
@@ -53,41 +51,22 @@ pub(crate) struct Answered {
 }
 
 impl<'a> Exchange<'a> {
-    fn new(client: &Client, head: &'a RequestHead, head_length: usize) -> Self {
+    fn new(client: &mut Client, head: &'a RequestHead, head_length: usize) -> Self {
+        let mut bytes = client.worker.buffers.lend_output();
+        bytes.bytes.extend_from_slice(client.buffer.slice(0..head_length));
+        client.buffer.consume(head_length);
         Self {
             head,
-            head_length,
-            moved_head: None,
+            bytes,
             server: Rc::clone(&client.server),
             began: client.worker.now(),
             answered: Answered::default(),
         }
     }
 
-    /// Length of the request head in bytes.
-    pub(crate) fn head_length(&self) -> usize {
-        self.head_length
-    }
-
     /// The bytes of the request head.
-    pub(crate) fn head_bytes<'b>(&'b self, buffer: Option<&'b Buffer>) -> &'b [u8] {
-        match (&self.moved_head, buffer) {
-            (Some(moved), _) => &moved.bytes,
-            (None, Some(buffer)) => buffer.slice(0..self.head_length),
-            (None, None) => &[],
-        }
-    }
-
-    /// Moves the head out of the client's buffer, so that body bytes may be consumed from it.
-    pub(crate) fn move_head(&mut self, client: &mut Client) {
-        if self.moved_head.is_none()
-            && let Some(buffer) = &mut client.buffer
-        {
-            let mut moved = client.worker.buffers.lend_output();
-            moved.bytes.extend_from_slice(buffer.slice(0..self.head_length));
-            buffer.consume(self.head_length);
-            self.moved_head = Some(moved);
-        }
+    pub(crate) fn head_bytes(&self) -> &[u8] {
+        &self.bytes.bytes
     }
 
     /// When it must be over by `max_transaction_duration`.
@@ -98,15 +77,6 @@ impl<'a> Exchange<'a> {
     /// Whether the client wants and may have another request on this connection.
     pub(crate) fn keeps_alive(&self, client: &Client) -> bool {
         self.head.keep_alive() && self.server.settings.keepalive && client.is_wanted()
-    }
-
-    /// Whether the request was answered without looking at its body.
-    fn forget(self, client: &mut Client) {
-        if self.moved_head.is_none()
-            && let Some(buffer) = &mut client.buffer
-        {
-            buffer.consume(self.head_length);
-        }
     }
 }
 
@@ -196,9 +166,8 @@ fn finish(client: &mut Client, mut exchange: Exchange<'_>) {
     let counters = exchange.server.counters.shard(client.worker.index);
     let answered = &exchange.answered;
     counters.requests.add(1);
-    counters.bytes_in.add(answered.bytes_in + exchange.head_length as u64);
+    counters.bytes_in.add(answered.bytes_in + exchange.head_bytes().len() as u64);
     counters.bytes_out.add(answered.bytes);
     counters.responded(answered.status);
     access::record(client, &mut exchange);
-    exchange.forget(client);
 }

@@ -1,8 +1,9 @@
 //! Slow introduction: a node that recovered, or joined a pool that was serving, receives a growing share.
 //!
-//! The share grows evenly from a tenth to the whole within [`TIME`]. A request for which the node would be considered
-//! draws a lot; if it loses, the node is passed over. Sessions that live on the node are not affected, and new sessions
-//! that go by `rendezvous` are not either, since all traffic managers of a cluster have to agree on them.
+//! The share grows evenly from a tenth to the whole within [`TIME`]. A request for which the node would be
+//! considered draws a lot; if it loses, the node is passed over. Sessions that live on the node are not affected,
+//! and new sessions that go by `rendezvous` are not either, since all traffic managers of a cluster have to agree
+//! on them.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! `least_connections` and `weighted_least_connections`: the node with the fewest requests in progress.
 //!
-//! Idle connections do not count. Among equals the turn decides (with weights: the weighted turn), so a pool without
-//! load is served in turn. The search ends at the first node without any request, since no node can have fewer.
+//! Idle connections do not count. Among equals the turn decides (with weights: the weighted turn), so a pool
+//! without load is served in turn. The search ends at the first node without any request, since no node can have
+//! fewer.
 
 use super::Candidates;
 

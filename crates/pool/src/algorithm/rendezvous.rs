@@ -1,8 +1,8 @@
 //! Rendezvous hashing: a session key chooses among the nodes the same way on every traffic manager of a cluster.
 //!
 //! Every node draws a lot from the key and its own address; the highest wins. A node that joins or leaves moves
-//! only the keys that it wins or had won. With an algorithm that uses weights the lots are weighted. O(n), for the first
-//! request of a session only.
+//! only the keys that it wins or had won. With an algorithm that uses weights the lots are weighted. O(n), for
+//! the first request of a session only.
 
 use tidegate_model::pool::Algorithm;
 

@@ -72,19 +72,21 @@ impl Schedule {
     }
 }
 
-/// The smooth weighted sequence: in each turn every position gains its weight, and the one that has most pays the cycle.
+/// The smooth weighted sequence: in each turn every position gains its weight, and the one that has most pays the
+/// cycle.
 fn smooth(weights: &[u64], cycle: u64) -> Box<[u32]> {
+    let weights: Vec<i64> = weights.iter().map(|weight| weight.cast_signed()).collect();
     let mut credit: Vec<i64> = vec![0; weights.len()];
     (0..cycle)
         .map(|_| {
             let mut best = 0;
             for (position, weight) in weights.iter().enumerate() {
-                credit[position] += *weight as i64;
+                credit[position] += weight;
                 if credit[position] > credit[best] {
                     best = position;
                 }
             }
-            credit[best] -= cycle as i64;
+            credit[best] -= cycle.cast_signed();
             best as u32
         })
         .collect()
@@ -94,7 +96,7 @@ fn smooth(weights: &[u64], cycle: u64) -> Box<[u32]> {
 fn golden_step(cycle: u64) -> u64 {
     const INVERSE_GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15; // of 2^64
     let start = below(INVERSE_GOLDEN_RATIO, usize::try_from(cycle).unwrap_or(usize::MAX)) as u64;
-    (start.max(1)..).find(|step| greatest_divisor(*step, cycle) == 1).unwrap_or(1)
+    (start.max(1)..=cycle).find(|step| greatest_divisor(*step, cycle) == 1).unwrap_or(1)
 }
 
 fn greatest_divisor(mut a: u64, mut b: u64) -> u64 {

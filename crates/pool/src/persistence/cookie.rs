@@ -1,7 +1,7 @@
 //! Cookies by name in `Cookie` and `Set-Cookie` field values.
 //!
-//! Names are compared byte by byte. White space around names and values is tolerated, a pair without `=` is skipped, and a
-//! value keeps what is inside its quotes.
+//! Names are compared byte by byte. White space around names and values is tolerated, a pair without `=` is
+//! skipped, and a value keeps what is inside its quotes.
 
 use crate::hash::{FNV, fnv, mix};
 
@@ -19,8 +19,8 @@ where
         .filter_map(move |pair| value_of(pair, name))
 }
 
-/// The value a `Set-Cookie` field gives the cookie. `None` for other cookies, and for an empty value or a `Max-Age` that is
-/// not positive: with those an application ends a session.
+/// The value a `Set-Cookie` field gives the cookie. `None` for other cookies, and for an empty value or a
+/// `Max-Age` that is not positive: with those an application ends a session.
 pub(super) fn set_value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut parts = line.split(|byte| *byte == b';');
     let value = value_of(parts.next()?, name)?;

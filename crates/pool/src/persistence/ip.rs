@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use crate::hash::{FNV, fnv, mix};
 
-/// Key of the client's subnet, never 0. A prefix of 0 means the whole address. IPv4 clients of an IPv6 socket are IPv4.
+/// Key of the client's subnet, never 0. A prefix of 0 means the whole address. IPv4 clients of an IPv6 socket are
+/// IPv4.
 pub(super) fn key(client: IpAddr, prefix_v4: u8, prefix_v6: u8) -> u64 {
     let hash = match client.to_canonical() {
         IpAddr::V4(ip) => fnv(FNV, &(u32::from(ip) & mask_v4(prefix_v4)).to_be_bytes()),

@@ -1,6 +1,7 @@
 //! A bounded session table: session key → node id, least recently used sessions forgotten first.
 //!
-//! Shared by all workers. Split into parts with a lock each that is held for one look-up, so that workers rarely meet.
+//! Shared by all workers. Split into parts with a lock each that is held for one look-up, so that workers rarely
+//! meet.
 
 use std::{
     sync::{

@@ -1,8 +1,10 @@
 //! `transparent` persistence: a cookie that names the node by an HMAC nobody without the key can make.
 //!
 //! `X-Mapping-<8 letters a–p>=<32 hex digits>; path=/`. The letters depend on the class name, the digits on class
-//! name and node address only, so they are the same for all clients of a node, on every traffic manager and after a
-//! restart. Both directions are prepared with the build: a map from values to slots, and a line per slot.
+//! name and node address only, so they are the same for all clients of a node, on every traffic manager and after
+//! a restart. Pools that share a class share the cookie: a client that uses two of them on one host name keeps
+//! the session of the one it used last, so such pools are better given classes of their own. Both directions are
+//! prepared with the build: a map from values to slots, and a line per slot.
 
 use std::net::SocketAddr;
 

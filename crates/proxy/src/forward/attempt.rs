@@ -41,17 +41,14 @@ pub(crate) enum RequestBody {
 }
 
 impl RequestBody {
-    /// What there is of the body. Whatever is not `None` moves the head out of the client's buffer.
+    /// What there is of the body.
     pub(crate) fn of(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Self, Failure> {
         let malformed =
             || Failure::new(Kind::BadRequest(400, "the chunked body is malformed"), Progress::Unsent);
         match exchange.head.framing() {
             BodyFraming::None | BodyFraming::Length(0) => Ok(Self::None),
             BodyFraming::Length(length) => {
-                exchange.move_head(client);
-                let Some(buffer) = &mut client.buffer else {
-                    return Ok(Self::Streaming(Some(Framing::Length(length))));
-                };
+                let buffer = &mut client.buffer;
                 if (buffer.len() as u64) < length {
                     return Ok(Self::Streaming(Some(Framing::Length(length))));
                 }
@@ -63,16 +60,14 @@ impl RequestBody {
                 Ok(Self::Whole(whole))
             }
             BodyFraming::Chunked => {
-                exchange.move_head(client);
                 let mut relay = Box::new(ChunkedRelay::new(ChunkedOutput::Chunked));
                 let mut whole = client.worker.buffers.lend_output();
-                if let Some(buffer) = &mut client.buffer {
-                    let relayed = relay.relay(buffer.filled(), &mut whole.bytes).map_err(|_| malformed())?;
-                    buffer.consume(relayed.consumed);
-                    exchange.answered.bytes_in += relayed.consumed as u64;
-                    if relayed.finished {
-                        return Ok(Self::Whole(whole));
-                    }
+                let relayed =
+                    relay.relay(client.buffer.filled(), &mut whole.bytes).map_err(|_| malformed())?;
+                client.buffer.consume(relayed.consumed);
+                exchange.answered.bytes_in += relayed.consumed as u64;
+                if relayed.finished {
+                    return Ok(Self::Whole(whole));
                 }
                 Ok(Self::Streaming(Some(Framing::ChunkedAfter(relay, whole))))
             }
@@ -191,7 +186,7 @@ async fn connect(
     let mut guard = client.guard(exchange);
     guard.limit(client.worker.now(), pool.settings.max_connect_time);
     let source = pool.pool.member(claim.slot).and_then(|member| member.source_ip);
-    let host = exchange.head.host(exchange.head_bytes(client.buffer.as_ref()));
+    let host = exchange.head.host(exchange.head_bytes());
     let host = host.map(crate::http::location::host_without_port);
     let connected = Box::pin(node::connect(pool, open, source, host, &mut guard)).await;
     connected.map_err(|kind| Failure::new(kind, Progress::Unsent))
@@ -291,12 +286,7 @@ fn compose_head(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool, cl
         upgrade: relays_upgrade(exchange),
         strip_tls_headers: true,
     };
-    request_head::compose(
-        &mut out.bytes,
-        exchange.head_bytes(client.buffer.as_ref()),
-        exchange.head,
-        &additions,
-    );
+    request_head::compose(&mut out.bytes, exchange.head_bytes(), exchange.head, &additions);
     out
 }
 
@@ -326,9 +316,8 @@ async fn next_event(
     let Talk { upload, upload_broken, buffer, asked_at } = talk;
     let end = exchange.end();
     let idle = exchange.server.settings.timeout;
-    let Client { worker, stream, deadline, buffer: client_buffer, .. } = client;
+    let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
     let mut guard = Guarded::new(worker, deadline, idle, end);
-    let body_buffer = client_buffer.get_or_insert_with(|| worker.buffers.lend());
     let mut armed = false;
     poll_fn(|cx| {
         if !*upload_broken && !upload.is_complete() {
@@ -356,12 +345,9 @@ async fn next_event(
             guard.limit(Moment::at(now), pool.settings.max_reply_time);
         }
         let room = if buffer.is_empty() { FIRST_READ } else { BUFFER };
-        match connection.stream.poll_read(cx, buffer.room(room)) {
+        match connection.stream.poll_fill(cx, buffer, room) {
             Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Event::NodeClosed),
-            Poll::Ready(Ok(n)) => {
-                buffer.fill(n);
-                return Poll::Ready(Event::Bytes);
-            }
+            Poll::Ready(Ok(_)) => return Poll::Ready(Event::Bytes),
             Poll::Pending => {}
         }
         guard.or_passed(cx, Poll::<Event>::Pending).map(|passed| {

@@ -133,7 +133,7 @@ fn compose(
         pool.pool.learn(answer.head.set_cookies(bytes), claim.slot, client.worker.recent());
     }
     access::answered(exchange, pool, claim, &answer.head, bytes);
-    let request_bytes = exchange.head_bytes(client.buffer.as_ref());
+    let request_bytes = exchange.head_bytes();
     let mut out = client.worker.buffers.lend_output();
     let rewrite = Rewrite {
         server: &exchange.server,
@@ -157,14 +157,13 @@ async fn move_bodies(
 ) -> Result<(), Kind> {
     let end = exchange.end();
     let idle = exchange.server.settings.timeout;
-    let Client { worker, stream, deadline, buffer, .. } = client;
+    let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
     let mut guard = Guarded::new(worker, deadline, idle, end);
     let Answer { connection, buffer: node_buffer, upload, .. } = answer;
     let uploaded_before = upload.moved;
     let mut upload_ended = upload.is_complete();
     let mut armed = false;
     let plain = stream.is_plain() && connection.stream.is_plain();
-    let body_buffer = buffer.get_or_insert_with(|| worker.buffers.lend());
     loop {
         let step = poll_fn(|cx| {
             let mut moving = false;
@@ -175,14 +174,9 @@ async fn move_bodies(
                     Poll::Ready(_) => upload_ended = true,
                 }
             }
-            let splicable = |download: &BodyRelay| {
-                plain
-                    && upload_ended
-                    && download.splicable().is_some_and(|left| left >= WORTH_SPLICING)
-                    && node_buffer.is_empty()
-            };
-            let polled = if splicable(download) {
-                Poll::Ready(Ok(Step::Splice))
+            let splicable = plain && upload_ended && download.still_to_come() >= WORTH_SPLICING;
+            let polled = if splicable && node_buffer.is_empty() {
+                download.poll_write_out(cx, stream, &mut moving).map_ok(|()| Step::Splice)
             } else {
                 download
                     .poll(cx, &mut connection.stream, node_buffer, stream, &mut moving)
@@ -202,7 +196,7 @@ async fn move_bodies(
             Some(Ok(Step::Done)) => break,
             Some(Ok(Step::Splice)) => match (&mut connection.stream, &mut *stream) {
                 (Stream::Plain(from), Stream::Plain(to)) => {
-                    let left = download.splicable().unwrap_or_default();
+                    let left = download.still_to_come();
                     let mut moved = 0;
                     guard.progress();
                     let spliced =

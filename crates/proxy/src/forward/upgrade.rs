@@ -18,12 +18,10 @@ pub(crate) async fn relay(
     answer: Answer,
     head: Output,
 ) -> Result<Flow, Failure> {
-    // What the client sent behind its head belongs to the new protocol.
-    exchange.move_head(client);
     let Answer { mut connection, mut buffer, .. } = answer;
-    let Client { worker, stream, deadline, buffer: client_buffer, .. } = client;
+    // What the client sent behind its head belongs to the new protocol.
+    let Client { worker, stream, deadline, buffer: from_client, .. } = client;
     let mut guard = Guarded::new(worker, deadline, exchange.server.settings.timeout, None);
-    let mut from_client = client_buffer.take().unwrap_or_else(|| worker.buffers.lend());
     let mut up = BodyRelay::new(worker.buffers.lend_output(), Framing::UntilClose);
     let mut down = BodyRelay::new(head, Framing::UntilClose);
     let (mut up_done, mut down_done) = (false, false);
@@ -31,7 +29,7 @@ pub(crate) async fn relay(
     poll_fn(|cx| {
         let mut moving = false;
         if !up_done {
-            match up.poll(cx, stream, &mut from_client, &mut connection.stream, &mut moving) {
+            match up.poll(cx, stream, from_client, &mut connection.stream, &mut moving) {
                 Poll::Ready(Ok(())) => {
                     up_done = true;
                     // Half-close: the node may have more to say. A failure shows when it is read.

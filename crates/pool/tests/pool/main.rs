@@ -1,0 +1,12 @@
+//! The pool as the data path uses it: build, session, choose, claim, report.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helper functions too")]
+#![allow(clippy::unnecessary_wraps, reason = "fixtures have the shape the tests pass on")]
+
+mod algorithms;
+mod fixture;
+mod health;
+mod limits;
+mod node_sets;
+mod priorities;
+mod sessions;
