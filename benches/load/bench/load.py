@@ -35,12 +35,13 @@ def closed_loop(url, connections, seconds, close, cpu):
     return int(total[1]), float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]), "; ".join(faults)
 
 
-def open_loop(url, rate, connections, seconds, cpu, folder):
+def open_loop(url, rate, connections, seconds, cpu, folder, share):
     """h2load with HTTP/1.1 at a fixed rate. Returns the latencies in milliseconds, sorted, and what went wrong.
 
     Each connection has its own schedule of `rate / connections` requests per second. An answer that takes longer than
     the distance of two of them delays the next one, and h2load does not count the time that one waits. With enough
-    connections the distance is far above the latencies that are compared; a run in which it is not is marked.
+    connections the distance is far above the latencies that are compared; a run in which it is not, up to the quantile
+    `share` that is compared, is marked.
     """
     log = folder / "requests.log"
     log.unlink(missing_ok=True)
@@ -71,7 +72,7 @@ def open_loop(url, rate, connections, seconds, cpu, folder):
         faults.append(f"the rate was not kept up: {span:.1f} s instead of {seconds} s")
     # The first half second is connecting and warming up.
     latencies = sorted(lasted for start, lasted in taken if start - first > 500_000)
-    if quantile(latencies, 0.999) > 1e3 / per_connection:
+    if quantile(latencies, share) > 1e3 / per_connection:
         faults.append("answers took longer than the distance of requests: the latencies are lower bounds")
     return latencies, "; ".join(faults)
 

@@ -135,7 +135,7 @@ def latency(setting):
                 time.sleep(PAUSE)
                 seconds = setting.seconds if round_number else 1
                 taken, wrong = load.open_loop(
-                    one.url("/128", False), RATE, RATE_CONNECTIONS, seconds, setting.load_cpu, setting.folder
+                    one.url("/128", False), RATE, RATE_CONNECTIONS, seconds, setting.load_cpu, setting.folder, 0.99
                 )
                 one.process.check()
                 if not round_number:
@@ -246,7 +246,7 @@ def churn(setting):
                         began = time.monotonic()
                         taken, wrong = load.open_loop(
                             f"http://127.0.0.1:{ports[round_number % CHURN_POOLS]}/128",
-                            CHURN_OFFERED, CHURN_CONNECTIONS, setting.seconds, setting.load_cpu, setting.folder,
+                            CHURN_OFFERED, CHURN_CONNECTIONS, setting.seconds, setting.load_cpu, setting.folder, 0.999,
                         )
                         process.check()
                         questions = (names.asked - asked) / (time.monotonic() - began)
