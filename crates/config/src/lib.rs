@@ -1,1 +1,183 @@
-//! Placeholder.
+//! Configuration documents in the vTM format to a [`Configuration`], with diagnostics for people.
+//!
+//! ```text
+//! text ──document──► tree ──references──► tree with files in place ──┐
+//! text ──document──► tree ──references──► …                          │ one after the other, base first
+//!                                                                    ▼
+//!      schema, nearest ──────────────────────────────────► merge (+ coerce): objects with settings
+//!                                                                    │
+//!      acted_on ──► warnings                                         ▼
+//!                                                          objects::*: Configuration
+//! ```
+//!
+//! Pure: reading files is the business of whoever calls [`compile`]; nothing here does I/O, knows the time or
+//! panics, whatever bytes it is given.
+//!
+//! # Two kinds of faults
+//!
+//! * **Faults of form** – text that is not YAML or JSON, a list where a mapping belongs, an object without a name,
+//!   a collection, section or key that does not exist, a `valueFrom` that is no reference. They stop the import:
+//!   [`Compiled::configuration`] is `None` and the caller keeps what it has.
+//! * **Faults of meaning** – a value that does not fit its key (the key counts as not written), a file that cannot
+//!   be read, a reference to an object that is not there, a pattern that does not compile. The rest is applied.
+//!
+//! Either kind is an [`Severity::Error`]; all faults of all documents are reported at once. A [`Severity::Warning`]
+//! marks what is right and not acted on yet ([`acted_on`] is the table).
+//!
+//! # Reading order
+//!
+//! [`document`], [`tree`], [`references`], [`schema`], [`coerce`], [`merge`], [`acted_on`], [`objects`],
+//! [`diagnostic`], [`nearest`], [`mod@keys_page`].
+
+mod acted_on;
+mod coerce;
+mod diagnostic;
+mod document;
+mod keys_page;
+mod merge;
+mod nearest;
+mod objects;
+mod references;
+mod schema;
+mod tree;
+
+pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, MAX_QUOTE_CHARS, Severity};
+pub use document::{MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_EXPANDED_BYTES, MAX_KEY_CHARS, MAX_NODES};
+pub use keys_page::keys_page;
+pub use merge::MAX_NAME_BYTES;
+pub use objects::{
+    MAX_PATTERN_BYTES,
+    pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN},
+};
+pub use references::{MAX_REFERENCE_BYTES, MAX_REFERENCES_BYTES, References};
+use tidegate_model::Configuration;
+
+use crate::{
+    diagnostic::{DocumentId, Origin, Position, Report},
+    merge::Merged,
+    references::Resolver,
+    schema::SCHEMA,
+};
+
+/// Most documents of one compilation.
+pub const MAX_DOCUMENTS: usize = 1000;
+/// Most bytes that the documents of one compilation may have together.
+pub const MAX_TOTAL_BYTES: usize = 64 * 1024 * 1024;
+
+/// A document as it was found.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Document {
+    /// What people call it, such as `config/40-config`. Also gives the order: documents are laid over each other
+    /// in the lexical order of their names.
+    pub name: String,
+    /// Its text, YAML or JSON. Any bytes are safe.
+    pub text: Vec<u8>,
+}
+
+impl std::fmt::Debug for Document {
+    /// Leaves the text out, which may hold private keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Document").field("name", &self.name).field("bytes", &self.text.len()).finish()
+    }
+}
+
+/// The documents of one import.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "whoever reads references need not be shown")]
+pub struct Input<'a> {
+    /// Imported once, at first run; they lie under the watched ones.
+    pub base: &'a [Document],
+    /// Reads what the base documents refer to, if they lie in a directory of their own.
+    pub base_references: Option<&'a dyn References>,
+    /// What is in the watched directory now.
+    pub watched: &'a [Document],
+}
+
+/// What came of an import.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The whole configuration; `None` when a fault of form stops the import, and nothing may be changed.
+    pub configuration: Option<Configuration>,
+    /// Every fault, in the order of documents and lines. At most [`MAX_DIAGNOSTICS`] and a last line.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Every object that the documents name, such as `virtual_servers/site`, for the `Creating …` lines of the log.
+    pub objects: Vec<String>,
+}
+
+impl Compiled {
+    /// Whether any diagnostic is an error.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+}
+
+/// Compiles documents into a configuration. Safe for arbitrary bytes.
+pub fn compile(input: &Input<'_>, references: &dyn References) -> Compiled {
+    let in_order = |documents: &'_ [Document]| {
+        let mut order: Vec<usize> = (0..documents.len()).collect();
+        order.sort_by(|a, b| documents[*a].name.cmp(&documents[*b].name));
+        order
+    };
+    let base = in_order(input.base).into_iter().map(|index| &input.base[index]);
+    let watched = in_order(input.watched).into_iter().map(|index| &input.watched[index]);
+    let documents: Vec<&Document> = base.chain(watched).collect();
+    let names: Vec<&str> = documents.iter().map(|document| document.name.as_str()).collect();
+
+    let mut report = Report::new(&names);
+    let mut merged = Merged::factory();
+    if fits(&documents, &mut report) {
+        let mut resolver = Resolver::new(references);
+        let mut base_resolver = Resolver::new(input.base_references.unwrap_or(references));
+        for (index, document) in documents.iter().enumerate() {
+            let resolver = if index < input.base.len() { &mut base_resolver } else { &mut resolver };
+            let id = DocumentId(index);
+            match document::read(&document.text) {
+                Ok(mut root) => {
+                    resolver.resolve(&mut root, "", id, &mut report);
+                    merged.lay(&root, id, &mut report);
+                }
+                Err(fault) => {
+                    report.stop(Origin { document: id, at: fault.at }, "", fault.message, fault.hint);
+                }
+            }
+        }
+    }
+    acted_on::warn(&merged, &mut report);
+    let configuration = objects::build(&merged, &mut report);
+    let stopped = report.stopped();
+    Compiled {
+        configuration: (!stopped).then_some(configuration),
+        diagnostics: report.finish(),
+        objects: if stopped { Vec::new() } else { object_names(&merged) },
+    }
+}
+
+/// Whether there is not too much to read.
+fn fits(documents: &[&Document], report: &mut Report<'_>) -> bool {
+    let bytes: usize = documents.iter().map(|document| document.text.len()).sum();
+    let nowhere = Origin { document: DocumentId(0), at: Position::default() };
+    if documents.len() > MAX_DOCUMENTS {
+        let message = format!("there are {} documents; at most {MAX_DOCUMENTS} are read", documents.len());
+        report.stop(nowhere, "", message, None);
+        return false;
+    }
+    if bytes > MAX_TOTAL_BYTES {
+        let message = format!("the documents have {bytes} bytes; at most {MAX_TOTAL_BYTES} are read");
+        report.stop(nowhere, "", message, None);
+        return false;
+    }
+    true
+}
+
+fn object_names(merged: &Merged) -> Vec<String> {
+    let mut names = Vec::new();
+    for (path, objects) in &merged.objects {
+        for (name, object) in objects {
+            if object.origin.is_some() {
+                let singleton = SCHEMA.types.get(*path).is_some_and(|object_type| object_type.singleton);
+                names.push(if singleton { (*path).to_owned() } else { format!("{path}/{name}") });
+            }
+        }
+    }
+    names
+}

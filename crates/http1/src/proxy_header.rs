@@ -89,10 +89,7 @@ fn text(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyHeaderError> 
 }
 
 fn binary(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyHeaderError> {
-    let [command, family, high, low] = match bytes.get(12..16) {
-        Some(&[command, family, high, low]) => [command, family, high, low],
-        _ => return Ok(None),
-    };
+    let Some(&[command, family, high, low]) = bytes.get(12..16) else { return Ok(None) };
     let total = 16 + usize::from(u16::from_be_bytes([high, low]));
     if total > LONGEST {
         return Err(ProxyHeaderError("its PROXY header is too long"));

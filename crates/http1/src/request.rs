@@ -239,7 +239,7 @@ impl RequestHead {
                     None => {
                         fault = Some(RequestError::bad(
                             "a header name only looks like one that frames the message",
-                        ))
+                        ));
                     }
                     _ => {}
                 }
@@ -582,27 +582,24 @@ fn is_look_alike(name: &[u8]) -> bool {
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2): no user, no path, not empty.
 fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value.first() {
-        Some(b'[') => {
-            let Some(end) = memchr::memchr(b']', value) else { return false };
-            let inside = value.get(1..end).unwrap_or_default();
-            if !std::str::from_utf8(inside).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok()) {
-                return false;
-            }
-            (inside, value.get(end + 1..).unwrap_or_default())
+    let (host, port) = if let Some(b'[') = value.first() {
+        let Some(end) = memchr::memchr(b']', value) else { return false };
+        let inside = value.get(1..end).unwrap_or_default();
+        if !std::str::from_utf8(inside).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok()) {
+            return false;
         }
-        _ => {
-            let end = memchr::memchr(b':', value).unwrap_or(value.len());
-            let host = value.get(..end).unwrap_or_default();
-            // RFC 3986 reg-name, less what no name in use has: commas, quotes, brackets and the like.
-            if !host
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%'))
-            {
-                return false;
-            }
-            (host, value.get(end..).unwrap_or_default())
+        (inside, value.get(end + 1..).unwrap_or_default())
+    } else {
+        let end = memchr::memchr(b':', value).unwrap_or(value.len());
+        let host = value.get(..end).unwrap_or_default();
+        // RFC 3986 reg-name, less what no name in use has: commas, quotes, brackets and the like.
+        if !host
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%'))
+        {
+            return false;
         }
+        (host, value.get(end..).unwrap_or_default())
     };
     let port_is_good = match port {
         [] => true,

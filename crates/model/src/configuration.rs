@@ -79,7 +79,7 @@ impl Default for GlobalSettings {
             tls_tickets: true,
             tls_session_cache: true,
             tls_session_cache_size: 6151,
-            tls_ticket_lifetime: Duration::from_secs(14_400),
+            tls_ticket_lifetime: Duration::from_hours(4),
             log_flush: Duration::from_secs(5),
             log_reopen: Some(Duration::from_secs(30)),
         }

@@ -7,6 +7,12 @@ use std::time::Duration;
 pub struct Moment(pub u64);
 
 impl Moment {
+    /// The moment `elapsed` after the origin.
+    #[must_use]
+    pub fn at(elapsed: Duration) -> Self {
+        Self(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// The moment `wait` later, saturating.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {

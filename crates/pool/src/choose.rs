@@ -1,10 +1,17 @@
 //! The decision itself: session, priorities, health, limits and exclusions, then the algorithm.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
-use tidegate_model::{Moment, persistence::FailureMode};
+use arc_swap::Guard;
+use tidegate_model::{Moment, persistence::FailureMode, pool::NodeState};
 
-use crate::{node::Node, pool::Pool, session::Session};
+use crate::{
+    algorithm::{self, Candidates, rendezvous},
+    node::Node,
+    pool::Pool,
+    roster::{Roster, takes_new_sessions},
+    session::{Found, Session},
+};
 
 /// Position of a node in one build of a pool. Stays the same over rebuilds only while the node list does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +83,17 @@ impl Tried {
     }
 }
 
+/// Whether a session's own node takes a request.
+enum Stick<'pool> {
+    Goes {
+        node: &'pool Arc<Node>,
+        trial: bool,
+    },
+    /// It is at a limit.
+    Waits,
+    Cannot,
+}
+
 impl Default for Tried {
     fn default() -> Self {
         Self::none()
@@ -93,6 +111,168 @@ impl Pool {
         now: Moment,
         random: u64,
     ) -> Result<Choice<'_>, NoNode> {
-        todo!("{session:?} {tried:?} {now:?} {random}")
+        let moves = match session.found {
+            Found::Off | Found::New => false,
+            Found::Node(slot) => match self.stick(slot, tried, now) {
+                Stick::Goes { node, trial } => return Ok(Choice { node, slot, sticky: true, trial }),
+                Stick::Waits => return Err(NoNode::AllBusy { session_node: true }),
+                Stick::Cannot => true,
+            },
+            Found::Lost => true,
+        };
+        if moves {
+            self.session_failed(session)?;
+        }
+        let choice = self.balance(session, tried, now, random)?;
+        if moves {
+            self.shared.sessions_moved.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(prepared) = &self.prepared
+            && session.key != 0
+        {
+            prepared.remember(session, choice.node.id(), now);
+        }
+        Ok(choice)
+    }
+
+    /// Whether another node could be asked at once, without a session: what a reply of 503 that may be retried hangs on.
+    pub fn has_another(&self, tried: &Tried, now: Moment) -> bool {
+        !self.shared.has_failed()
+            && (0..).zip(&self.members).any(|(slot, member)| {
+                takes_new_sessions(member)
+                    && !tried.contains(Slot(slot))
+                    && member.node.usable(now)
+                    && self.has_room(&member.node)
+            })
+    }
+
+    /// Whether the session's own node takes the request.
+    fn stick(&self, slot: Slot, tried: &Tried, now: Moment) -> Stick<'_> {
+        let Some(member) = self.member(slot) else { return Stick::Cannot };
+        let node = &member.node;
+        if member.state == NodeState::Disabled || tried.contains(slot) || self.shared.has_failed() {
+            return Stick::Cannot;
+        }
+        let health = node.health();
+        if !health.usable(now) {
+            return Stick::Cannot;
+        }
+        if !self.has_room(node) {
+            return Stick::Waits;
+        }
+        let trial = !health.in_rotation();
+        if trial && !self.try_failed(node, now) {
+            return Stick::Cannot;
+        }
+        if member.leaving.is_some() {
+            node.note_session(now);
+        }
+        Stick::Goes { node, trial }
+    }
+
+    /// What the class does when the session's node cannot take the request.
+    fn session_failed(&self, session: &Session) -> Result<(), NoNode> {
+        let Some(class) = &self.persistence else { return Ok(()) };
+        if class.failure_mode == FailureMode::NewNode {
+            return Ok(());
+        }
+        if let Some(prepared) = &self.prepared
+            && (class.delete || session.found == Found::Lost)
+        {
+            prepared.forget(session);
+        }
+        Err(NoNode::SessionFailed(class.failure_mode.clone()))
+    }
+
+    /// A node for a new session.
+    fn balance(
+        &self,
+        session: &Session,
+        tried: &Tried,
+        now: Moment,
+        random: u64,
+    ) -> Result<Choice<'_>, NoNode> {
+        let roster = self.current_roster(now);
+        if !roster.any_active {
+            return Err(NoNode::NoNodes);
+        }
+        if self.shared.has_failed() {
+            return Err(NoNode::AllFailed);
+        }
+        let choice = |slot: u32, trial| Choice {
+            node: &self.members[slot as usize].node,
+            slot: Slot(slot),
+            sticky: false,
+            trial,
+        };
+        if roster.next_try <= now
+            && let Some(slot) = self.trial(&roster, tried, now)
+        {
+            return Ok(choice(slot, true));
+        }
+        if roster.ready.is_empty() {
+            return Err(NoNode::AllFailed);
+        }
+        let candidates =
+            Candidates { pool: self, roster: &roster, tried, now, random, careful: roster.careful };
+        let tokens =
+            self.prepared.as_ref().filter(|_| session.key != 0).and_then(|prepared| prepared.tokens());
+        let found = match tokens {
+            Some(tokens) => {
+                rendezvous::pick(&Candidates { careful: false, ..candidates }, session.key, tokens)
+            }
+            None => algorithm::pick(candidates),
+        };
+        match found {
+            Some(slot) => Ok(choice(slot, false)),
+            None => self.last_resort(&roster, tried).map(|slot| choice(slot, false)),
+        }
+    }
+
+    /// A failed node whose rest is over: this request tries it.
+    fn trial(&self, roster: &Roster, tried: &Tried, now: Moment) -> Option<u32> {
+        roster.resting.iter().copied().find(|slot| {
+            let node = &self.members[*slot as usize].node;
+            !tried.contains(Slot(*slot)) && self.has_room(node) && self.try_failed(node, now)
+        })
+    }
+
+    fn try_failed(&self, node: &Node, now: Moment) -> bool {
+        let won = node.try_failed(now);
+        if won {
+            self.shared.trials.fetch_add(1, Ordering::Relaxed);
+        }
+        won
+    }
+
+    /// No node that is ready is available. If the request has tried them all it goes on with the priority groups that are
+    /// not in use; otherwise it waits.
+    fn last_resort(&self, roster: &Roster, tried: &Tried) -> Result<u32, NoNode> {
+        let untried = |slot: &&u32| !tried.contains(Slot(**slot));
+        if roster.ready.iter().any(|slot| untried(&slot)) {
+            return Err(NoNode::AllBusy { session_node: false });
+        }
+        let mut busy = false;
+        for slot in roster.spare.iter().filter(untried) {
+            if self.has_room(&self.members[*slot as usize].node) {
+                return Ok(*slot);
+            }
+            busy = true;
+        }
+        Err(if busy { NoNode::AllBusy { session_node: false } } else { NoNode::AllTried })
+    }
+
+    /// The roster, made anew if health has changed since.
+    fn current_roster(&self, now: Moment) -> Guard<Arc<Roster>> {
+        let roster = self.roster.load();
+        if roster.version == self.shared.version() && now < roster.expires {
+            return roster;
+        }
+        drop(roster);
+        // Several workers may do this at once. None waits for another; one that publishes a stale roster over a newer one
+        // only causes the next request to make it again.
+        let roster = Arc::new(Roster::new(self, now));
+        self.roster.store(roster.clone());
+        Guard::from_inner(roster)
     }
 }

@@ -1,5 +1,10 @@
 //! Small stable hashes: the same on every machine of a cluster and in every release.
 
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
 /// FNV-1a, 64 bit.
 pub(crate) fn fnv(start: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
@@ -16,6 +21,7 @@ pub(crate) const fn mix(value: u64) -> u64 {
 }
 
 /// The next number of a splitmix64 sequence.
+#[cfg(test)]
 pub(crate) fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mix(*state)
@@ -25,3 +31,32 @@ pub(crate) fn next(state: &mut u64) -> u64 {
 pub(crate) fn below(random: u64, bound: usize) -> usize {
     ((u128::from(random) * bound as u128) >> 64) as usize
 }
+
+/// Hasher of tables whose keys are evenly spread already: results of [`mix`], of an HMAC, or counted numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Plain(u64);
+
+impl Hasher for Plain {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = fnv(self.0, bytes);
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.0 = mix(u64::from(value));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.0 = value as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A map with evenly spread keys.
+pub(crate) type PlainMap<K, V> = HashMap<K, V, BuildHasherDefault<Plain>>;

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! No I/O, no clock and no randomness: `now` and random numbers are arguments. [`Pool::choose`] takes no lock and
-//! allocates nothing while the health of the nodes stands still.
+//! allocates nothing while the health of the nodes stands still; only when it binds a session to a node, in a class with a
+//! session table, it holds the lock of a part of that table for one insertion.
 //!
 //! Reading order: [`pool`], [`build`], [`node`], [`health`], [`session`], [`persistence`], [`algorithm`], [`limit`].
 
@@ -33,7 +34,7 @@ pub use choose::{Choice, NoNode, Slot, Tried};
 pub use health::{FailureKind, HealthChange};
 pub use limit::{Full, QueueFull, QueuePlace, Releases};
 pub use node::{InFlight, Node, OpenConnection};
-pub use persistence::SessionKey;
-pub use pool::Pool;
+pub use persistence::{SessionKey, TableCounters};
+pub use pool::{Leaving, Member, Pool, PoolCounters};
 pub use session::Session;
 pub use view::NodeView;

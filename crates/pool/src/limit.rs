@@ -2,9 +2,14 @@
 //!
 //! Claims are guards; a claim never exceeds its limit whatever the threads do. The queue itself (who sleeps, who is
 //! woken) belongs to the data path: it enters with [`crate::Pool::enter_queue`], **chooses once more** (a claim may have been
-//! released in between) and then sleeps until its [`Releases`] hook is called or `queue_timeout` passes.
+//! released in between) and then sleeps until its [`Releases`] hook is called or `queue_timeout` passes. The hook is
+//! also called when a node recovers, joins or a limit is raised. Fairness between workers is the hook's job: this crate
+//! calls it once per released claim, on whatever thread released it, and knows no order among those who wait.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
 use crate::{node::Node, pool::Shared};
 
@@ -26,4 +31,26 @@ pub struct QueueFull;
 #[derive(Debug)]
 pub struct QueuePlace {
     pub(crate) shared: Arc<Shared>,
+}
+
+impl QueuePlace {
+    /// `most`: `max_queue_size`; without it the queue is bounded by the client connections there can be.
+    pub(crate) fn enter(shared: &Arc<Shared>, most: Option<u32>) -> Result<Self, QueueFull> {
+        let most = most.unwrap_or(u32::MAX);
+        let entered = shared.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| {
+            (waiting < most).then_some(waiting.saturating_add(1))
+        });
+        if entered.is_err() {
+            shared.queue_refused.fetch_add(1, Ordering::Relaxed);
+            return Err(QueueFull);
+        }
+        shared.queued.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { shared: shared.clone() })
+    }
+}
+
+impl Drop for QueuePlace {
+    fn drop(&mut self) {
+        self.shared.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
 }

@@ -208,7 +208,8 @@ impl Node {
                 return None;
             }
             // The introduction starts before anybody can see the node as introducing.
-            if after.introducing && !before.introducing {
+            let returns = after.in_rotation() && !before.in_rotation();
+            if after.introducing && (returns || !before.introducing) {
                 self.hot.introduced.store(now.0, Ordering::Relaxed);
             }
             match self.hot.health.compare_exchange_weak(
@@ -219,7 +220,11 @@ impl Node {
             ) {
                 Ok(_) => {
                     self.shared.health_changed(before, after);
-                    return before.change_to(after);
+                    let change = before.change_to(after);
+                    if change == Some(HealthChange::Working) {
+                        self.shared.release(self);
+                    }
+                    return change;
                 }
                 Err(seen) => word = seen,
             }
@@ -231,12 +236,23 @@ impl Node {
         let word = self.hot.health.load(Ordering::Acquire);
         let before = Health::unpack(word);
         let after = before.on(Event::Try, now);
-        after != before
+        let won = after != before
             && self
                 .hot
                 .health
                 .compare_exchange(word, after.pack(), Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
+                .is_ok();
+        if won {
+            self.shared.health_changed(before, after);
+        }
+        won
+    }
+
+    /// Starts the slow introduction of a node that joins a serving pool, before anybody can choose it.
+    pub(crate) fn introduce(&self, now: Moment) {
+        self.hot.introduced.store(now.0, Ordering::Relaxed);
+        let health = Health { introducing: true, ..Health::NEW };
+        self.hot.health.store(health.pack(), Ordering::Release);
     }
 
     fn measure(&self, response_time: Duration) {

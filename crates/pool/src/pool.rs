@@ -4,11 +4,12 @@ use std::{
     fmt,
     net::IpAddr,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
+use arc_swap::ArcSwap;
 use tidegate_model::{Moment, MonitorName, PersistenceClass, Pool as Settings, pool::NodeState};
 
 use crate::{
@@ -16,6 +17,8 @@ use crate::{
     health::{Health, HealthChange},
     limit::{QueueFull, QueuePlace, Releases},
     node::Node,
+    persistence::{Prepared, TableCounters},
+    roster::{Roster, takes_new_sessions},
 };
 
 /// A pool as it runs. Made by [`Pool::build`] only.
@@ -24,6 +27,10 @@ pub struct Pool {
     pub(crate) persistence: Option<Arc<PersistenceClass>>,
     pub(crate) members: Box<[Member]>,
     pub(crate) shared: Arc<Shared>,
+    /// Persistence at work; `None` without class, and for classes that are not acted on.
+    pub(crate) prepared: Option<Prepared>,
+    /// Who may be chosen now; replaced by the first request that finds it stale.
+    pub(crate) roster: ArcSwap<Roster>,
 }
 
 /// A slot: a node and what this build says of it.
@@ -59,14 +66,74 @@ pub(crate) struct Shared {
     pub(crate) connection_limit: AtomicU32,
     pub(crate) waiting: AtomicU32,
     pub(crate) turns: AtomicU64,
-    pub(crate) version: AtomicU64,
+    version: AtomicU64,
     pub(crate) releases: OnceLock<Arc<dyn Releases>>,
+    pool_wide_failed: AtomicBool,
+    pub(crate) failing_pool_wide: Mutex<Vec<MonitorName>>,
+    pub(crate) queued: AtomicU64,
+    pub(crate) queue_refused: AtomicU64,
+    pub(crate) sessions_moved: AtomicU64,
+    pub(crate) trials: AtomicU64,
+    pub(crate) leaving_cut_short: AtomicU64,
+}
+
+/// Counters of a pool since it exists, over all builds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolCounters {
+    /// Requests in the queue now.
+    pub waiting: u32,
+    /// Requests that entered the queue.
+    pub queued: u64,
+    /// Requests refused because `max_queue_size` were waiting.
+    pub queue_refused: u64,
+    /// Requests of a session sent to another node than the session's.
+    pub sessions_moved: u64,
+    /// Requests that found out whether a failed node works again.
+    pub trials: u64,
+    /// Leaving nodes removed early because too many were leaving.
+    pub leaving_cut_short: u64,
+    /// Occupation of the session table.
+    pub sessions: TableCounters,
 }
 
 impl Shared {
+    /// Of a new pool whose first turn is `seed`.
+    pub(crate) fn starting(seed: u64) -> Self {
+        // The counter of turns must not wrap round, which would favour some nodes.
+        Self { turns: AtomicU64::new(seed >> 1), ..Self::default() }
+    }
+
+    /// Makes rosters stale if the change bears on who may be chosen. A mere count of failures does not.
     pub(crate) fn health_changed(&self, before: Health, after: Health) {
-        let _ = (before, after);
-        self.version.fetch_add(1, Ordering::AcqRel);
+        let bearing = |health: Health| (health.in_rotation(), health.introducing, health.next_try());
+        if bearing(before) != bearing(after) {
+            self.version.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Grows with every change of health that bears on who may be chosen.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Whether a monitor of scope `poolwide` fails the pool.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.pool_wide_failed.load(Ordering::Relaxed)
+    }
+
+    /// Changes the list of failing pool-wide monitors and tells what that means for the pool.
+    pub(crate) fn change_pool_wide(
+        &self,
+        change: impl FnOnce(&mut Vec<MonitorName>),
+    ) -> Option<HealthChange> {
+        let mut failing = self.failing_pool_wide.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut failing);
+        let failed = !failing.is_empty();
+        match (self.pool_wide_failed.swap(failed, Ordering::Relaxed), failed) {
+            (false, true) => Some(HealthChange::Failed),
+            (true, false) => Some(HealthChange::Working),
+            _ => None,
+        }
     }
 
     pub(crate) fn release(&self, node: &Node) {
@@ -108,9 +175,12 @@ impl Pool {
         self.members.get(slot.0 as usize)
     }
 
-    /// How many nodes could take a request now.
+    /// How many nodes could take a new session now, limits aside.
     pub fn usable_nodes(&self, now: Moment) -> usize {
-        self.members.iter().filter(|m| m.node.usable(now)).count()
+        if self.shared.has_failed() {
+            return 0;
+        }
+        self.members.iter().filter(|member| takes_new_sessions(member) && member.node.usable(now)).count()
     }
 
     /// Verdict of a monitor of scope `poolwide`: while one fails, the whole pool has failed.
@@ -120,21 +190,62 @@ impl Pool {
         up: bool,
         now: Moment,
     ) -> Option<HealthChange> {
-        todo!("{monitor} {up} {now:?}")
+        let change = self.shared.change_pool_wide(|failing| {
+            failing.retain(|name| name != monitor);
+            // A verdict may still arrive after its monitor was taken off the pool.
+            if !up && self.settings.monitors.contains(monitor) {
+                failing.push(monitor.clone());
+            }
+        });
+        if change == Some(HealthChange::Working) {
+            self.release_all(now);
+        }
+        change
     }
 
-    /// When a rebuild would drop a leaving node.
+    /// Tells the queue of every node that can take requests: something other than a released claim made room.
+    pub(crate) fn release_all(&self, now: Moment) {
+        for member in self.members.iter().filter(|member| member.node.usable(now)) {
+            self.shared.release(&member.node);
+        }
+    }
+
+    /// When a rebuild would drop a leaving node, or should look again whether it can.
     pub fn next_expiry(&self, now: Moment) -> Option<Moment> {
-        todo!("{now:?}")
+        self.members.iter().filter_map(|member| self.end_of(member, now)).min()
     }
 
     /// Takes a place in the queue, at most `max_queue_size`. Choose once more before sleeping.
     pub fn enter_queue(&self) -> Result<QueuePlace, QueueFull> {
-        todo!()
+        QueuePlace::enter(&self.shared, self.settings.max_queue_size)
+    }
+
+    /// Counters since the pool exists.
+    pub fn counters(&self) -> PoolCounters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        PoolCounters {
+            waiting: self.shared.waiting.load(Ordering::Relaxed),
+            queued: read(&self.shared.queued),
+            queue_refused: read(&self.shared.queue_refused),
+            sessions_moved: read(&self.shared.sessions_moved),
+            trials: read(&self.shared.trials),
+            leaving_cut_short: read(&self.shared.leaving_cut_short),
+            sessions: self.prepared.as_ref().map(Prepared::counters).unwrap_or_default(),
+        }
+    }
+
+    /// Whether the node's limits leave room for a request. A node whose connections are all used up has room if one of
+    /// them is idle.
+    pub(crate) fn has_room(&self, node: &Node) -> bool {
+        let transactions = self.shared.transaction_limit.load(Ordering::Relaxed);
+        let connections = self.shared.connection_limit.load(Ordering::Relaxed);
+        (transactions == 0 || node.in_flight() < transactions)
+            && (connections == 0 || node.connections() < connections || node.idle_connections() > 0)
     }
 
     /// Who is told when a claim was released while requests wait. The first call wins and holds for all builds.
     pub fn set_releases(&self, hook: Arc<dyn Releases>) {
-        let _ = self.shared.releases.set(hook);
+        // An error only says that there is one already.
+        drop(self.shared.releases.set(hook));
     }
 }

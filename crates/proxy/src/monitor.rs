@@ -22,15 +22,24 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::Instant,
 };
 
 use board::{Change, PoolMonitors, Standing, Watch};
 pub use schedule::Verdict;
 use task::{Shared, Spec, State, Task};
-use tidegate_model::{Monitor, MonitorName, PoolName, ScriptName, monitor::Probe as ProbeSettings};
+use tidegate_model::{
+    Configuration, Moment, Monitor, MonitorName, PoolName, ScriptName,
+    monitor::{Probe as ProbeSettings, Scope},
+    pool::NodeState,
+};
+use tidegate_pool::Node;
 use tokio::{runtime::Handle, task::AbortHandle};
 
-use crate::tls::node::{self, TlsClient};
+use crate::{
+    snapshot::RunningPool,
+    tls::node::{self, TlsClient},
+};
 
 /// Monitors of nodes and pools altogether. What goes beyond does not run, and its nodes count as working.
 const MAX_MONITORS: usize = 100_000;
@@ -135,8 +144,9 @@ impl Drop for Watcher {
 
 impl Monitors {
     /// Starts with nothing to look after.
-    pub fn start(options: Options) -> Self {
-        Self { options, shared: Arc::new(Shared::default()), running: Mutex::default() }
+    /// `origin` is where the moments of node health count from.
+    pub fn start(options: Options, origin: Instant) -> Self {
+        Self { options, shared: Arc::new(Shared::new(origin)), running: Mutex::default() }
     }
 
     /// Makes `tasks` the monitors that run. `scripts` is the catalogue `monitor_scripts`; changed ones are written to disk.
@@ -199,7 +209,7 @@ impl Monitors {
             running.watches.insert(key, watcher);
         }
         let changes = board.replace(pools, Arc::ptr_eq);
-        tell(&changes);
+        tell(&changes, self.shared.now());
     }
 
     /// What every monitor knows.
@@ -245,14 +255,47 @@ impl Monitors {
     }
 }
 
+/// What the monitors of every pool in use check: each node on its own, or a pool as a whole. Disabled nodes are
+/// not monitored.
+pub(crate) fn tasks(
+    configuration: &Configuration,
+    pools: &BTreeMap<PoolName, Arc<RunningPool>>,
+) -> Vec<MonitorTask> {
+    let mut tasks = Vec::new();
+    for (name, pool) in pools {
+        let nodes = pool.pool.members().iter().filter(|member| member.state != NodeState::Disabled);
+        let nodes: Vec<&Arc<Node>> = nodes.map(|member| &member.node).collect();
+        for monitor in pool.settings.monitors.iter().filter_map(|name| configuration.monitors.get(name)) {
+            let task = |target| MonitorTask {
+                pool: name.clone(),
+                monitor: Arc::clone(monitor),
+                target,
+                tls: pool.tls.clone(),
+            };
+            match monitor.scope {
+                Scope::PerNode => tasks.extend(
+                    nodes.iter().map(|node| task(Target::Node { node: Arc::clone(node), name: None })),
+                ),
+                Scope::PoolWide { .. } => {
+                    tasks.push(task(Target::Pool(nodes.iter().map(|node| Arc::clone(node)).collect())));
+                }
+            }
+        }
+    }
+    tasks
+}
+
 /// Sets the health of nodes whose monitors changed their minds, with the events `nodefail` and `nodeworking`.
-fn tell(changes: &[Change<Arc<Node>>]) {
+fn tell(changes: &[Change<Arc<Node>>], now: Moment) {
     for change in changes {
         let (pool, node) = (&change.pool, change.address);
-        change.node.set_monitor_failed(change.failed.is_some());
         if let Some((monitor, reason)) = &change.failed {
+            change.node.set_monitor_verdict(monitor, false, now);
             tracing::error!(event = "nodefail", %pool, %node, %monitor, %reason, "node has failed");
         } else {
+            for monitor in change.node.failing_monitors() {
+                change.node.set_monitor_verdict(&monitor, true, now);
+            }
             tracing::info!(event = "nodeworking", %pool, %node, "node is working again");
         }
     }
@@ -261,29 +304,4 @@ fn tell(changes: &[Change<Arc<Node>>]) {
 /// The value under a lock; a panic elsewhere does not make it unusable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Stands in for the pool's node until that crate has one.
-#[derive(Debug)]
-pub struct Node {
-    address: SocketAddr,
-    failed: std::sync::atomic::AtomicBool,
-}
-impl Node {
-    /// x
-    pub fn new(address: SocketAddr) -> Self {
-        Self { address, failed: false.into() }
-    }
-    /// x
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-    /// x
-    pub fn set_monitor_failed(&self, failed: bool) {
-        self.failed.store(failed, Ordering::Relaxed);
-    }
-    /// x
-    pub fn monitor_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
-    }
 }

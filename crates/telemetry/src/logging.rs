@@ -179,7 +179,7 @@ pub struct EventLimit {
 /// `log.rate` by default: events per window.
 pub const DEFAULT_RATE: u32 = 50;
 /// `log.time` by default: the window.
-pub const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
+pub const DEFAULT_WINDOW: Duration = Duration::from_mins(1);
 
 impl Default for EventLimit {
     fn default() -> Self {

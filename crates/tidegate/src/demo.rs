@@ -266,6 +266,7 @@ fn settings(base: PathBuf, health: SocketAddr, workers: usize) -> Settings {
         home: None,
         grace: GRACE,
         resolv_conf: PathBuf::from("/etc/resolv.conf"),
+        in_kubernetes: false,
     }
 }
 

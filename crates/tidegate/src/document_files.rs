@@ -74,16 +74,22 @@ impl std::fmt::Display for ReadError {
 /// hidden directories there), symbolic links are followed, and whatever is not a file is left out.
 pub(crate) fn read(base: &Path) -> Result<DocumentFiles, ReadError> {
     let directory = base.join(CONFIG);
-    let entries = match std::fs::read_dir(&directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && base.is_dir() => {
-            return Ok(DocumentFiles::default());
+    match read_directory(&directory, &format!("{CONFIG}/")) {
+        Err(ReadError::Io { path, error })
+            if path == directory && error.kind() == io::ErrorKind::NotFound && base.is_dir() =>
+        {
+            Ok(DocumentFiles::default())
         }
-        Err(error) => return Err(ReadError::Io { path: directory, error }),
-    };
+        outcome => outcome,
+    }
+}
+
+fn read_directory(directory: &Path, prefix: &str) -> Result<DocumentFiles, ReadError> {
+    let fault = |error| ReadError::Io { path: directory.to_owned(), error };
+    let entries = std::fs::read_dir(directory).map_err(fault)?;
     let mut names = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(|error| ReadError::Io { path: directory.clone(), error })?;
+        let entry = entry.map_err(fault)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with('.') {
             continue;
@@ -91,7 +97,7 @@ pub(crate) fn read(base: &Path) -> Result<DocumentFiles, ReadError> {
         names.push((name, entry.path()));
         if names.len() > MAX_DOCUMENTS {
             return Err(ReadError::TooMuch {
-                path: directory,
+                path: directory.to_owned(),
                 what: format!("holds more than {MAX_DOCUMENTS} documents"),
             });
         }
@@ -110,13 +116,18 @@ pub(crate) fn read(base: &Path) -> Result<DocumentFiles, ReadError> {
         total += text.len() as u64;
         if total > MAX_ALL_DOCUMENTS {
             return Err(ReadError::TooMuch {
-                path: directory,
+                path: directory.to_owned(),
                 what: format!("holds documents of more than {} MiB together", MAX_ALL_DOCUMENTS >> 20),
             });
         }
-        documents.push(DocumentFile { name: format!("{CONFIG}/{name}"), text });
+        documents.push(DocumentFile { name: format!("{prefix}{name}"), text });
     }
     Ok(DocumentFiles { documents, directory_found: true })
+}
+
+/// Reads base documents: those of `directory/config`, or of `directory` itself where there is no such directory.
+pub(crate) fn read_base(directory: &Path) -> Result<DocumentFiles, ReadError> {
+    if directory.join(CONFIG).is_dir() { read(directory) } else { read_directory(directory, "") }
 }
 
 fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {

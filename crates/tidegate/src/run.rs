@@ -7,8 +7,10 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use tidegate_proxy::{NodeStatus, Proxy};
+use tidegate_proxy::{NodeStatus, Proxy, monitor};
+use tidegate_telemetry::access_log::{Writer, WriterOptions};
 use tokio::{
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
 };
@@ -33,6 +35,9 @@ use crate::{
 const MAX_READINGS: usize = 4;
 /// Time between two looks at the nodes, for those who watch.
 const STATUS_PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest wait for the last lines of access logs to reach their files.
+const LAST_LINES_LIMIT: Duration = Duration::from_secs(2);
 
 /// Whether to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,11 +130,15 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let (events_sender, events) = mpsc::channel(MAX_EVENTS);
     let (readings_sender, readings) = mpsc::channel(MAX_READINGS);
     let (names_sender, names) = watch::channel(BTreeSet::new());
-    let (discovery, nodes) = following::start(&settings, home.path()).await?;
+    let (discovery, nodes) = following::start(&settings, home.path())?;
+    let monitors = monitor::Options { runtime: Handle::current(), zeus_home: home.path().to_owned() };
     let proxy = Arc::new(
-        Proxy::start(settings.workers, ())
+        Proxy::start(settings.workers, monitors)
             .map_err(|error| format!("the data workers cannot start: {error}"))?,
     );
+    let access_logs = Writer::start(WriterOptions::new(home.path()))
+        .map_err(|error| format!("the writer of access logs cannot start: {error}"))?;
+    let access_logs = Arc::new(access_logs);
     let read_again = ReadAgain::default();
 
     let mut tasks = tokio::task::JoinSet::new();
@@ -149,6 +158,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         readiness: hooks.readiness.clone(),
         session_key: key.key,
         workers: settings.workers,
+        access_logs: Arc::clone(&access_logs),
     });
     control::run(Inputs { events, readings, nodes }, &mut machine).await;
 
@@ -160,6 +170,11 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     };
     hooks.status.send_replace(Status { nodes: proxy.nodes() });
     tasks.shutdown().await;
+    drop(machine);
+    if let Some(writer) = Arc::into_inner(access_logs) {
+        // Blocks for what the disk takes, bounded; nothing else is left to do.
+        writer.shutdown(LAST_LINES_LIMIT);
+    }
     if left == 0 {
         info!("every request in flight was finished; the end");
     } else {

@@ -241,6 +241,8 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     /// Resolver configuration.
     pub(crate) resolv_conf: PathBuf,
+    /// Whether cluster names should resolve here.
+    pub(crate) in_kubernetes: bool,
 }
 
 /// Settings that cannot be worked with: which, and what is expected instead.
@@ -289,6 +291,7 @@ pub(crate) fn resolve(
             .map_or(DEFAULT_GRACE, |grace| grace.0),
         resolv_conf: path(options.resolv_conf, environment, &["TIDEGATE_RESOLV_CONF"])
             .unwrap_or_else(|| PathBuf::from("/etc/resolv.conf")),
+        in_kubernetes: in_kubernetes(environment),
     })
 }
 
@@ -313,9 +316,13 @@ pub(crate) fn usable_cpus() -> usize {
 
 /// Loopback outside a cluster; every address inside one, where the kubelet probes the node's address.
 fn default_health(environment: &Environment) -> SocketAddr {
-    let in_kubernetes = variable(environment, "KUBERNETES_SERVICE_HOST").is_some();
-    let address = if in_kubernetes { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+    let address = if in_kubernetes(environment) { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
     SocketAddr::new(IpAddr::V4(address), HEALTH_PORT)
+}
+
+/// The API server's address is in the environment of every container.
+fn in_kubernetes(environment: &Environment) -> bool {
+    variable(environment, "KUBERNETES_SERVICE_HOST").is_some()
 }
 
 /// A variable that is set and not empty.

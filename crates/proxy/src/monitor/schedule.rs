@@ -17,7 +17,7 @@ use tidegate_model::Monitor;
 const MAX_BACK_OFF_DELAYS: u32 = 10;
 
 /// ... and up to this long, so that a node that came back is found within a minute.
-const MAX_BACK_OFF: Duration = Duration::from_secs(60);
+const MAX_BACK_OFF: Duration = Duration::from_mins(1);
 
 /// Longest random wait before a monitor's first run; a monitor with a long delay still answers soon.
 const MAX_FIRST_WAIT: Duration = Duration::from_secs(10);

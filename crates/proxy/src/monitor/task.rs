@@ -11,14 +11,15 @@ use std::{
     time::Duration,
 };
 
-use tidegate_model::{Monitor, MonitorName, PoolName, monitor::Scope, virtual_server::ListenHost};
+use tidegate_model::{Moment, Monitor, MonitorName, PoolName, monitor::Scope, virtual_server::ListenHost};
+use tidegate_pool::Node;
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
 };
 
 use super::{
-    Key, Node,
+    Key,
     board::{Board, Watch},
     lock,
     probe::{self, Destination, Outcome, Probe},
@@ -39,6 +40,7 @@ const MAX_RESOLVE: Duration = Duration::from_secs(2);
 /// What all monitor tasks share.
 #[derive(Debug)]
 pub(super) struct Shared {
+    origin: std::time::Instant,
     /// Results are recorded while this is held, so that an update sees either all or nothing of a run.
     pub(super) board: Mutex<Board<Arc<Node>>>,
     pub(super) permits: Semaphore,
@@ -77,9 +79,10 @@ pub(super) struct State {
     pub(super) reason: Option<Arc<str>>,
 }
 
-impl Default for Shared {
-    fn default() -> Self {
+impl Shared {
+    pub(super) fn new(origin: std::time::Instant) -> Self {
         Self {
+            origin,
             board: Mutex::default(),
             permits: Semaphore::new(MAX_PROBES_AT_ONCE),
             complaints: Mutex::default(),
@@ -88,9 +91,12 @@ impl Default for Shared {
             refused: AtomicU64::new(0),
         }
     }
-}
 
-impl Shared {
+    /// The moment that node health is told.
+    pub(super) fn now(&self) -> Moment {
+        Moment::at(self.origin.elapsed())
+    }
+
     /// Says once why a monitor cannot run.
     pub(super) fn complain(&self, monitor: &MonitorName, reason: &str) {
         let mut complaints = lock(&self.complaints);
@@ -252,7 +258,7 @@ impl Task {
         self.announce(verdict, reason.as_deref());
         let failing = reason.filter(|_| verdict == Verdict::Down);
         let changes = board.verdict(&self.pool, self.watch.clone(), self.run, failing);
-        tell(&changes);
+        tell(&changes, self.shared.now());
         drop(board);
         wait
     }

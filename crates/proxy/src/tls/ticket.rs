@@ -22,7 +22,7 @@ const TAG: usize = 16;
 const MAX_TICKET: usize = 65_535;
 
 /// RFC 8446, section 4.6.1: a ticket lives seven days at most.
-const MAX_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
+const MAX_LIFETIME: Duration = Duration::from_hours(168);
 
 /// Below this, keys would be replaced faster than clients can use tickets.
 const MIN_LIFETIME: Duration = Duration::from_secs(2);

@@ -37,7 +37,7 @@ const WAKE_AT: usize = MAX_BUFFERED / 2;
 /// A buffer that grew beyond this is given back rather than kept for the next lines.
 const KEEP_CAPACITY: usize = 64 * 1024;
 /// A log that cannot be written says so in the event log this often at most.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
 /// How the writer works.
 #[derive(Clone, Debug)]

@@ -2,16 +2,17 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
+use tidegate_config::{Document, Input, compile};
 use tidegate_model::Configuration;
 
-use crate::document_files::DocumentFiles;
+use crate::document_files::{self, DocumentFile, DocumentFiles, References};
 
 /// What an import came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// The configuration; `None` if some document has an error that stops the import.
     pub(crate) configuration: Option<Arc<Configuration>>,
-    /// Objects the documents define, such as `vservers/site`.
+    /// Objects the documents define, such as `virtual_servers/site`.
     pub(crate) objects: Vec<String>,
     /// Every fault of every document.
     pub(crate) faults: Vec<Fault>,
@@ -43,22 +44,70 @@ impl fmt::Display for Fault {
 
 /// Compiles documents, base documents under them.
 #[derive(Debug)]
-pub(crate) struct Importer;
+pub(crate) struct Importer {
+    references: References,
+    /// Read once, with what they refer to: what they hold back must not come loose later.
+    base: Vec<Document>,
+    base_references: Option<References>,
+}
 
 impl Importer {
-    /// Reads the base documents.
-    pub(crate) fn new(_base: &Path, _base_config: Option<&Path>) -> Result<Self, String> {
-        Ok(Self)
+    /// Reads the base documents: those of `base_config/config`, or of `base_config` itself where there is no such
+    /// directory.
+    pub(crate) fn new(base: &Path, base_config: Option<&Path>) -> Result<Self, String> {
+        let documents = match base_config {
+            None => Vec::new(),
+            Some(directory) => {
+                let files = document_files::read_base(directory).map_err(|error| error.to_string())?;
+                files.documents.iter().map(document).collect()
+            }
+        };
+        Ok(Self {
+            references: References::below(base),
+            base: documents,
+            base_references: base_config.map(References::below),
+        })
     }
 
     /// How many base documents there are.
     pub(crate) fn base_documents(&self) -> usize {
-        0
+        self.base.len()
     }
 
     /// Compiles.
-    pub(crate) fn import(&self, _files: &DocumentFiles) -> Outcome {
-        Outcome { configuration: None, objects: Vec::new(), faults: Vec::new() }
+    pub(crate) fn import(&self, files: &DocumentFiles) -> Outcome {
+        let watched: Vec<Document> = files.documents.iter().map(document).collect();
+        let input = Input {
+            base: &self.base,
+            base_references: self.base_references.as_ref().map(|references| references as _),
+            watched: &watched,
+        };
+        let compiled = compile(&input, &self.references);
+        Outcome {
+            configuration: compiled.configuration.map(Arc::new),
+            objects: compiled.objects,
+            faults: compiled
+                .diagnostics
+                .iter()
+                .map(|diagnostic| Fault {
+                    severity: match diagnostic.severity {
+                        tidegate_config::Severity::Warning => Severity::Warning,
+                        tidegate_config::Severity::Error => Severity::Error,
+                    },
+                    text: diagnostic.to_string(),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn document(file: &DocumentFile) -> Document {
+    Document { name: file.name.clone(), text: file.text.clone() }
+}
+
+impl tidegate_config::References for References {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        Self::read(self, path)
     }
 }
 

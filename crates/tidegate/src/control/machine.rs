@@ -12,6 +12,7 @@ use std::{
 
 use tidegate_model::Moment;
 use tidegate_proxy::{BuildContext, ListenProblem, Proxy, build};
+use tidegate_telemetry::access_log::Writer;
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
@@ -48,6 +49,8 @@ pub(crate) struct Parts {
     pub(crate) session_key: [u8; 32],
     /// Data workers.
     pub(crate) workers: usize,
+    /// Writes access logs.
+    pub(crate) access_logs: Arc<Writer>,
 }
 
 /// The doing half of the control loop.
@@ -121,7 +124,7 @@ impl Machine {
             listen_hosts: order.listen_hosts.as_ref().clone(),
             ipv6: self.ipv6,
             workers: self.parts.workers,
-            access_logs: None,
+            access_logs: Some(Arc::clone(&self.parts.access_logs)),
         };
         self.building = Some(tokio::spawn(async move {
             let work = spawn_blocking(move || {

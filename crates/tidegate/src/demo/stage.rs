@@ -126,7 +126,7 @@ impl Stage {
                     in_flight: status.map_or(0, |status| status.in_flight),
                     requests: node.answered.load(Ordering::Relaxed),
                     failures: status.map_or(0, |status| status.failures),
-                    response_time: status.map_or(Duration::ZERO, |status| status.response_time),
+                    response_time: status.and_then(|status| status.response_time).unwrap_or_default(),
                     sessions,
                     name,
                 }

@@ -1,0 +1,197 @@
+//! What the people who write documents are told: one line per fault, with document, place, key and remedy.
+//!
+//! Every part of the compiler pushes into one [`Report`], which bounds how much is kept. Values of secret keys
+//! never get here: callers quote through [`quote`] only what the schema does not call secret.
+
+use std::fmt;
+
+/// Most diagnostics kept for one compilation; further ones are counted and summed up in a last line.
+pub const MAX_DIAGNOSTICS: usize = 1000;
+/// Longest piece of a document that is repeated in a diagnostic, characters.
+pub const MAX_QUOTE_CHARS: usize = 60;
+
+/// How bad a fault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Something is wrong in the documents: what is said there is not, or not wholly, applied.
+    Error,
+    /// The documents are right, and Tidegate does less than they say.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// One fault. Its `Display` form is a single line whatever the documents hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Name of the document, as given in [`crate::Document::name`].
+    pub document: String,
+    /// Line, counted from 1.
+    pub line: Option<usize>,
+    /// Column in characters, counted from 1.
+    pub column: Option<usize>,
+    /// Key path, such as `virtual_servers.site.properties.basic.port`; empty for the document as a whole.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.severity, OneLine(&self.document))?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+            if let Some(column) = self.column {
+                write!(f, ":{column}")?;
+            }
+        }
+        if !self.path.is_empty() {
+            write!(f, ": {}", OneLine(&self.path))?;
+        }
+        write!(f, ": {}", OneLine(&self.message))?;
+        if let Some(hint) = &self.hint {
+            write!(f, " ({})", OneLine(hint))?;
+        }
+        Ok(())
+    }
+}
+
+/// Shows text without line breaks or terminal control.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            if character.is_control()
+                || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}')
+            {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                fmt::Write::write_char(f, character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `text` in quotation marks, cut at [`MAX_QUOTE_CHARS`].
+pub(crate) fn quote(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTE_CHARS) {
+        Some((end, _)) => format!("“{}…”", &text[..end]),
+        None => format!("“{text}”"),
+    }
+}
+
+/// Where in a document something stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// From 1; 0 when not known.
+    pub(crate) line: u32,
+    /// From 1; 0 when not known.
+    pub(crate) column: u32,
+}
+
+/// Where a value came from: an index into the documents of the compilation, and a place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) document: DocumentId,
+    pub(crate) at: Position,
+}
+
+/// Index of a document among those of the compilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DocumentId(pub(crate) usize);
+
+/// Collects the faults of a compilation.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    names: &'a [&'a str],
+    diagnostics: Vec<Diagnostic>,
+    left_out: usize,
+    /// A fault was found after which nothing may be changed.
+    stopped: bool,
+}
+
+impl<'a> Report<'a> {
+    /// A report about the documents of these names.
+    pub(crate) fn new(names: &'a [&'a str]) -> Self {
+        Self { names, diagnostics: Vec::new(), left_out: 0, stopped: false }
+    }
+
+    /// A fault of form: the import must change nothing.
+    pub(crate) fn stop(&mut self, origin: Origin, path: &str, message: String, hint: Option<String>) {
+        self.stopped = true;
+        self.push(Severity::Error, origin, path, message, hint);
+    }
+
+    /// A fault of meaning: the rest is applied.
+    pub(crate) fn error(&mut self, origin: Origin, path: &str, message: String, hint: Option<String>) {
+        self.push(Severity::Error, origin, path, message, hint);
+    }
+
+    /// Something that is right and not acted on.
+    pub(crate) fn warn(&mut self, origin: Origin, path: &str, message: String, hint: Option<String>) {
+        self.push(Severity::Warning, origin, path, message, hint);
+    }
+
+    /// Whether a fault was found after which nothing may be changed.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    fn push(
+        &mut self,
+        severity: Severity,
+        origin: Origin,
+        path: &str,
+        message: String,
+        hint: Option<String>,
+    ) {
+        if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+            self.left_out += 1;
+            return;
+        }
+        let known = |number: u32| (number > 0).then_some(number as usize);
+        self.diagnostics.push(Diagnostic {
+            severity,
+            document: self.names.get(origin.document.0).copied().unwrap_or_default().to_owned(),
+            line: known(origin.at.line),
+            column: known(origin.at.column),
+            path: path.to_owned(),
+            message,
+            hint,
+        });
+    }
+
+    /// Every fault in the order of documents and lines, with a last line when some were left out.
+    pub(crate) fn finish(self) -> Vec<Diagnostic> {
+        let Self { names, mut diagnostics, left_out, .. } = self;
+        let order = |document: &str| names.iter().position(|name| *name == document);
+        diagnostics.sort_by_cached_key(|diagnostic| {
+            (order(&diagnostic.document), diagnostic.line, diagnostic.column)
+        });
+        if left_out > 0 {
+            diagnostics.push(Diagnostic {
+                severity: Severity::Error,
+                document: String::new(),
+                line: None,
+                column: None,
+                path: String::new(),
+                message: format!("{left_out} more faults are not shown"),
+                hint: Some("correct those above first".to_owned()),
+            });
+        }
+        diagnostics
+    }
+}

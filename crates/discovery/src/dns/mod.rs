@@ -1,0 +1,15 @@
+//! How names are asked: a stub resolver of our own, because the hold rules need what resolvers hide — the
+//! response code, the TTL, the additional section, whether an answer was cut short.
+//!
+//! ```text
+//! DnsSource ─► lookup ─► name (search walk) ─► exchange ─► query bytes ─► server (UDP, TCP)
+//!                │                                │                          │
+//! Outcome ◄──────┘◄──── answer (pure) ◄───────────┘◄─────────────────────────┘
+//! ```
+//!
+//! [`answer`] and [`nodes`] are pure; `servers` remembers how each name server behaves; [`resolv_conf`] reads
+//! the resolver configuration.
+
+pub mod answer;
+pub mod name;
+pub mod resolv_conf;

@@ -1,0 +1,88 @@
+//! The access log of a virtual server: what a finished request tells it.
+//!
+//! ```text
+//! asked (request line, headers) → answered (pool, node, response headers) → record (one line, never waits)
+//! ```
+//!
+//! Nothing here runs for a virtual server that keeps no log.
+
+use std::{sync::Arc, time::SystemTime};
+
+use tidegate_http1::{request::RequestHead, response::ResponseHead};
+use tidegate_pool::Node;
+use tidegate_telemetry::access_log::{Captured, Format, Record};
+
+use crate::{connection::Client, forward::claim::Claim, snapshot::RunningPool, virtual_server::Exchange};
+
+/// What a request's line in the log needs besides what counters need.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    captured: Captured,
+    pool: Option<Arc<tidegate_model::Pool>>,
+    node: Option<Arc<Node>>,
+}
+
+impl Entry {
+    /// Lets go of what it points to; the memory of its texts stays.
+    pub(crate) fn forget(&mut self) {
+        self.pool = None;
+        self.node = None;
+    }
+}
+
+/// A request came in.
+pub(crate) fn asked(exchange: &mut Exchange<'_>, client: &Client) {
+    let Some(log) = &exchange.server.access_log else { return };
+    let mut entry = client.worker.log_entries.lend();
+    let bytes = exchange.head_bytes(client.buffer.as_ref());
+    capture_request(&mut entry.captured, log.format(), exchange.head, bytes);
+    exchange.answered.log = Some(entry);
+}
+
+/// A node answered it.
+pub(crate) fn answered(
+    exchange: &mut Exchange<'_>,
+    pool: &RunningPool,
+    claim: &Claim,
+    head: &ResponseHead,
+    bytes: &[u8],
+) {
+    let Some(log) = &exchange.server.access_log else { return };
+    let Some(entry) = &mut exchange.answered.log else { return };
+    entry.pool = Some(Arc::clone(&pool.settings));
+    entry.node = Some(Arc::clone(claim.node()));
+    let headers = head.headers().iter().map(|header| (header.name(bytes), header.value(bytes)));
+    entry.captured.response(log.format(), headers);
+}
+
+/// The exchange is over: one line.
+pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
+    let Some(log) = &exchange.server.access_log else { return };
+    let Some(mut entry) = exchange.answered.log.take() else { return };
+    let answered = &exchange.answered;
+    let record = Record {
+        client: client.peer.ip(),
+        local: client.local,
+        virtual_server: exchange.server.name().as_str(),
+        pool: entry.pool.as_ref().map(|pool| pool.name.as_str()),
+        node: entry.node.as_ref().map(|node| &**node.label()),
+        status: (answered.status != 0).then_some(answered.status),
+        body_sent: answered.bytes,
+        bytes_in: answered.bytes_in + exchange.head_length() as u64,
+        bytes_out: answered.bytes + answered.head_bytes,
+        duration: client.worker.now().since(exchange.began),
+        retries: answered.retries,
+        tls: client.tls_session(),
+        captured: &entry.captured,
+    };
+    // A line that finds no room is dropped and counted by the log.
+    log.write(client.worker.index, &record, SystemTime::now());
+    entry.forget();
+    client.worker.log_entries.keep(entry);
+}
+
+fn capture_request(captured: &mut Captured, format: &Format, head: &RequestHead, bytes: &[u8]) {
+    let line = bytes.get(head.line_start()..head.headers_start()).unwrap_or_default();
+    let headers = head.headers().iter().map(|header| (header.name(bytes), header.value(bytes)));
+    captured.request(format, line.strip_suffix(b"\r\n").unwrap_or(line), headers);
+}

@@ -1,0 +1,477 @@
+//! One client connection, from accept to close: PROXY header, TLS handshake, then request after request.
+//!
+//! [`Client`] is the connection's state; [`crate::virtual_server::serve`] is what happens to one request.
+//! Between requests a connection holds no buffer: bytes wait in the kernel.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use tidegate_http1::{
+    limits::Limits,
+    proxy_header,
+    request::{Parsed, RequestHead},
+};
+use tidegate_model::virtual_server::ProxyProtocol;
+use tidegate_telemetry::access_log::TlsSession;
+use tokio::io::Interest;
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    buffer::{BUFFER, Buffer, Output},
+    failure::{Failure, Kind, Progress},
+    relay::Guarded,
+    snapshot::{ListenKey, LocalServer, RunningServer},
+    socket::Socket,
+    stream::Stream,
+    timers::Deadline,
+    tls::headers,
+    virtual_server::{self, Exchange},
+    worker::Worker,
+};
+
+/// A client connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) stream: Stream,
+    pub(crate) deadline: Deadline,
+    /// Bytes read and not consumed; `None` between requests.
+    pub(crate) buffer: Option<Buffer>,
+    /// The client's address, from the PROXY header where there is one.
+    pub(crate) peer: SocketAddr,
+    /// The address the client connected to.
+    pub(crate) local: SocketAddr,
+    /// Header lines that every request of this connection gets, such as `X-Cluster-Client-Ip`.
+    pub(crate) added_lines: Rc<[u8]>,
+    /// The virtual server in force for the present request.
+    pub(crate) server: LocalServer,
+    /// `SSLClient…` header lines, fixed by the handshake.
+    tls_lines: Vec<u8>,
+    key: ListenKey,
+    /// Generation of the snapshot `server` was taken from.
+    generation: u64,
+    /// Whether that snapshot has the connection's virtual server.
+    wanted: bool,
+    _counted: Counted,
+}
+
+/// What follows a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// The connection takes another request.
+    KeepAlive,
+    /// Close it.
+    Close,
+    /// Bytes of a request are unread: close so that the client can still read the answer.
+    Linger,
+}
+
+/// Counts a connection on its virtual server and in the process.
+#[derive(Debug)]
+struct Counted {
+    worker: Rc<Worker>,
+    server: Arc<AtomicU32>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.server.fetch_sub(1, Ordering::AcqRel);
+        self.worker.shared.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Starts serving an accepted connection, already counted in `Shared::connections`.
+pub(crate) fn spawn(
+    worker: &Rc<Worker>,
+    key: &ListenKey,
+    server: &Arc<RunningServer>,
+    socket: Socket,
+    peer: SocketAddr,
+) {
+    server.connections.fetch_add(1, Ordering::AcqRel);
+    server.counters.shard(worker.index).connections.add(1);
+    let client = Box::new(Client {
+        worker: Rc::clone(worker),
+        stream: Stream::Plain(socket),
+        deadline: worker.timers.deadline(),
+        buffer: None,
+        peer,
+        local: key.address,
+        added_lines: Rc::from([]),
+        server: Rc::new(Arc::clone(server)),
+        tls_lines: Vec::new(),
+        key: key.clone(),
+        generation: worker.view().generation,
+        wanted: true,
+        _counted: Counted { worker: Rc::clone(worker), server: Arc::clone(&server.connections) },
+    });
+    tokio::task::spawn_local(client.run());
+}
+
+/// How the wait for a request ended.
+enum Next {
+    /// A head of this many bytes is in the buffer and parsed.
+    Request(Box<RequestHead>, usize),
+    /// The client is done, or idle for too long, or the process is going away.
+    Done,
+    /// What came is not a request.
+    Bad(Failure),
+}
+
+impl Client {
+    async fn run(mut self: Box<Self>) {
+        if self.open().await.is_none() {
+            return;
+        }
+        let mut first = true;
+        let flow = loop {
+            match self.next_request(first).await {
+                Next::Request(mut head, length) => {
+                    let flow = virtual_server::serve(&mut self, &mut head, length).await;
+                    self.worker.request_heads.keep(head);
+                    if flow != Flow::KeepAlive {
+                        break flow;
+                    }
+                }
+                Next::Done => break Flow::Close,
+                Next::Bad(failure) => break Box::pin(virtual_server::refuse(&mut self, failure)).await,
+            }
+            first = false;
+        };
+        self.close(flow).await;
+    }
+
+    /// PROXY header and TLS handshake, within `connect_timeout`. `None` = the connection is dropped.
+    async fn open(&mut self) -> Option<()> {
+        let settings = Arc::clone(&self.server.settings);
+        self.deadline.arm(settings.connect_timeout.map(|limit| self.worker.now().after(limit)));
+        if settings.proxy_protocol != ProxyProtocol::Off {
+            self.read_proxy_header(settings.proxy_protocol).await?;
+        }
+        if self.local.ip().is_unspecified() {
+            self.local = self.stream.socket().and_then(|socket| socket.local_address()).unwrap_or(self.local);
+        }
+        if self.server.tls.is_some() {
+            // Boxed: the handshake's state is large, and gone by the first request.
+            Box::pin(self.shake_hands()).await?;
+        }
+        self.compose_added_lines();
+        Some(())
+    }
+
+    /// Looks at the first bytes without taking them, and takes exactly the PROXY header: what follows may be a
+    /// TLS handshake.
+    async fn read_proxy_header(&mut self, mode: ProxyProtocol) -> Option<()> {
+        let mut buffer = self.worker.buffers.lend();
+        let socket = self.stream.socket()?;
+        let found = poll_fn(|cx| {
+            let found = socket.poll_io(cx, Interest::READABLE, |fd| {
+                let seen = peek(fd, buffer.room(proxy_header::LONGEST))?;
+                match proxy_header::parse(buffer.room(seen)) {
+                    Ok(None) if seen == 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
+                    decided => Ok(decided),
+                }
+            });
+            match found {
+                Poll::Ready(found) => Poll::Ready(found.ok()),
+                Poll::Pending => self.deadline.poll_passed(cx).map(|()| None),
+            }
+        })
+        .await?;
+        match found {
+            Ok(Some((header, length))) => {
+                // The bytes were seen a moment ago: they are there.
+                take(socket, buffer.room(length)).ok()?;
+                self.peer = header.source.unwrap_or(self.peer);
+                self.local = header.destination.unwrap_or(self.local);
+                Some(())
+            }
+            Ok(None) => None,
+            Err(_) if mode == ProxyProtocol::Optional => Some(()),
+            Err(error) => {
+                self.server.counters.shard(self.worker.index).proxy_header_failures.add(1);
+                tracing::info!(virtual_server = %self.server.name(), client = %self.peer, %error, "dropped a connection without a valid PROXY header");
+                None
+            }
+        }
+    }
+
+    async fn shake_hands(&mut self) -> Option<()> {
+        let tls = Arc::clone(self.server.tls.as_ref()?);
+        let counters = Arc::clone(&self.server.counters);
+        let counters = counters.shard(self.worker.index);
+        let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Closed) else { return None };
+        let acceptor = TlsAcceptor::from(Arc::clone(tls.config_for(self.local)));
+        let mut session = None;
+        let accept =
+            acceptor.accept_with(socket, |connection| session = headers::prepare(connection, tls.settings()));
+        let mut handshake = std::pin::pin!(accept);
+        let shaken = poll_fn(|cx| match handshake.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => self.deadline.poll_passed(cx).map(|()| None),
+        })
+        .await;
+        match shaken {
+            Some(Ok(stream)) => {
+                counters.tls_handshakes.add(1);
+                if stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
+                    counters.tls_resumed.add(1);
+                }
+                self.tls_lines = headers::client_headers(stream.get_ref().1, tls.settings(), session);
+                self.stream = Stream::Tls(Box::new(stream.into()));
+                Some(())
+            }
+            outcome => {
+                counters.tls_failures.add(1);
+                if let Some(Err(error)) = outcome {
+                    tracing::debug!(virtual_server = %self.server.name(), client = %self.peer, %error, "failed the TLS handshake");
+                }
+                None
+            }
+        }
+    }
+
+    /// The TLS session, as the access log tells it.
+    pub(crate) fn tls_session(&self) -> Option<TlsSession<'_>> {
+        self.stream.tls_session()
+    }
+
+    /// Waits for a complete request head. `first` = nothing was served on this connection yet.
+    async fn next_request(&mut self, first: bool) -> Next {
+        self.follow_snapshot();
+        let settings = Arc::clone(&self.server.settings);
+        let mut head = self.worker.request_heads.lend();
+        let limits = Limits::default();
+        // Bytes of a pipelined request may be here already.
+        if self.buffer.as_ref().is_none_or(Buffer::is_empty) {
+            self.buffer = None;
+            let wait = if first { settings.connect_timeout } else { Some(settings.keepalive_timeout) };
+            self.deadline.arm(wait.map(|limit| self.worker.recent().after(limit)));
+            if let Some(buffer) = self.first_bytes(first).await {
+                self.buffer = Some(buffer);
+            } else {
+                self.worker.request_heads.keep(head);
+                return Next::Done;
+            }
+        }
+        let mut armed = first;
+        loop {
+            let Some(buffer) = &mut self.buffer else { return Next::Done };
+            match head.parse(buffer.filled(), &limits) {
+                Ok(Parsed::Complete(length)) => return Next::Request(head, length),
+                Ok(Parsed::Partial) => {}
+                Err(error) => {
+                    self.worker.request_heads.keep(head);
+                    return Next::Bad(Failure::new(
+                        Kind::BadRequest(error.status(), error.reason()),
+                        Progress::Unsent,
+                    ));
+                }
+            }
+            if !armed {
+                self.deadline.arm(settings.connect_timeout.map(|limit| self.worker.now().after(limit)));
+                armed = true;
+            }
+            buffer.compact();
+            let (stream, deadline) = (&mut self.stream, &self.deadline);
+            let read = poll_fn(|cx| match stream.poll_read(cx, buffer.room(BUFFER)) {
+                Poll::Ready(read) => Poll::Ready(Some(read)),
+                Poll::Pending => deadline.poll_passed(cx).map(|()| None),
+            })
+            .await;
+            match read {
+                Some(Ok(n)) if n > 0 => buffer.fill(n),
+                Some(_) => {
+                    self.worker.request_heads.keep(head);
+                    return Next::Done;
+                }
+                None => {
+                    self.worker.request_heads.keep(head);
+                    return Next::Bad(Failure::new(Kind::ClientTimedOut, Progress::Unsent));
+                }
+            }
+        }
+    }
+
+    /// Waits for the first bytes of a request without holding a buffer meanwhile.
+    async fn first_bytes(&mut self, first: bool) -> Option<Buffer> {
+        let Self { worker, stream, deadline, .. } = self;
+        poll_fn(|cx| {
+            let mut buffer = worker.buffers.lend();
+            match stream.poll_read(cx, buffer.room(BUFFER)) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    buffer.fill(n);
+                    return Poll::Ready(Some(buffer));
+                }
+                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Pending => {}
+            }
+            // A connection that was just accepted may have a request on its way; an idle one may go.
+            if worker.is_draining() && !first {
+                return Poll::Ready(None);
+            }
+            deadline.poll_passed(cx).map(|()| None)
+        })
+        .await
+    }
+
+    /// Takes over the settings of a newer snapshot. The connection goes on whatever changed; a virtual server
+    /// that is gone serves the requests of its connections until they close.
+    fn follow_snapshot(&mut self) {
+        let view = self.worker.view();
+        if view.generation == self.generation {
+            return;
+        }
+        self.generation = view.generation;
+        let server = view.server(&self.key);
+        self.wanted = server.is_some();
+        if let Some(server) = server
+            && !Arc::ptr_eq(server, &self.server)
+        {
+            self.server = Rc::new(Arc::clone(server));
+            self.compose_added_lines();
+        }
+    }
+
+    /// Whether the connection's virtual server is still there.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let view = self.worker.view();
+        !self.worker.is_draining()
+            && if view.generation == self.generation { self.wanted } else { view.server(&self.key).is_some() }
+    }
+
+    fn compose_added_lines(&mut self) {
+        let http = &self.server.settings.http;
+        let mut lines = Vec::new();
+        if http.add_cluster_ip {
+            lines.extend_from_slice(format!("X-Cluster-Client-Ip: {}\r\n", self.peer.ip()).as_bytes());
+        }
+        if http.add_x_forwarded_proto {
+            let proto = if self.is_tls() { "https" } else { "http" };
+            lines.extend_from_slice(format!("X-Forwarded-Proto: {proto}\r\n").as_bytes());
+        }
+        lines.extend_from_slice(&self.tls_lines);
+        self.added_lines = lines.into();
+    }
+
+    /// Whether the client speaks TLS to us.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// The deadline rules of an exchange.
+    pub(crate) fn guard(&self, exchange: &Exchange<'_>) -> Guarded<'_> {
+        Guarded::new(&self.worker, &self.deadline, exchange.server.settings.timeout, exchange.end())
+    }
+
+    /// Sends all of `out`, within `connection.timeout` of the last movement. False if the client is gone.
+    pub(crate) async fn send(&mut self, out: Output) -> bool {
+        let idle = self.server.settings.timeout;
+        let Self { worker, stream, deadline, .. } = self;
+        let mut guard = Guarded::new(worker, deadline, idle, None);
+        guard.progress();
+        let mut written = 0;
+        poll_fn(|cx| {
+            while let Some(rest) = out.bytes.get(written..).filter(|rest| !rest.is_empty()) {
+                match stream.poll_write(cx, rest) {
+                    Poll::Ready(Ok(n)) if n > 0 => {
+                        written += n;
+                        guard.progress();
+                    }
+                    Poll::Ready(_) => return Poll::Ready(false),
+                    Poll::Pending => {
+                        return guard.or_passed(cx, Poll::Pending).map(|sent| sent.unwrap_or(false));
+                    }
+                }
+            }
+            let flushed = stream.poll_flush(cx).map(|flushed| flushed.is_ok());
+            guard.or_passed(cx, flushed).map(|sent| sent.unwrap_or(false))
+        })
+        .await
+    }
+
+    /// Ends the connection. Closing a socket with unread bytes sends RST, which can destroy an answer the
+    /// client has not read yet: such a connection sends FIN first and drains for a short while.
+    async fn close(mut self: Box<Self>, flow: Flow) {
+        if self.server.settings.close_with_rst {
+            if let Some(socket) = self.stream.socket() {
+                socket.reset_on_close();
+            }
+            return;
+        }
+        let unread = flow == Flow::Linger;
+        if !unread && !self.is_tls() {
+            return; // Dropping the socket sends FIN.
+        }
+        self.deadline.arm(Some(self.worker.now().after(if unread {
+            LINGER
+        } else {
+            Duration::from_secs(1)
+        })));
+        let Self { worker, stream, deadline, .. } = &mut *self;
+        let mut scratch = worker.buffers.lend();
+        let mut finished = false;
+        let mut budget = LINGER_BYTES;
+        poll_fn(|cx| {
+            if !finished {
+                match stream.poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => finished = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => return deadline.poll_passed(cx),
+                }
+            }
+            while unread && budget > 0 {
+                match stream.poll_read(cx, scratch.room(BUFFER)) {
+                    Poll::Ready(Ok(n)) if n > 0 => budget = budget.saturating_sub(n),
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return deadline.poll_passed(cx),
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+/// How long a closing connection reads what the client is still sending.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How much of it is read at most.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+fn peek(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::net::recv(fd, into, rustix::net::RecvFlags::PEEK)?.1)
+}
+
+fn take(socket: &Socket, into: &mut [u8]) -> io::Result<()> {
+    rustix::net::recv(socket.as_fd(), into, rustix::net::RecvFlags::empty())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, F: Future>(_: fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// The state machine of a connection is its largest allocation, idle or not.
+    #[test]
+    fn an_idle_connection_is_small() {
+        let size = size(Client::run);
+        assert!(size + size_of::<Client>() <= 2560, "{size} bytes per connection");
+    }
+}

@@ -1,0 +1,191 @@
+//! The one retry loop of the program: choose a node, send, listen; on failure ask what the failure permits and
+//! choose again among the nodes not yet tried.
+//!
+//! ```text
+//! to_pool ─► claim (pool, queue) ─► attempt (connect or reuse, send, await the head) ─► deliver (head, body)
+//!    ▲                                  │ failed and may be retried
+//!    └──────────────────────────────────┘
+//! ```
+
+pub(crate) mod attempt;
+pub(crate) mod claim;
+pub(crate) mod deliver;
+pub(crate) mod queue;
+pub(crate) mod upgrade;
+
+use std::sync::Arc;
+
+use tidegate_model::persistence::FailureMode;
+use tidegate_pool::{Session, Tried};
+
+use self::{
+    attempt::{Answer, attempt},
+    claim::{Claim, Claimed, claim, claim_at_once},
+    deliver::deliver,
+};
+use crate::{
+    connection::{Client, Flow},
+    failure::{Failure, Kind, Progress},
+    http::error_page,
+    snapshot::RunningPool,
+    virtual_server::Exchange,
+};
+
+/// What has been tried for one request.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    /// Nodes that failed it; usually none.
+    tried: Option<Box<Tried>>,
+    made: u32,
+    timed_out: u32,
+    /// As many nodes were tried as can be remembered.
+    full: bool,
+}
+
+/// Serves the request from `pool`, or from its failure pool when all its nodes have failed.
+pub(crate) async fn to_pool(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    pool: &Arc<RunningPool>,
+) -> Result<Flow, Failure> {
+    let mut pool = pool;
+    let mut session = session_of(client, exchange, pool);
+    let mut attempts = Attempts::default();
+    let mut body = attempt::RequestBody::of(client, exchange)?;
+    let mut last = Failure::new(Kind::NoNode, Progress::Unsent);
+    let mut next = None;
+    loop {
+        let claimed = match next.take() {
+            Some(node) => Claimed::Node(node),
+            None => claim(client, exchange, pool, &session, &attempts).await?,
+        };
+        let mut claimed = match claimed {
+            Claimed::Node(claimed) => claimed,
+            Claimed::AllFailed => match &pool.failure_pool {
+                Some(failure_pool) => {
+                    pool = failure_pool;
+                    session = session_of(client, exchange, pool);
+                    attempts = Attempts::default();
+                    continue;
+                }
+                None => return Err(last),
+            },
+            Claimed::Exhausted => return Err(last),
+            Claimed::SessionFailed(mode) => {
+                return Box::pin(session_failed(client, exchange, pool, &session, &mode)).await;
+            }
+        };
+        match attempt(client, exchange, pool, &mut claimed, &mut body).await {
+            Ok(answer) if answer.head.status() == 503 => {
+                let unavailable = Failure::new(Kind::Unavailable, Progress::Sent);
+                note_failure(client, pool, &claimed, &unavailable);
+                attempts.note(&unavailable, &claimed);
+                if attempts.may_retry(&unavailable, exchange, pool, &body) {
+                    next = claim_at_once(client, exchange, pool, &session, &attempts);
+                }
+                if next.is_none() {
+                    return deliver(client, exchange, pool, &session, &claimed, answer).await;
+                }
+                pool.counters.shard(client.worker.index).retries_503.add(1);
+                client.worker.response_heads.keep(answer.head);
+            }
+            Ok(answer) => return deliver(client, exchange, pool, &session, &claimed, answer).await,
+            Err(failure) => {
+                note_failure(client, pool, &claimed, &failure);
+                attempts.note(&failure, &claimed);
+                if !attempts.may_retry(&failure, exchange, pool, &body) {
+                    return Err(failure);
+                }
+                last = failure;
+            }
+        }
+        exchange.answered.retries += 1;
+        pool.counters.shard(client.worker.index).retries.add(1);
+    }
+}
+
+fn session_of(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool) -> Session {
+    let bytes = exchange.head_bytes(client.buffer.as_ref());
+    pool.pool.session(exchange.head.cookies(bytes), client.peer.ip(), client.worker.recent())
+}
+
+/// `failure_mode` of the persistence class, when the session's node cannot take the request.
+async fn session_failed(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    pool: &RunningPool,
+    session: &Session,
+    mode: &FailureMode,
+) -> Result<Flow, Failure> {
+    let lost = Failure::new(Kind::SessionLost, Progress::Unsent);
+    match mode {
+        FailureMode::Url(url) if !exchange.head.has_body() => {
+            let mut out = client.worker.buffers.lend_output();
+            error_page::redirect(&mut out.bytes, url, pool.pool.forget_cookie(session).unwrap_or_default());
+            exchange.answered.status = 302;
+            exchange.answered.bytes = out.bytes.len() as u64;
+            let sent = client.send(out).await;
+            Ok(if sent && exchange.keeps_alive(client) { Flow::KeepAlive } else { Flow::Close })
+        }
+        FailureMode::Url(_) | FailureMode::Close | FailureMode::NewNode => Err(lost),
+    }
+}
+
+/// Passive monitoring: what a failed request says about the node.
+fn note_failure(client: &Client, pool: &RunningPool, claimed: &Claim, failure: &Failure) {
+    if !pool.settings.passive_monitoring {
+        return;
+    }
+    if let Some(kind) = failure.node_failure() {
+        let now = client.worker.now();
+        if claimed.node().record_failure(kind, &pool.settings, now).is_some() {
+            tracing::warn!(event = "nodefail", pool = %pool.settings.name, node = %claimed.node().label(), reason = %failure, "node has failed");
+        }
+    }
+}
+
+impl Attempts {
+    /// Nodes that failed the request.
+    pub(crate) fn tried(&self) -> &Tried {
+        const NONE: &Tried = &Tried::none();
+        self.tried.as_deref().unwrap_or(NONE)
+    }
+
+    fn note(&mut self, failure: &Failure, claimed: &Claim) {
+        self.made += 1;
+        if matches!(failure.kind, Kind::ConnectTimedOut | Kind::ReplyTimedOut) {
+            self.timed_out += 1;
+        }
+        self.full |= !self.tried.get_or_insert_default().add(claimed.slot);
+    }
+
+    /// Whether the rules of passive monitoring permit another node: the request has to be unsent, or idempotent
+    /// and still at hand, and the pool's attempt limits are not reached.
+    fn may_retry(
+        &self,
+        failure: &Failure,
+        exchange: &Exchange<'_>,
+        pool: &RunningPool,
+        body: &attempt::RequestBody,
+    ) -> bool {
+        let settings = &pool.settings;
+        let permitted = match failure.progress {
+            Progress::Unsent => body.is_replayable(),
+            Progress::Sent => exchange.head.method().is_idempotent() && body.is_replayable(),
+            Progress::Answered => false,
+        };
+        permitted
+            && !self.full
+            && settings.passive_monitoring
+            && failure.node_failure().is_some()
+            && settings.max_connection_attempts.is_none_or(|limit| self.made < limit)
+            && settings.max_timed_out_connection_attempts.is_none_or(|limit| self.timed_out < limit)
+    }
+}
+
+impl Answer {
+    /// Whether the node's connection may carry another request after this response.
+    pub(crate) fn reusable(&self) -> bool {
+        self.head.keep_alive()
+    }
+}

@@ -1,0 +1,396 @@
+//! One attempt at one node: connect or reuse a connection, send the request, wait for the response head.
+
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+use tidegate_http1::{
+    chunked::{ChunkedRelay, Output as ChunkedOutput},
+    limits::Limits,
+    request::{BodyFraming, Version},
+    response::{Parsed, ResponseHead},
+};
+use tidegate_model::Moment;
+use tidegate_pool::OpenConnection;
+
+use super::claim::{Claim, Way};
+use crate::{
+    buffer::{BUFFER, Buffer, Output},
+    connection::Client,
+    failure::{Failure, Kind, Progress},
+    http::request_head::{self, Additions},
+    node::{self, NodeConnection},
+    relay::{BodyRelay, Framing, Guarded, RelayError},
+    snapshot::RunningPool,
+    virtual_server::Exchange,
+};
+
+/// The first read of a response takes no more than this, so that a large body stays in the kernel for splicing.
+const FIRST_READ: usize = 4096;
+
+/// Interim responses (1xx) that a node may send before the final one.
+const MAX_INTERIM: u32 = 16;
+
+/// The body of a request, as far as it is known before it is sent.
+#[derive(Debug)]
+pub(crate) enum RequestBody {
+    /// There is none.
+    None,
+    /// All of it arrived with the head: it can be sent again to another node.
+    Whole(Output),
+    /// It is still coming; the framing to read it with, until an attempt has taken it.
+    Streaming(Option<Framing>),
+}
+
+impl RequestBody {
+    /// What there is of the body. Whatever is not `None` moves the head out of the client's buffer.
+    pub(crate) fn of(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Self, Failure> {
+        let malformed =
+            || Failure::new(Kind::BadRequest(400, "the chunked body is malformed"), Progress::Unsent);
+        match exchange.head.framing() {
+            BodyFraming::None | BodyFraming::Length(0) => Ok(Self::None),
+            BodyFraming::Length(length) => {
+                exchange.move_head(client);
+                let Some(buffer) = &mut client.buffer else {
+                    return Ok(Self::Streaming(Some(Framing::Length(length))));
+                };
+                if (buffer.len() as u64) < length {
+                    return Ok(Self::Streaming(Some(Framing::Length(length))));
+                }
+                let length = length as usize;
+                let mut whole = client.worker.buffers.lend_output();
+                whole.bytes.extend_from_slice(buffer.slice(0..length));
+                buffer.consume(length);
+                exchange.answered.bytes_in += length as u64;
+                Ok(Self::Whole(whole))
+            }
+            BodyFraming::Chunked => {
+                exchange.move_head(client);
+                let mut relay = Box::new(ChunkedRelay::new(ChunkedOutput::Chunked));
+                let mut whole = client.worker.buffers.lend_output();
+                if let Some(buffer) = &mut client.buffer {
+                    let relayed = relay.relay(buffer.filled(), &mut whole.bytes).map_err(|_| malformed())?;
+                    buffer.consume(relayed.consumed);
+                    exchange.answered.bytes_in += relayed.consumed as u64;
+                    if relayed.finished {
+                        return Ok(Self::Whole(whole));
+                    }
+                }
+                Ok(Self::Streaming(Some(Framing::ChunkedAfter(relay, whole))))
+            }
+        }
+    }
+
+    /// The upload: `out`, which holds the head, and the body as far as it is there.
+    fn behind(&mut self, mut out: Output) -> BodyRelay {
+        match self {
+            Self::None => BodyRelay::new(out, Framing::None),
+            Self::Whole(whole) => {
+                out.bytes.extend_from_slice(&whole.bytes);
+                BodyRelay::new(out, Framing::None)
+            }
+            Self::Streaming(framing) => match framing.take() {
+                Some(Framing::ChunkedAfter(relay, already)) => {
+                    out.bytes.extend_from_slice(&already.bytes);
+                    BodyRelay::new(out, Framing::Chunked(relay))
+                }
+                other => BodyRelay::new(out, other.unwrap_or(Framing::None)),
+            },
+        }
+    }
+
+    /// Takes back what [`RequestBody::behind`] gave, of which nothing has been written: `head_length` bytes of
+    /// head, and the beginning of the body.
+    fn take_back(&mut self, upload: BodyRelay, head_length: usize) {
+        if let Self::Streaming(framing @ None) = self {
+            *framing = upload.into_unsent(head_length);
+        }
+    }
+
+    /// Whether another node can get the whole request.
+    pub(crate) fn is_replayable(&self) -> bool {
+        match self {
+            Self::None | Self::Whole(_) => true,
+            Self::Streaming(framing) => framing.is_some(),
+        }
+    }
+}
+
+/// A node that has begun to answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) connection: NodeConnection,
+    pub(crate) head: Box<ResponseHead>,
+    /// Bytes of the node: the head first, whatever came with it behind.
+    pub(crate) buffer: Buffer,
+    pub(crate) head_length: usize,
+    /// The request body that is still being sent.
+    pub(crate) upload: BodyRelay,
+    /// From the end of the request to the response head.
+    pub(crate) response_time: Duration,
+}
+
+/// A conversation with a node before its response head is complete.
+#[derive(Debug)]
+struct Talk {
+    upload: BodyRelay,
+    /// The node stopped reading the request.
+    upload_broken: bool,
+    buffer: Buffer,
+    /// When the whole request was sent, on [`crate::worker::Worker::elapsed`]: the node's time to answer begins.
+    asked_at: Option<Duration>,
+}
+
+/// Sends the request to the claimed node and waits for the head of its response. Interim responses are passed
+/// on to the client on the way.
+pub(crate) async fn attempt(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    pool: &Arc<RunningPool>,
+    claim: &mut Claim,
+    body: &mut RequestBody,
+) -> Result<Answer, Failure> {
+    let idempotent = exchange.head.method().is_idempotent();
+    let mut connection = match claim.way.take() {
+        Some(Way::Idle(connection)) => connection,
+        Some(Way::Open(open)) => connect(client, exchange, pool, claim, open).await?,
+        None => return Err(Failure::new(Kind::NoNode, Progress::Unsent)),
+    };
+    loop {
+        match exchange_heads(client, exchange, pool, claim, &mut connection, body).await {
+            Ok((talk, head, head_length)) => {
+                let heard_at = client.worker.elapsed();
+                return Ok(Answer {
+                    connection,
+                    head,
+                    buffer: talk.buffer,
+                    head_length,
+                    upload: talk.upload,
+                    response_time: heard_at.saturating_sub(talk.asked_at.unwrap_or(heard_at)),
+                });
+            }
+            // An idle connection that the node had closed is no news about the node: the request goes out once
+            // more on a fresh connection, if that is permitted at all.
+            Err(failure)
+                if failure.kind == Kind::StaleConnection
+                    && body.is_replayable()
+                    && (idempotent || failure.progress == Progress::Unsent) =>
+            {
+                connection = connect(client, exchange, pool, claim, connection.replace()).await?;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+async fn connect(
+    client: &Client,
+    exchange: &Exchange<'_>,
+    pool: &Arc<RunningPool>,
+    claim: &Claim,
+    open: OpenConnection,
+) -> Result<NodeConnection, Failure> {
+    let mut guard = client.guard(exchange);
+    guard.limit(client.worker.now(), pool.settings.max_connect_time);
+    let source = pool.pool.member(claim.slot).and_then(|member| member.source_ip);
+    let host = exchange.head.host(exchange.head_bytes(client.buffer.as_ref()));
+    let connected = Box::pin(node::connect(pool, open, source, host, &mut guard)).await;
+    connected.map_err(|kind| Failure::new(kind, Progress::Unsent))
+}
+
+/// Sends the request over `connection` and hears the head of the response. A request of which nothing was
+/// written gives its body back, for another connection or node.
+async fn exchange_heads(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    pool: &Arc<RunningPool>,
+    claim: &Claim,
+    connection: &mut NodeConnection,
+    body: &mut RequestBody,
+) -> Result<(Talk, Box<ResponseHead>, usize), Failure> {
+    let head = compose_head(client, exchange, pool, claim);
+    let head_length = head.bytes.len();
+    let upload = body.behind(head);
+    let streaming = !upload.source_is_done();
+    let buffer = client.worker.buffers.lend();
+    let mut talk = Talk { upload, upload_broken: false, buffer, asked_at: None };
+    match hear(client, exchange, pool, connection, &mut talk).await {
+        Ok((head, length)) => {
+            if streaming {
+                exchange.answered.bytes_in += talk.upload.moved;
+            }
+            Ok((talk, head, length))
+        }
+        Err(failure) => {
+            if failure.progress == Progress::Unsent {
+                body.take_back(talk.upload, head_length);
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Waits for a final response head, which is left at the beginning of `talk.buffer`, and its length.
+async fn hear(
+    client: &mut Client,
+    exchange: &Exchange<'_>,
+    pool: &RunningPool,
+    connection: &mut NodeConnection,
+    talk: &mut Talk,
+) -> Result<(Box<ResponseHead>, usize), Failure> {
+    let mut head = client.worker.response_heads.lend();
+    let limits = Limits::default();
+    let mut interim = 0;
+    loop {
+        match next_event(client, exchange, pool, connection, talk).await {
+            Event::Bytes => {}
+            Event::UploadBroken => talk.upload_broken = true,
+            Event::NodeClosed => return Err(closed(connection, talk)),
+            Event::Failed(failure) => return Err(failure),
+        }
+        // A head may be complete, and an interim one be followed by another.
+        while !talk.buffer.is_empty() {
+            match head.parse(talk.buffer.filled(), &limits, exchange.head) {
+                Ok(Parsed::Partial) => break,
+                Ok(Parsed::Complete(length)) if head.is_interim() => {
+                    interim += 1;
+                    if interim > MAX_INTERIM {
+                        let kind = Kind::InvalidResponse("the node sent too many interim responses");
+                        return Err(Failure::new(kind, progress(&talk.upload)));
+                    }
+                    if exchange.head.version() != Version::Http10 {
+                        Box::pin(pass_on_interim(client, talk.buffer.slice(0..length))).await?;
+                    }
+                    talk.buffer.consume(length);
+                    // The node is at work: its time to answer begins anew.
+                    talk.asked_at = None;
+                }
+                Ok(Parsed::Complete(_)) if head.status() == 101 && !relays_upgrade(exchange) => {
+                    let kind = Kind::InvalidResponse("the node switched protocols unasked");
+                    return Err(Failure::new(kind, progress(&talk.upload)));
+                }
+                Ok(Parsed::Complete(length)) => return Ok((head, length)),
+                Err(error) => {
+                    return Err(Failure::new(Kind::InvalidResponse(error.reason()), progress(&talk.upload)));
+                }
+            }
+        }
+        talk.buffer.compact();
+    }
+}
+
+/// The request's head for the node.
+fn compose_head(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool, claim: &Claim) -> Output {
+    let server = &exchange.server.settings;
+    let mut out = client.worker.buffers.lend_output();
+    let additions = Additions {
+        http: &server.http,
+        lines: &client.added_lines,
+        client: client.peer.ip(),
+        node_label: claim.node().label(),
+        keepalive: pool.settings.keepalive,
+        upgrade: relays_upgrade(exchange),
+        strip_tls_headers: true,
+    };
+    request_head::compose(
+        &mut out.bytes,
+        exchange.head_bytes(client.buffer.as_ref()),
+        exchange.head,
+        &additions,
+    );
+    out
+}
+
+/// Whether the request asks for another protocol and the virtual server relays it (`autodetect_upgrade_headers`).
+fn relays_upgrade(exchange: &Exchange<'_>) -> bool {
+    exchange.server.settings.http.autodetect_upgrade && exchange.head.wants_upgrade()
+}
+
+enum Event {
+    /// The node sent something.
+    Bytes,
+    /// The node stopped reading the request; it may still have answered.
+    UploadBroken,
+    /// The node closed its side.
+    NodeClosed,
+    Failed(Failure),
+}
+
+/// Sends what can be sent and waits until the node says something or a limit is reached.
+async fn next_event(
+    client: &mut Client,
+    exchange: &Exchange<'_>,
+    pool: &RunningPool,
+    connection: &mut NodeConnection,
+    talk: &mut Talk,
+) -> Event {
+    let Talk { upload, upload_broken, buffer, asked_at } = talk;
+    let end = exchange.end();
+    let idle = exchange.server.settings.timeout;
+    let Client { worker, stream, deadline, buffer: client_buffer, .. } = client;
+    let mut guard = Guarded::new(worker, deadline, idle, end);
+    let body_buffer = client_buffer.get_or_insert_with(|| worker.buffers.lend());
+    let mut armed = false;
+    poll_fn(|cx| {
+        if !*upload_broken && !upload.is_complete() {
+            let mut moving = false;
+            match upload.poll(cx, stream, body_buffer, &mut connection.stream, &mut moving) {
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+                Poll::Ready(Err(RelayError::Sink(_))) => return Poll::Ready(Event::UploadBroken),
+                Poll::Ready(Err(RelayError::Malformed)) => {
+                    let kind = Kind::BadRequest(400, "the chunked body is malformed");
+                    return Poll::Ready(Event::Failed(Failure::new(kind, progress(upload))));
+                }
+                Poll::Ready(Err(RelayError::Source)) => {
+                    return Poll::Ready(Event::Failed(Failure::new(Kind::ClientGone, progress(upload))));
+                }
+            }
+            if !upload.is_complete() && (moving || !armed) {
+                armed = true;
+                guard.progress();
+            }
+        }
+        if asked_at.is_none() && (*upload_broken || upload.is_complete()) {
+            // The node's time to answer runs from the end of the request.
+            let now = if armed { worker.elapsed() } else { worker.recent_elapsed() };
+            *asked_at = Some(now);
+            guard.limit(Moment::at(now), pool.settings.max_reply_time);
+        }
+        let room = if buffer.is_empty() { FIRST_READ } else { BUFFER };
+        match connection.stream.poll_read(cx, buffer.room(room)) {
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Event::NodeClosed),
+            Poll::Ready(Ok(n)) => {
+                buffer.fill(n);
+                return Poll::Ready(Event::Bytes);
+            }
+            Poll::Pending => {}
+        }
+        guard.or_passed(cx, Poll::<Event>::Pending).map(|passed| {
+            passed.unwrap_or_else(|| {
+                let kind = if guard.transaction_is_over() {
+                    Kind::TransactionTimedOut
+                } else if asked_at.is_some() {
+                    Kind::ReplyTimedOut
+                } else {
+                    Kind::ClientTimedOut
+                };
+                Event::Failed(Failure::new(kind, progress(upload)))
+            })
+        })
+    })
+    .await
+}
+
+/// An interim response (1xx) goes to the client as the node sent it.
+async fn pass_on_interim(client: &mut Client, bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = client.worker.buffers.lend_output();
+    out.bytes.extend_from_slice(bytes);
+    if client.send(out).await { Ok(()) } else { Err(Failure::new(Kind::ClientGone, Progress::Answered)) }
+}
+
+fn closed(connection: &NodeConnection, talk: &Talk) -> Failure {
+    let stale = connection.reused && talk.buffer.is_empty();
+    Failure::new(if stale { Kind::StaleConnection } else { Kind::ClosedEarly }, progress(&talk.upload))
+}
+
+fn progress(upload: &BodyRelay) -> Progress {
+    if upload.has_written() { Progress::Sent } else { Progress::Unsent }
+}

@@ -1,0 +1,234 @@
+//! Passes a node's response on to the client: head, body, and what becomes of both connections.
+
+use std::{future::poll_fn, sync::Arc, task::Poll};
+
+use tidegate_http1::{
+    chunked::{ChunkedRelay, Output as ChunkedOutput},
+    request::Version,
+    response::ResponseFraming,
+};
+use tidegate_pool::Session;
+
+use super::{Answer, claim::Claim, upgrade};
+use crate::{
+    access,
+    buffer::Output,
+    connection::{Client, Flow},
+    failure::{Failure, Kind, Progress},
+    http::response_head::{self, BodyHeader, ConnectionHeader, Rewrite},
+    relay::{
+        BodyRelay, Framing, Guarded, RelayError,
+        splice::{self, WORTH_SPLICING},
+    },
+    snapshot::RunningPool,
+    stream::Stream,
+    virtual_server::Exchange,
+};
+
+pub(crate) async fn deliver(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    pool: &Arc<RunningPool>,
+    session: &Session,
+    claim: &Claim,
+    mut answer: Answer,
+) -> Result<Flow, Failure> {
+    let now = client.worker.recent();
+    let status = answer.head.status();
+    exchange.answered.status = status;
+    if status != 503 || !pool.settings.passive_monitoring {
+        claim.node().record_success(answer.response_time, now);
+    }
+    let upgrading = status == 101;
+    let uploaded = answer.upload.is_complete();
+    let plan = Plan::of(&answer, exchange, client, uploaded);
+    let out = compose(client, exchange, pool, session, claim, &answer, &plan);
+    answer.buffer.consume(answer.head_length);
+    if upgrading {
+        return Box::pin(upgrade::relay(client, exchange, answer, out)).await;
+    }
+    let mut download = BodyRelay::new(out, plan.framing);
+    let moved = match download.absorb(&mut answer.buffer) {
+        Ok(()) => move_bodies(client, exchange, &mut answer, &mut download).await,
+        Err(_) => Err(MALFORMED),
+    };
+    exchange.answered.bytes = download.moved;
+    client.worker.response_heads.keep(answer.head);
+    if let Err(kind) = moved {
+        // Once the client has seen part of the response, nothing can be done but close.
+        let progress = if download.has_written() { Progress::Answered } else { Progress::Sent };
+        let failure = Failure::new(kind, progress);
+        super::note_failure(client, pool, claim, &failure);
+        return Err(failure);
+    }
+    let uploaded = answer.upload.is_complete();
+    if uploaded && plan.node_reusable && answer.buffer.is_empty() {
+        client.worker.idle.put(&client.worker, pool, answer.connection);
+    } else if pool.settings.node_close_with_rst {
+        answer.connection.reset_on_close();
+    }
+    Ok(match (uploaded, plan.client_keeps) {
+        (true, true) => Flow::KeepAlive,
+        (true, false) => Flow::Close,
+        (false, _) => Flow::Linger,
+    })
+}
+
+/// How a response's body travels and what both sides are told.
+struct Plan {
+    framing: Framing,
+    body_header: BodyHeader,
+    connection: ConnectionHeader,
+    client_keeps: bool,
+    node_reusable: bool,
+}
+
+impl Plan {
+    fn of(answer: &Answer, exchange: &Exchange<'_>, client: &Client, uploaded: bool) -> Self {
+        let old_client = exchange.head.version() == Version::Http10;
+        let mut client_keeps = uploaded && exchange.keeps_alive(client);
+        let mut node_reusable = answer.reusable();
+        let (framing, body_header) = match answer.head.framing() {
+            ResponseFraming::None if answer.head.status() == 204 => (Framing::None, BodyHeader::Drop),
+            ResponseFraming::None => (Framing::None, BodyHeader::Keep),
+            ResponseFraming::Length(length) => (Framing::Length(length), BodyHeader::Keep),
+            ResponseFraming::Chunked if old_client => {
+                client_keeps = false;
+                (Framing::Chunked(Box::new(ChunkedRelay::new(ChunkedOutput::Plain))), BodyHeader::Unframed)
+            }
+            ResponseFraming::Chunked => {
+                (Framing::Chunked(Box::new(ChunkedRelay::new(ChunkedOutput::Chunked))), BodyHeader::Keep)
+            }
+            ResponseFraming::UntilClose if old_client => {
+                client_keeps = false;
+                node_reusable = false;
+                (Framing::UntilClose, BodyHeader::Keep)
+            }
+            ResponseFraming::UntilClose => {
+                node_reusable = false;
+                (Framing::UntilCloseChunked, BodyHeader::AddChunked)
+            }
+        };
+        let connection = match (answer.head.status(), client_keeps, old_client) {
+            (101, ..) => ConnectionHeader::Upgrade,
+            (_, false, _) => ConnectionHeader::Close,
+            (_, true, true) => ConnectionHeader::KeepAlive,
+            (_, true, false) => ConnectionHeader::Silent,
+        };
+        Self { framing, body_header, connection, client_keeps, node_reusable }
+    }
+}
+
+fn compose(
+    client: &Client,
+    exchange: &mut Exchange<'_>,
+    pool: &RunningPool,
+    session: &Session,
+    claim: &Claim,
+    answer: &Answer,
+    plan: &Plan,
+) -> Output {
+    let bytes = answer.buffer.slice(0..answer.head_length);
+    if pool.pool.learns_cookies() {
+        pool.pool.learn(answer.head.set_cookies(bytes), claim.slot, client.worker.recent());
+    }
+    access::answered(exchange, pool, claim, &answer.head, bytes);
+    let request_bytes = exchange.head_bytes(client.buffer.as_ref());
+    let mut out = client.worker.buffers.lend_output();
+    let rewrite = Rewrite {
+        server: &exchange.server,
+        request_host: exchange.head.host(request_bytes).unwrap_or_default(),
+        tls: client.is_tls(),
+        session_cookie: pool.pool.response_cookie(session, claim.slot),
+        framing: plan.body_header,
+        connection: plan.connection,
+    };
+    response_head::compose(&mut out.bytes, bytes, &answer.head, &rewrite);
+    exchange.answered.head_bytes = out.bytes.len() as u64;
+    out
+}
+
+/// Moves the response to the client, and what is left of the request to the node, until the response is done.
+async fn move_bodies(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    answer: &mut Answer,
+    download: &mut BodyRelay,
+) -> Result<(), Kind> {
+    let end = exchange.end();
+    let idle = exchange.server.settings.timeout;
+    let Client { worker, stream, deadline, buffer, .. } = client;
+    let mut guard = Guarded::new(worker, deadline, idle, end);
+    let Answer { connection, buffer: node_buffer, upload, .. } = answer;
+    let uploaded_before = upload.moved;
+    let mut upload_ended = upload.is_complete();
+    let mut armed = false;
+    let plain = stream.is_plain() && connection.stream.is_plain();
+    let body_buffer = buffer.get_or_insert_with(|| worker.buffers.lend());
+    loop {
+        let step = poll_fn(|cx| {
+            let mut moving = false;
+            if !upload_ended {
+                match upload.poll(cx, stream, body_buffer, &mut connection.stream, &mut moving) {
+                    Poll::Pending => {}
+                    // Whatever ended the upload, the response may still be delivered; the connections close after it.
+                    Poll::Ready(_) => upload_ended = true,
+                }
+            }
+            let splicable = |download: &BodyRelay| {
+                plain
+                    && upload_ended
+                    && download.splicable().is_some_and(|left| left >= WORTH_SPLICING)
+                    && node_buffer.is_empty()
+            };
+            let polled = if splicable(download) {
+                Poll::Ready(Ok(Step::Splice))
+            } else {
+                download
+                    .poll(cx, &mut connection.stream, node_buffer, stream, &mut moving)
+                    .map_ok(|()| Step::Done)
+            };
+            if polled.is_ready() {
+                return polled.map(Some);
+            }
+            if moving || !armed {
+                armed = true;
+                guard.progress();
+            }
+            guard.or_passed(cx, Poll::Pending)
+        })
+        .await;
+        match step {
+            Some(Ok(Step::Done)) => break,
+            Some(Ok(Step::Splice)) => match (&mut connection.stream, &mut *stream) {
+                (Stream::Plain(from), Stream::Plain(to)) => {
+                    let left = download.splicable().unwrap_or_default();
+                    let mut moved = 0;
+                    guard.progress();
+                    let spliced =
+                        Box::pin(splice::splice(&worker.pipes, from, to, left, &mut guard, &mut moved)).await;
+                    download.spliced(moved);
+                    spliced.map_err(|error| match error {
+                        splice::Broken::Source => Kind::ClosedEarly,
+                        splice::Broken::Destination => Kind::ClientGone,
+                        splice::Broken::TimedOut => Kind::TransactionTimedOut,
+                    })?;
+                }
+                _ => return Err(Kind::ClientGone),
+            },
+            Some(Err(RelayError::Source)) => return Err(Kind::ClosedEarly),
+            Some(Err(RelayError::Malformed)) => return Err(MALFORMED),
+            Some(Err(RelayError::Sink(_))) => return Err(Kind::ClientGone),
+            None => return Err(Kind::TransactionTimedOut),
+        }
+    }
+    exchange.answered.bytes_in += upload.moved - uploaded_before;
+    Ok(())
+}
+
+enum Step {
+    Done,
+    Splice,
+}
+
+const MALFORMED: Kind = Kind::InvalidResponse("the node's chunked body is malformed");

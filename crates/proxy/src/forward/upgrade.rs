@@ -1,0 +1,66 @@
+//! A connection after `101 Switching Protocols`: bytes are relayed both ways, whatever they mean, until both
+//! sides have finished or nothing has moved for `connection.timeout`.
+
+use std::{future::poll_fn, task::Poll};
+
+use super::Answer;
+use crate::{
+    buffer::Output,
+    connection::{Client, Flow},
+    failure::Failure,
+    relay::{BodyRelay, Framing, Guarded},
+    virtual_server::Exchange,
+};
+
+pub(crate) async fn relay(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    answer: Answer,
+    head: Output,
+) -> Result<Flow, Failure> {
+    // What the client sent behind its head belongs to the new protocol.
+    exchange.move_head(client);
+    let Answer { mut connection, mut buffer, .. } = answer;
+    let Client { worker, stream, deadline, buffer: client_buffer, .. } = client;
+    let mut guard = Guarded::new(worker, deadline, exchange.server.settings.timeout, None);
+    let mut from_client = client_buffer.take().unwrap_or_else(|| worker.buffers.lend());
+    let mut up = BodyRelay::new(worker.buffers.lend_output(), Framing::UntilClose);
+    let mut down = BodyRelay::new(head, Framing::UntilClose);
+    let (mut up_done, mut down_done) = (false, false);
+    guard.progress();
+    poll_fn(|cx| {
+        let mut moving = false;
+        if !up_done {
+            match up.poll(cx, stream, &mut from_client, &mut connection.stream, &mut moving) {
+                Poll::Ready(Ok(())) => {
+                    up_done = true;
+                    // Half-close: the node may have more to say. A failure shows when it is read.
+                    drop(connection.stream.poll_shutdown(cx));
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+        }
+        if !down_done {
+            match down.poll(cx, &mut connection.stream, &mut buffer, stream, &mut moving) {
+                Poll::Ready(Ok(())) => {
+                    down_done = true;
+                    drop(stream.poll_shutdown(cx));
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+        }
+        if up_done && down_done {
+            return Poll::Ready(());
+        }
+        if moving {
+            guard.progress();
+        }
+        guard.or_passed(cx, Poll::<()>::Pending).map(|_| ())
+    })
+    .await;
+    exchange.answered.bytes = down.moved;
+    exchange.answered.bytes_in = up.moved;
+    Ok(Flow::Close)
+}

@@ -1,0 +1,70 @@
+//! Replies of Tidegate's own: error pages (`connection_errors.error_file`) and session redirects.
+
+use tidegate_model::virtual_server::ErrorPage;
+
+/// Appends a complete response that reports `status`.
+pub(crate) fn compose(
+    out: &mut Vec<u8>,
+    status: u16,
+    detail: &str,
+    page: &ErrorPage,
+    head_only: bool,
+    close: bool,
+) {
+    let reason = reason(status);
+    let own;
+    // The configured file stands in for failures of the service, not for a client's own mistakes.
+    let (body, kind): (&[u8], &str) = match page {
+        ErrorPage::File(bytes) if status >= 500 => {
+            (bytes, if looks_like_html(bytes) { "text/html" } else { "text/plain" })
+        }
+        ErrorPage::File(_) | ErrorPage::Default => {
+            own =
+                format!("<!doctype html><title>{status} {reason}</title><h1>{reason}</h1><p>{detail}.</p>\n");
+            (own.as_bytes(), "text/html")
+        }
+    };
+    let connection = if close { "Connection: close\r\n" } else { "" };
+    let retry = if status == 503 { "Retry-After: 1\r\n" } else { "" };
+    out.extend_from_slice(
+        format!(
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{retry}{connection}\r\n",
+            body.len()
+        )
+        .as_bytes(),
+    );
+    if !head_only {
+        out.extend_from_slice(body);
+    }
+}
+
+/// Appends a redirect to `url`, for a lost session whose class says so. `cookie` is a complete header line that
+/// makes the client forget the session, or nothing.
+pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8]) {
+    out.extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: ");
+    super::location::append_clean(out, url.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(cookie);
+    out.extend_from_slice(b"Content-Length: 0\r\nCache-Control: no-store\r\n\r\n");
+}
+
+fn looks_like_html(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first() == Some(&b'<')
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Error",
+    }
+}

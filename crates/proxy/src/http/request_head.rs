@@ -1,0 +1,170 @@
+//! The head a node gets: the client's, less what is between client and Tidegate, plus what nodes are told.
+
+use std::net::IpAddr;
+
+use tidegate_http1::request::{Method, RequestHead, Role, Version};
+use tidegate_model::virtual_server::HttpOptions;
+
+use super::copy_lines_without;
+
+/// What is added to every request of a connection or pool.
+#[derive(Debug)]
+pub(crate) struct Additions<'a> {
+    /// `http.*` of the virtual server.
+    pub(crate) http: &'a HttpOptions,
+    /// Lines fixed per connection.
+    pub(crate) lines: &'a [u8],
+    /// The client's address.
+    pub(crate) client: IpAddr,
+    /// What stands for `Host` when an HTTP/1.0 client sent none.
+    pub(crate) node_label: &'a str,
+    /// Whether the connection to the node may carry another request.
+    pub(crate) keepalive: bool,
+    /// Whether the request asks for an upgrade that is relayed.
+    pub(crate) upgrade: bool,
+    /// Whether the virtual server takes TLS from clients or adds TLS headers: client-sent copies are dropped.
+    pub(crate) strip_tls_headers: bool,
+}
+
+/// Appends the head for the node, blank line included.
+pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, additions: &Additions<'_>) {
+    request_line(out, bytes, head);
+    if !head.has_host() {
+        // RFC 9112 §3.2: a request to an HTTP/1.1 server carries Host.
+        out.extend_from_slice(b"Host: ");
+        out.extend_from_slice(additions.node_label.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    let http = additions.http;
+    let dropped = head.headers().iter().filter(|header| match header.role() {
+        Role::HopByHop | Role::NamedByConnection => true,
+        Role::Upgrade => !additions.upgrade,
+        Role::XClusterClientIp => http.add_cluster_ip,
+        Role::XForwardedFor => http.add_x_forwarded_for,
+        Role::XForwardedProto => http.strip_x_forwarded_proto,
+        Role::TlsHeader => additions.strip_tls_headers,
+        _ => false,
+    });
+    copy_lines_without(
+        out,
+        bytes,
+        head.headers_start(),
+        head.headers_end(),
+        dropped.map(tidegate_http1::head::Header::line),
+    );
+    out.extend_from_slice(additions.lines);
+    if http.add_x_forwarded_for {
+        forwarded_for(out, bytes, head, additions.client);
+    }
+    if additions.upgrade {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+    } else if !additions.keepalive {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Nodes are spoken to in HTTP/1.1 and origin-form, whatever the client used.
+fn request_line(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead) {
+    if head.version() == Version::Http11 && head.is_origin_form() {
+        out.extend_from_slice(bytes.get(head.line_start()..head.headers_start()).unwrap_or_default());
+        return;
+    }
+    out.extend_from_slice(head.method_bytes(bytes));
+    out.push(b' ');
+    let path = head.path(bytes);
+    if path.is_empty() {
+        // RFC 9112 §3.2.1 and §3.2.4: no path is "/", or "*" for OPTIONS of a whole server.
+        out.push(if head.method() == Method::Options { b'*' } else { b'/' });
+    } else if !path.starts_with(b"/") && !path.starts_with(b"*") {
+        out.push(b'/');
+        out.extend_from_slice(path);
+    } else {
+        out.extend_from_slice(path);
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+}
+
+/// `add_x_forwarded_for` appends to what the client sent, as one header.
+fn forwarded_for(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, client: IpAddr) {
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    for header in head.headers().iter().filter(|header| header.role() == Role::XForwardedFor) {
+        let value = header.value(bytes);
+        if !value.is_empty() {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
+        }
+    }
+    out.extend_from_slice(format!("{client}\r\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::{request, settings};
+
+    fn composed(text: &str, change: impl Fn(&mut HttpOptions), keepalive: bool, upgrade: bool) -> String {
+        let mut http = settings().http;
+        http.add_cluster_ip = false;
+        change(&mut http);
+        let head = request(text);
+        let additions = Additions {
+            http: &http,
+            lines: b"",
+            client: IpAddr::from([192, 0, 2, 7]),
+            node_label: "10.0.0.1:80",
+            keepalive,
+            upgrade,
+            strip_tls_headers: true,
+        };
+        let mut out = Vec::new();
+        compose(&mut out, text.as_bytes(), &head, &additions);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn what_is_between_client_and_tidegate_stays_there() {
+        let cases = [
+            ("GET /a?b HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n", "GET /a?b HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n"),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: 1\r\nProxy-Connection: x\r\nTE: trailers\r\nA: 1\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\n\r\n",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            ),
+            ("GET http://a:81/x HTTP/1.1\r\nHost: a:81\r\n\r\n", "GET /x HTTP/1.1\r\nHost: a:81\r\n\r\n"),
+            ("GET http://a?x HTTP/1.1\r\nHost: a\r\n\r\n", "GET /?x HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
+            ("GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: 10.0.0.1:80\r\n\r\n"),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nSSLClientCertStatus: OK\r\nB: 2\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: a\r\nB: 2\r\n\r\n",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(composed(text, |_| {}, true, false), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn nodes_are_told_who_asks_and_what_becomes_of_the_connection() {
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 2.2.2.2\r\n\r\n";
+        assert_eq!(
+            composed(text, |http| http.add_x_forwarded_for = true, true, false),
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2, 192.0.2.7\r\n\r\n"
+        );
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nX-Cluster-Client-Ip: 9.9.9.9\r\n\r\n";
+        assert_eq!(
+            composed(text, |http| http.add_cluster_ip = true, false, false),
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        );
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        assert_eq!(
+            composed(text, |_| {}, true, true),
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! Accepts client connections on one worker's socket of one address.
+//!
+//! Every worker has a socket of its own per address (`SO_REUSEPORT`): the kernel spreads connections and no
+//! lock is shared. Sockets are opened by the control side ([`open`]) so that a failure is reported once.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::{AsFd, OwnedFd},
+    rc::Rc,
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+use rustix::net::SocketFlags;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    task::JoinHandle,
+};
+
+use crate::{
+    connection,
+    snapshot::ListenKey,
+    socket::{self, Socket},
+    worker::Worker,
+};
+
+/// Backlog of listening sockets where `listen_queue_size` is 0; the kernel caps it at `somaxconn`.
+const BACKLOG: u32 = 4096;
+
+/// Connections taken from the kernel before other tasks of the worker get a turn.
+const ACCEPT_BATCH: usize = 64;
+
+/// Rest after accepting failed for want of descriptors or memory, and while a virtual server is at
+/// `max_concurrent_connections`.
+const ACCEPT_REST: Duration = Duration::from_millis(20);
+
+/// An accept task; dropping it closes the socket.
+#[derive(Debug)]
+pub(crate) struct Listening(JoinHandle<()>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Opens one worker's listening socket.
+pub(crate) fn open(address: SocketAddr, backlog: Option<u32>, nodelay: bool) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket as Raw, Type};
+    let raw = Raw::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    raw.set_reuse_address(true)?;
+    raw.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        // "Any" is one dual-stack socket; a written IPv6 address is itself only.
+        raw.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // Accepted sockets inherit this, which saves a call per connection.
+    raw.set_tcp_nodelay(nodelay)?;
+    raw.bind(&address.into())?;
+    raw.listen(i32::try_from(backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX))?;
+    Ok(raw.into())
+}
+
+/// Starts accepting on this worker.
+pub(crate) fn start(worker: &Rc<Worker>, key: ListenKey, socket: TcpListener) -> io::Result<Listening> {
+    let fd = socket::watch(OwnedFd::from(socket), Interest::READABLE)?;
+    Ok(Listening(tokio::task::spawn_local(accept(Rc::clone(worker), key, fd))))
+}
+
+async fn accept(worker: Rc<Worker>, key: ListenKey, listener: AsyncFd<OwnedFd>) {
+    loop {
+        let Ok(mut ready) = listener.readable().await else { return };
+        for _ in 0..ACCEPT_BATCH {
+            let view = worker.view();
+            let Some(server) = view.server(&key) else { return };
+            if server.is_full() {
+                server.counters.shard(worker.index).connections_over_limit.add(1);
+                drop(view);
+                tokio::time::sleep(ACCEPT_REST).await;
+                continue;
+            }
+            match rustix::net::acceptfrom_with(
+                ready.get_inner().as_fd(),
+                SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            ) {
+                Ok((fd, peer)) => {
+                    let Some(peer) = peer.and_then(|any| SocketAddr::try_from(any).ok()) else { continue };
+                    worker.shared.connections.fetch_add(1, Ordering::AcqRel);
+                    connection::spawn(&worker, &key, server, Socket::new(fd), canonical(peer));
+                }
+                Err(rustix::io::Errno::AGAIN) => {
+                    ready.clear_ready();
+                    break;
+                }
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
+                Err(error) => {
+                    tracing::warn!(virtual_server = %server.settings.name, %error, "failed to accept; resting");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                    break;
+                }
+            }
+        }
+        // Other tasks of this worker get a turn before the next batch.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// IPv4 clients of a dual-stack socket are shown as IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,216 @@
+//! The handle the control side holds: starts the workers, publishes snapshots, drains.
+
+use std::{
+    collections::HashSet,
+    fmt, io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use tidegate_model::{Moment, PoolName, VirtualServerName, pool::NodeState};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    listener,
+    monitor::{self, Monitors},
+    snapshot::{ListenKey, Snapshot},
+    worker::{self, Command, Shared},
+};
+
+/// The running data path: workers, listeners and monitors.
+///
+/// To be made and used inside the control side's tokio runtime, where the monitors run.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    workers: Vec<mpsc::UnboundedSender<Command>>,
+    /// Addresses that every worker listens on.
+    listening: Mutex<HashSet<ListenKey>>,
+    monitors: Monitors,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("workers", &self.workers.len()).finish_non_exhaustive()
+    }
+}
+
+/// A listening address that could not be opened.
+#[derive(Debug)]
+pub struct ListenProblem {
+    /// Whose it is.
+    pub virtual_server: VirtualServerName,
+    /// The address.
+    pub address: SocketAddr,
+    /// Why.
+    pub error: io::Error,
+}
+
+/// One node as an operator sees it.
+#[derive(Debug, Clone)]
+pub struct NodeStatus {
+    /// Its pool.
+    pub pool: PoolName,
+    /// Its address.
+    pub address: SocketAddr,
+    /// `active`, `draining`, `disabled`, `failed`, `leaving`.
+    pub state: &'static str,
+    /// Requests in progress.
+    pub in_flight: u32,
+    /// Requests answered since start.
+    pub requests: u64,
+    /// Failures since start.
+    pub failures: u64,
+    /// Recent response time.
+    pub response_time: Option<Duration>,
+}
+
+impl Proxy {
+    /// Starts `workers` data workers (at least one). Nothing listens until the first [`Proxy::publish`].
+    pub fn start(workers: usize, monitors: monitor::Options) -> io::Result<Self> {
+        let count = workers.max(1);
+        let shared = Arc::new(Shared {
+            snapshot: ArcSwap::from_pointee(Snapshot::empty()),
+            generation: AtomicU64::new(0),
+            origin: Instant::now(),
+            connections: AtomicU64::new(0),
+            workers: count,
+        });
+        let monitors = Monitors::start(monitors, shared.origin);
+        let mut senders = Vec::with_capacity(count);
+        for index in 0..count {
+            let (sender, commands) = mpsc::unbounded_channel();
+            let shared = Arc::clone(&shared);
+            thread::Builder::new().name(format!("data-{index}")).spawn(move || {
+                if let Err(error) = worker::run(index, shared, commands) {
+                    tracing::error!(worker = index, %error, "a data worker could not start");
+                }
+            })?;
+            senders.push(sender);
+        }
+        Ok(Self { shared, workers: senders, listening: Mutex::default(), monitors })
+    }
+
+    /// The present moment on the clock that snapshots are built with.
+    pub fn now(&self) -> Moment {
+        self.shared.now()
+    }
+
+    /// How many workers run, for per-worker counters.
+    pub fn workers(&self) -> usize {
+        self.shared.workers
+    }
+
+    /// The running snapshot.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshot.load_full()
+    }
+
+    /// Makes a snapshot the running one: opens and closes listeners, swaps the pointer, updates monitors.
+    /// Addresses that are in both stay open throughout. Opens what it can: an address that fails is reported
+    /// and tried again by the next call.
+    pub fn publish(&self, snapshot: &Arc<Snapshot>) -> Vec<ListenProblem> {
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        // The pointer goes first: a new listener finds its virtual server at once.
+        self.shared.snapshot.store(Arc::clone(snapshot));
+        self.shared.generation.store(snapshot.generation, Ordering::Release);
+        self.monitors.update(snapshot.monitors.clone(), &snapshot.monitor_scripts);
+        let mut problems = Vec::new();
+        listening.retain(|key| {
+            let stays = snapshot.servers.contains_key(key);
+            if !stays {
+                self.tell_all(|| Command::Close(key.clone()));
+            }
+            stays
+        });
+        for (key, server) in &snapshot.servers {
+            if listening.contains(key) {
+                continue;
+            }
+            let open =
+                || listener::open(key.address, snapshot.global.listen_queue_size, !server.settings.nagle);
+            match (0..self.workers.len()).map(|_| open()).collect::<io::Result<Vec<_>>>() {
+                Ok(sockets) => {
+                    for (worker, socket) in self.workers.iter().zip(sockets) {
+                        // A worker ends only with the process.
+                        drop(worker.send(Command::Listen(key.clone(), socket)));
+                    }
+                    listening.insert(key.clone());
+                }
+                Err(error) => problems.push(ListenProblem {
+                    virtual_server: server.settings.name.clone(),
+                    address: key.address,
+                    error,
+                }),
+            }
+        }
+        self.tell_all(|| Command::DropLeavers);
+        problems
+    }
+
+    /// Stops accepting, closes idle client connections, and waits for requests in flight, at most `limit`.
+    /// Returns how many connections were left.
+    pub async fn drain(&self, limit: Duration) -> u64 {
+        let done: Vec<_> = self
+            .workers
+            .iter()
+            .map(|worker| {
+                let (sender, receiver) = oneshot::channel();
+                drop(worker.send(Command::Drain(sender)));
+                receiver
+            })
+            .collect();
+        let all = async {
+            for worker in done {
+                // A worker that is gone has no connections.
+                drop(worker.await);
+            }
+        };
+        drop(tokio::time::timeout(limit, all).await);
+        self.connections()
+    }
+
+    /// Every node of the running snapshot.
+    pub fn nodes(&self) -> Vec<NodeStatus> {
+        let snapshot = self.shared.snapshot.load();
+        snapshot
+            .pools
+            .values()
+            .flat_map(|pool| {
+                pool.pool.nodes_status().into_iter().map(|node| NodeStatus {
+                    pool: pool.settings.name.clone(),
+                    address: node.address,
+                    state: if node.state == NodeState::Active { node.status } else { state_word(node.state) },
+                    in_flight: node.in_flight,
+                    requests: node.totals.requests,
+                    failures: node.totals.failures.iter().sum(),
+                    response_time: node.response_time,
+                })
+            })
+            .collect()
+    }
+
+    /// Open client connections.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Acquire)
+    }
+
+    fn tell_all(&self, command: impl Fn() -> Command) {
+        for worker in &self.workers {
+            drop(worker.send(command()));
+        }
+    }
+}
+
+fn state_word(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Active => "active",
+        NodeState::Draining => "draining",
+        NodeState::Disabled => "disabled",
+    }
+}

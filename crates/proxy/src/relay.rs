@@ -1,0 +1,309 @@
+//! Moves message bodies between a client and a node, both ways at once, with back-pressure and bounded memory.
+//!
+//! A [`BodyRelay`] is one direction: it reads from its source only when all it holds has been written to its
+//! sink. Upload and download are two of them polled by one task ([`crate::forward`]), so that a node that
+//! answers before it has the whole request is heard. [`splice`] takes over for large plain bodies.
+
+pub(crate) mod splice;
+
+use std::{
+    io,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tidegate_http1::chunked::{self, ChunkedRelay};
+use tidegate_model::Moment;
+
+use crate::{
+    buffer::{BUFFER, Buffer, Output},
+    stream::Stream,
+    timers::Deadline,
+    worker::Worker,
+};
+
+/// A connection's deadline with the rules that move it: how long nothing may happen, and when it all must end.
+#[derive(Debug)]
+pub(crate) struct Guarded<'a> {
+    worker: &'a Worker,
+    deadline: &'a Deadline,
+    idle: Option<Duration>,
+    end: Option<Moment>,
+}
+
+impl<'a> Guarded<'a> {
+    /// `idle` is `connection.timeout`, `end` comes from `max_transaction_duration`.
+    pub(crate) fn new(
+        worker: &'a Worker,
+        deadline: &'a Deadline,
+        idle: Option<Duration>,
+        end: Option<Moment>,
+    ) -> Self {
+        Self { worker, deadline, idle, end }
+    }
+
+    /// Something moved: the idle limit starts anew.
+    pub(crate) fn progress(&mut self) {
+        let idle = self.idle.map(|limit| self.worker.now().after(limit));
+        self.deadline.arm(earliest(idle, self.end));
+    }
+
+    /// The next step must be done within `limit`.
+    pub(crate) fn limit(&mut self, now: Moment, limit: Duration) {
+        self.deadline.arm(earliest(Some(now.after(limit)), self.end));
+    }
+
+    /// Whether it is the transaction as a whole whose time is over.
+    pub(crate) fn transaction_is_over(&self) -> bool {
+        self.end.is_some_and(|end| self.worker.now() >= end)
+    }
+
+    /// What `polled` says, or `None` once the deadline has passed.
+    pub(crate) fn or_passed<T>(&self, cx: &mut Context<'_>, polled: Poll<T>) -> Poll<Option<T>> {
+        match polled {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending => self.deadline.poll_passed(cx).map(|()| None),
+        }
+    }
+}
+
+fn earliest(a: Option<Moment>, b: Option<Moment>) -> Option<Moment> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, None) | (None, one) => one,
+    }
+}
+
+/// How the rest of a body is framed by its source, and what the sink gets.
+#[derive(Debug)]
+pub(crate) enum Framing {
+    /// Nothing follows.
+    None,
+    /// So many bytes, passed on as they are.
+    Length(u64),
+    /// Chunked: validated and re-framed, or de-chunked, by the relay inside.
+    Chunked(Box<ChunkedRelay>),
+    /// Chunked, of which the beginning is re-framed already and goes first. Only a request that has not been
+    /// sent yet is in this state.
+    ChunkedAfter(Box<ChunkedRelay>, Output),
+    /// Everything until the source closes, passed on as it is.
+    UntilClose,
+    /// Everything until the source closes, chunked for the sink.
+    UntilCloseChunked,
+}
+
+/// Why a body could not be moved.
+#[derive(Debug)]
+pub(crate) enum RelayError {
+    /// The source's connection failed or ended too soon.
+    Source,
+    /// The source broke the framing.
+    Malformed,
+    /// The sink's connection failed.
+    Sink(#[expect(dead_code, reason = "shown by Debug in traces")] io::Error),
+}
+
+/// One direction of an exchange: what is composed and not yet written, and how much is still to come.
+#[derive(Debug)]
+pub(crate) struct BodyRelay {
+    framing: Framing,
+    /// Composed bytes for the sink: a head, re-framed chunks.
+    out: Output,
+    written: usize,
+    flushed: bool,
+    ever_written: bool,
+    /// Body bytes read from the source.
+    pub(crate) moved: u64,
+}
+
+/// Largest part of a body that is copied behind a head so that both leave in one call.
+const TOGETHER: usize = BUFFER;
+
+impl BodyRelay {
+    /// `out` holds what goes first, usually the head.
+    pub(crate) fn new(out: Output, framing: Framing) -> Self {
+        Self { framing, out, written: 0, flushed: false, ever_written: false, moved: 0 }
+    }
+
+    /// Whether nothing more is expected from the source and all is written.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.flushed && self.written == self.out.bytes.len() && self.source_is_done()
+    }
+
+    /// Whether the source has delivered the whole body.
+    pub(crate) fn source_is_done(&self) -> bool {
+        match &self.framing {
+            Framing::None | Framing::Length(0) => true,
+            Framing::Chunked(_)
+            | Framing::ChunkedAfter(..)
+            | Framing::Length(_)
+            | Framing::UntilClose
+            | Framing::UntilCloseChunked => false,
+        }
+    }
+
+    /// The framing of a body of which nothing was written to the sink, for another sink; the first `head_length`
+    /// composed bytes are not part of it.
+    pub(crate) fn into_unsent(mut self, head_length: usize) -> Option<Framing> {
+        match self.framing {
+            _ if self.ever_written => None,
+            Framing::Chunked(relay) => {
+                self.out.bytes.drain(..head_length.min(self.out.bytes.len()));
+                Some(Framing::ChunkedAfter(relay, self.out))
+            }
+            framing => Some(framing),
+        }
+    }
+
+    /// Whether any byte has left for the sink.
+    pub(crate) fn has_written(&self) -> bool {
+        self.ever_written
+    }
+
+    /// How much of a body of known length is still to come, when everything composed has been written.
+    pub(crate) fn splicable(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Length(left) if self.written == self.out.bytes.len() => Some(left),
+            _ => None,
+        }
+    }
+
+    /// Says that `n` bytes were moved by other means.
+    pub(crate) fn spliced(&mut self, n: u64) {
+        self.moved += n;
+        if let Framing::Length(left) = &mut self.framing {
+            *left = left.saturating_sub(n);
+        }
+    }
+
+    /// Takes body bytes that are already in `buffer` behind the composed head, so that they leave together.
+    pub(crate) fn absorb(&mut self, buffer: &mut Buffer) -> Result<(), RelayError> {
+        match &mut self.framing {
+            Framing::None | Framing::ChunkedAfter(..) => {}
+            Framing::Length(left) => {
+                let n = buffer.len().min(TOGETHER).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                self.out.bytes.extend_from_slice(buffer.slice(0..n));
+                buffer.consume(n);
+                *left -= n as u64;
+                self.moved += n as u64;
+            }
+            Framing::Chunked(relay) => {
+                let relayed =
+                    relay.relay(buffer.filled(), &mut self.out.bytes).map_err(|_| RelayError::Malformed)?;
+                buffer.consume(relayed.consumed);
+                self.moved += relayed.consumed as u64;
+                if relayed.finished {
+                    self.framing = Framing::None;
+                }
+            }
+            Framing::UntilClose => {
+                self.out.bytes.extend_from_slice(buffer.filled());
+                self.moved += buffer.len() as u64;
+                buffer.consume(usize::MAX);
+            }
+            Framing::UntilCloseChunked => {
+                if !buffer.is_empty() {
+                    chunked::write_chunk_head(buffer.len(), &mut self.out.bytes);
+                    self.out.bytes.extend_from_slice(buffer.filled());
+                    self.out.bytes.extend_from_slice(b"\r\n");
+                    self.moved += buffer.len() as u64;
+                    buffer.consume(usize::MAX);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves as much as can be moved now. Ready when the body is complete and written.
+    /// `moving` is set whenever a byte moved.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Stream,
+        buffer: &mut Buffer,
+        sink: &mut Stream,
+        moving: &mut bool,
+    ) -> Poll<Result<(), RelayError>> {
+        loop {
+            ready!(self.poll_write_out(cx, sink, moving))?;
+            // A body of known length goes from the read buffer to the sink without another copy.
+            if let Framing::Length(left) = &mut self.framing
+                && *left > 0
+                && !buffer.is_empty()
+            {
+                let n = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                let n = ready!(sink.poll_write(cx, buffer.slice(0..n))).map_err(RelayError::Sink)?;
+                if n == 0 {
+                    return Poll::Ready(Err(RelayError::Sink(io::ErrorKind::WriteZero.into())));
+                }
+                buffer.consume(n);
+                *left -= n as u64;
+                self.moved += n as u64;
+                self.flushed = false;
+                *moving = true;
+                continue;
+            }
+            if !self.source_is_done() && !buffer.is_empty() {
+                let before = buffer.len();
+                self.absorb(buffer)?;
+                if buffer.len() != before || !self.out.bytes.is_empty() {
+                    self.flushed = false;
+                    continue;
+                }
+            }
+            if !self.flushed {
+                ready!(sink.poll_flush(cx)).map_err(RelayError::Sink)?;
+                self.flushed = true;
+            }
+            if self.source_is_done() {
+                return Poll::Ready(Ok(()));
+            }
+            buffer.compact();
+            let room = buffer.room(BUFFER);
+            if room.is_empty() {
+                // Only an unfinished chunk line or trailer can fill a buffer; their bounds are far below that.
+                return Poll::Ready(Err(RelayError::Malformed));
+            }
+            match ready!(source.poll_read(cx, room)) {
+                Ok(0) => match self.framing {
+                    Framing::UntilClose => self.framing = Framing::None,
+                    Framing::UntilCloseChunked => {
+                        self.out.bytes.extend_from_slice(chunked::LAST_CHUNK);
+                        self.flushed = false;
+                        self.framing = Framing::None;
+                    }
+                    _ => return Poll::Ready(Err(RelayError::Source)),
+                },
+                Ok(n) => {
+                    buffer.fill(n);
+                    *moving = true;
+                }
+                Err(_) => return Poll::Ready(Err(RelayError::Source)),
+            }
+        }
+    }
+
+    fn poll_write_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut Stream,
+        moving: &mut bool,
+    ) -> Poll<Result<(), RelayError>> {
+        while self.written < self.out.bytes.len() {
+            let rest = self.out.bytes.get(self.written..).unwrap_or_default();
+            match ready!(sink.poll_write(cx, rest)) {
+                Ok(0) => return Poll::Ready(Err(RelayError::Sink(io::ErrorKind::WriteZero.into()))),
+                Ok(n) => {
+                    self.written += n;
+                    self.ever_written = true;
+                    self.flushed = false;
+                    *moving = true;
+                }
+                Err(error) => return Poll::Ready(Err(RelayError::Sink(error))),
+            }
+        }
+        self.out.bytes.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}

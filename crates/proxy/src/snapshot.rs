@@ -1,0 +1,131 @@
+//! What runs: the configuration in executable form, published as one pointer.
+//!
+//! [`build::build`] is the only constructor and keeps every part of the previous snapshot whose input did not
+//! change, so that nodes, idle connections, counters and sessions live through any change of configuration or
+//! discovery. What changes per request (health, counts) lives in cells inside the shared parts.
+
+mod build;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use regex::bytes::Regex;
+use tidegate_model::{GlobalSettings, PoolName, ScriptName, VirtualServer, VirtualServerName};
+use tidegate_telemetry::{
+    access_log::AccessLog,
+    counters::{PoolCounters, Sharded, VirtualServerCounters},
+};
+
+pub use self::build::{BuildContext, Built, Problem, build};
+use crate::{
+    forward::queue::Queue,
+    tls::{node::TlsClient, server::TlsServer},
+};
+
+/// What runs: virtual servers by listen address, pools, TLS configurations, a generation number.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts built snapshots, from 1; 0 is the empty one a process starts with.
+    pub generation: u64,
+    pub(crate) servers: HashMap<ListenKey, Arc<RunningServer>>,
+    pub(crate) pools: BTreeMap<PoolName, Arc<RunningPool>>,
+    pub(crate) global: GlobalSettings,
+    /// What monitors check, derived once so that publishing only hands it over.
+    pub(crate) monitors: Vec<crate::monitor::MonitorTask>,
+    /// `monitor_scripts`.
+    pub(crate) monitor_scripts: Arc<BTreeMap<ScriptName, Arc<[u8]>>>,
+}
+
+impl Snapshot {
+    pub(crate) fn empty() -> Self {
+        Self {
+            generation: 0,
+            servers: HashMap::new(),
+            pools: BTreeMap::new(),
+            global: GlobalSettings::default(),
+            monitors: Vec::new(),
+            monitor_scripts: Arc::default(),
+        }
+    }
+
+    /// The virtual server that listens on `key`.
+    pub(crate) fn server(&self, key: &ListenKey) -> Option<&Arc<RunningServer>> {
+        self.servers.get(key)
+    }
+}
+
+/// A listening socket's identity: an address, and the socket options that cannot be changed later.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ListenKey {
+    pub(crate) address: SocketAddr,
+}
+
+/// A virtual server in executable form.
+pub(crate) struct RunningServer {
+    pub(crate) settings: Arc<VirtualServer>,
+    pub(crate) tls: Option<Arc<TlsServer>>,
+    /// `None`: `discard`, or a pool that does not exist (see `settings.pool`).
+    pub(crate) pool: Option<Arc<RunningPool>>,
+    pub(crate) rewrites: Rewrites,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) counters: Arc<Sharded<VirtualServerCounters>>,
+    pub(crate) connections: Arc<AtomicU32>,
+}
+
+/// A virtual server as one connection holds it: a request clones it without touching a count that workers share.
+pub(crate) type LocalServer = Rc<Arc<RunningServer>>;
+
+impl RunningServer {
+    /// Whether `max_concurrent_connections` is reached.
+    pub(crate) fn is_full(&self) -> bool {
+        self.settings
+            .max_concurrent_connections
+            .is_some_and(|limit| self.connections.load(Ordering::Acquire) >= limit)
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &VirtualServerName {
+        &self.settings.name
+    }
+}
+
+impl fmt::Debug for RunningServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningServer").field("name", &self.settings.name).finish_non_exhaustive()
+    }
+}
+
+/// Compiled patterns of a virtual server, and whether responses need looking at all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rewrites {
+    pub(crate) location: Option<(Regex, Arc<[u8]>)>,
+    pub(crate) cookie_path: Option<(Regex, Arc<[u8]>)>,
+    /// Whether any `cookie.*` setting changes cookies.
+    pub(crate) cookies: bool,
+}
+
+/// A pool in executable form.
+pub(crate) struct RunningPool {
+    pub(crate) settings: Arc<tidegate_model::Pool>,
+    pub(crate) pool: Arc<tidegate_pool::Pool>,
+    pub(crate) tls: Option<Arc<TlsClient>>,
+    /// Used when every node of this pool has failed. Chains have no loops.
+    pub(crate) failure_pool: Option<Arc<Self>>,
+    /// Where requests wait when every node is at its limit.
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) counters: Arc<Sharded<PoolCounters>>,
+}
+
+impl fmt::Debug for RunningPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningPool").field("name", &self.settings.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,327 @@
+//! Configuration and node sets into a [`Snapshot`], keeping every part whose input did not change.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use regex::bytes::Regex;
+use tidegate_model::{
+    Configuration, Moment, NodeSet, PoolName, VirtualServer,
+    pool::{NodeHost, NodeState},
+    virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
+};
+use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
+use tidegate_telemetry::access_log::{AccessLog, Writer};
+
+use super::{ListenKey, Rewrites, RunningPool, RunningServer, Snapshot};
+use crate::{monitor, tls};
+
+/// Inputs of a build that are not configuration.
+#[derive(Debug, Clone)]
+pub struct BuildContext {
+    /// Key of transparent cookies and rendezvous hashing.
+    pub session_key: [u8; 32],
+    /// The moment of the build, from [`crate::Proxy::now`].
+    pub now: Moment,
+    /// A random number, for random starts of round robin.
+    pub seed: u64,
+    /// Addresses of listen host names, resolved by the control side.
+    pub listen_hosts: BTreeMap<Arc<str>, Vec<IpAddr>>,
+    /// Whether this machine has IPv6: "any" is then one dual-stack socket.
+    pub ipv6: bool,
+    /// Data workers, for per-worker counters.
+    pub workers: usize,
+    /// Writes access logs; without it none are written.
+    pub access_logs: Option<Arc<Writer>>,
+}
+
+/// A fault found while building that concerns one object; the last good state of that object keeps serving.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The object as a document path, such as `ssl/server_keys/site`.
+    pub object: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// Outcome of [`build`].
+#[derive(Debug)]
+pub struct Built {
+    /// The new snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// Faults of single objects.
+    pub problems: Vec<Problem>,
+    /// When a node on its way out must be dropped by another build, if any.
+    pub next_expiry: Option<Moment>,
+}
+
+/// Builds a snapshot, keeping every part of `previous` whose input did not change.
+///
+/// `nodes` are what discovery found per pool: they are joined with the pool's own `nodes_table`.
+pub fn build(
+    configuration: &Configuration,
+    nodes: &BTreeMap<PoolName, NodeSet>,
+    previous: Option<&Arc<Snapshot>>,
+    context: &BuildContext,
+) -> Built {
+    let mut builder =
+        Builder { configuration, nodes, previous, context, problems: Vec::new(), pools: BTreeMap::new() };
+    for name in configuration.pools.keys() {
+        builder.pool(name, 0);
+    }
+    let servers = builder.servers();
+    let pools = builder.pools;
+    let next_expiry = pools.values().filter_map(|pool| pool.pool.next_expiry(context.now)).min();
+    let monitors = monitor::tasks(configuration, &pools);
+    let snapshot = Arc::new(Snapshot {
+        generation: previous.map_or(0, |previous| previous.generation) + 1,
+        servers,
+        pools,
+        global: configuration.global.clone(),
+        monitors,
+        monitor_scripts: Arc::new(configuration.monitor_scripts.clone()),
+    });
+    Built { snapshot, problems: builder.problems, next_expiry }
+}
+
+struct Builder<'a> {
+    configuration: &'a Configuration,
+    nodes: &'a BTreeMap<PoolName, NodeSet>,
+    previous: Option<&'a Arc<Snapshot>>,
+    context: &'a BuildContext,
+    problems: Vec<Problem>,
+    pools: BTreeMap<PoolName, Arc<RunningPool>>,
+}
+
+/// Longest chain of failure pools. The configuration has none that loops; this bounds the recursion anyway.
+const MAX_FAILURE_CHAIN: usize = 64;
+
+impl Builder<'_> {
+    /// The pool in executable form, its failure pool first.
+    fn pool(&mut self, name: &PoolName, depth: usize) -> Option<Arc<RunningPool>> {
+        if let Some(done) = self.pools.get(name) {
+            return Some(Arc::clone(done));
+        }
+        if depth > MAX_FAILURE_CHAIN {
+            return None;
+        }
+        let settings = self.configuration.pools.get(name)?;
+        let failure_pool = settings.failure_pool.as_ref().and_then(|name| self.pool(name, depth + 1));
+        let previous = self.previous.and_then(|snapshot| snapshot.pools.get(name));
+        let persistence =
+            settings.persistence.as_ref().and_then(|name| self.configuration.persistence.get(name)).cloned();
+        let global = &self.configuration.global;
+        let pool = Pool::build(
+            Arc::clone(settings),
+            persistence,
+            &self.node_specs(name, settings),
+            previous.map(|previous| &previous.pool),
+            &PoolContext {
+                now: self.context.now,
+                seed: self.context.seed,
+                session_key: SessionKey::new(self.context.session_key),
+                ip_table_size: global.ip_session_table_size,
+                ip_expiry: global.ip_session_expiry,
+                cookie_table_size: global.cookie_session_table_size,
+            },
+        );
+        let tls = settings.tls.as_ref().and_then(|tls| {
+            let (client, problems) = tls::node::build(
+                name,
+                tls,
+                &self.configuration.client_keys,
+                &self.configuration.certificate_authorities,
+                previous.and_then(|previous| previous.tls.as_ref()),
+            );
+            self.problems.extend(problems);
+            client
+        });
+        let same = |a: Option<&Arc<RunningPool>>, b: Option<&Arc<RunningPool>>| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        let running = match previous {
+            Some(previous)
+                if Arc::ptr_eq(&previous.pool, &pool)
+                    && previous.settings == *settings
+                    && previous.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
+                    && same(previous.failure_pool.as_ref(), failure_pool.as_ref()) =>
+            {
+                Arc::clone(previous)
+            }
+            _ => Arc::new(RunningPool {
+                settings: Arc::clone(settings),
+                pool,
+                tls,
+                failure_pool,
+                queue: previous.map(|previous| Arc::clone(&previous.queue)).unwrap_or_default(),
+                counters: previous.map_or_else(
+                    || Arc::new(tidegate_telemetry::counters::Sharded::new(self.context.workers)),
+                    |previous| Arc::clone(&previous.counters),
+                ),
+            }),
+        };
+        self.pools.insert(name.clone(), Arc::clone(&running));
+        Some(running)
+    }
+
+    /// The pool's own table joined with what discovery found. An address in both has the table's settings, and
+    /// drains if either says so.
+    fn node_specs(&self, name: &PoolName, settings: &tidegate_model::Pool) -> Vec<NodeSpec> {
+        let mut specs: BTreeMap<SocketAddr, NodeSpec> = BTreeMap::new();
+        let found = self.nodes.get(name);
+        for (address, discovered) in found.iter().flat_map(|set| &set.nodes) {
+            specs.insert(
+                *address,
+                NodeSpec {
+                    address: *address,
+                    label: address.to_string().into(),
+                    state: if discovered.draining { NodeState::Draining } else { NodeState::Active },
+                    weight: discovered.weight.unwrap_or(1),
+                    priority: discovered.priority.unwrap_or(1),
+                    source_ip: None,
+                },
+            );
+        }
+        for entry in &settings.nodes {
+            let NodeHost::Address(ip) = &entry.host else { continue };
+            let address = SocketAddr::new(*ip, entry.port);
+            specs.insert(
+                address,
+                NodeSpec {
+                    address,
+                    label: address.to_string().into(),
+                    state: entry.state,
+                    weight: entry.weight,
+                    priority: entry.priority,
+                    source_ip: entry.source_ip,
+                },
+            );
+        }
+        specs.into_values().collect()
+    }
+
+    fn servers(&mut self) -> HashMap<ListenKey, Arc<RunningServer>> {
+        let mut servers = HashMap::new();
+        for settings in self.configuration.virtual_servers.values() {
+            if !settings.enabled || settings.protocol != Protocol::Http {
+                continue;
+            }
+            let Some(server) = self.server(settings) else { continue };
+            for address in self.addresses(settings) {
+                servers.entry(ListenKey { address }).or_insert_with(|| Arc::clone(&server));
+            }
+        }
+        servers
+    }
+
+    fn server(&mut self, settings: &Arc<VirtualServer>) -> Option<Arc<RunningServer>> {
+        let previous = self.previous.and_then(|snapshot| {
+            snapshot.servers.values().find(|server| server.settings.name == settings.name)
+        });
+        let tls = match &settings.tls {
+            None => None,
+            Some(tls) => {
+                let (server, problems) = tls::server::build(
+                    &settings.name,
+                    tls,
+                    &self.configuration.server_keys,
+                    &self.configuration.certificate_authorities,
+                    &self.configuration.global,
+                    previous.and_then(|previous| previous.tls.as_ref()),
+                );
+                self.problems.extend(problems);
+                // Without any certificate there is nothing to serve; the problem says so.
+                Some(server?)
+            }
+        };
+        let pool = match &settings.pool {
+            DefaultPool::Pool(name) => self.pools.get(name).cloned(),
+            DefaultPool::Discard | DefaultPool::Missing(_) => None,
+        };
+        if let Some(previous) = previous
+            && previous.settings == *settings
+            && previous.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
+            && previous.pool.as_ref().map(Arc::as_ptr) == pool.as_ref().map(Arc::as_ptr)
+        {
+            return Some(Arc::clone(previous));
+        }
+        Some(Arc::new(RunningServer {
+            rewrites: Rewrites::of(settings),
+            access_log: self.access_log(settings, previous),
+            counters: previous.map_or_else(
+                || Arc::new(tidegate_telemetry::counters::Sharded::new(self.context.workers)),
+                |previous| Arc::clone(&previous.counters),
+            ),
+            connections: previous.map(|previous| Arc::clone(&previous.connections)).unwrap_or_default(),
+            settings: Arc::clone(settings),
+            tls,
+            pool,
+        }))
+    }
+
+    /// The log the virtual server writes; the one it had if nothing about it changed.
+    fn access_log(
+        &mut self,
+        settings: &VirtualServer,
+        previous: Option<&Arc<RunningServer>>,
+    ) -> Option<AccessLog> {
+        let log = settings.access_log.as_ref()?;
+        if let Some(previous) = previous
+            && previous.settings.access_log.as_ref() == Some(log)
+        {
+            return previous.access_log.clone();
+        }
+        let writer = self.context.access_logs.as_ref()?;
+        match writer.open(settings.name.as_str(), &log.filename, &log.format, self.context.workers) {
+            Ok(log) => Some(log),
+            Err(error) => {
+                self.problems.push(Problem {
+                    object: format!("virtual_servers/{}", settings.name),
+                    message: format!("{error}; no access log is written"),
+                });
+                None
+            }
+        }
+    }
+
+    fn addresses(&mut self, settings: &VirtualServer) -> Vec<SocketAddr> {
+        let ips = match &settings.listen {
+            Listen::Any if self.context.ipv6 => vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
+            Listen::Any => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
+            Listen::Hosts(hosts) => hosts
+                .iter()
+                .flat_map(|host| match host {
+                    ListenHost::Address(ip) => vec![*ip],
+                    ListenHost::Name(name) => if let Some(ips) = self.context.listen_hosts.get(name) { ips.clone() } else {
+                        self.problems.push(Problem {
+                            object: format!("virtual_servers/{}", settings.name),
+                            message: format!("listen_on_hosts: {name} has no address yet; name an address of this machine"),
+                        });
+                        Vec::new()
+                    },
+                })
+                .collect(),
+        };
+        ips.into_iter().map(|ip| SocketAddr::new(ip, settings.port)).collect()
+    }
+}
+
+impl Rewrites {
+    pub(crate) fn of(settings: &VirtualServer) -> Self {
+        Self {
+            location: settings.http.location_pattern.as_ref().and_then(compile),
+            cookie_path: settings.cookie.path.as_ref().and_then(compile),
+            cookies: settings.cookie != CookieRewrite::default(),
+        }
+    }
+}
+
+/// The pattern is known to compile: whoever built the configuration tried it.
+fn compile(substitution: &Substitution) -> Option<(Regex, Arc<[u8]>)> {
+    let regex = Regex::new(&substitution.regex).ok()?;
+    Some((regex, substitution.replace.as_bytes().into()))
+}

@@ -1,0 +1,261 @@
+//! A TCP socket that tells epoll about itself only when it must wait.
+//!
+//! A short-lived connection often has its bytes there when it is accepted, and room for the answer when the
+//! answer is written. [`Socket`] therefore tries the system call first and registers with the reactor only when
+//! the kernel says "would block": a connection that never waits costs no `epoll_ctl` at all. Once registered,
+//! reads follow the reactor's readiness (no call that would end in `EAGAIN`), and a short read clears it.
+//!
+//! Flow: `listener` and `node::connect` make sockets, [`crate::stream::Stream`] wraps them, with or without TLS.
+
+use std::{
+    io::{self, IoSlice},
+    net::{Shutdown, SocketAddr},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
+
+/// A non-blocking TCP socket, registered with the worker's reactor on first need.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    /// `None` until the socket had to wait for something. Dropped before `fd`, so that the reactor forgets the
+    /// descriptor while it is open.
+    registered: Option<AsyncFd<Rc<OwnedFd>>>,
+    fd: Rc<OwnedFd>,
+}
+
+impl Socket {
+    /// Wraps a descriptor that is already non-blocking.
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Self { registered: None, fd: Rc::new(fd) }
+    }
+
+    /// Starts a connection to `remote`, from `source` if one is given. The connection is up when
+    /// [`Socket::poll_connected`] says so.
+    pub(crate) fn connect(
+        remote: SocketAddr,
+        source: Option<std::net::IpAddr>,
+        nodelay: bool,
+    ) -> io::Result<Self> {
+        use socket2::{Domain, Protocol, Socket as Raw, Type};
+        let raw = Raw::new(Domain::for_address(remote), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        if nodelay {
+            raw.set_tcp_nodelay(true)?;
+        }
+        if let Some(source) = source {
+            raw.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        match raw.connect(&remote.into()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Self::new(raw.into()))
+    }
+
+    /// Whether a connection begun by [`Socket::connect`] is up.
+    pub(crate) fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let fd = self.registered()?;
+        ready!(fd.poll_write_ready(cx))?.retain_ready();
+        match rustix::net::sockopt::socket_error(fd.get_ref())? {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
+
+    /// Reads what is there into `buf`; 0 means the peer has finished sending.
+    pub(crate) fn poll_read_slice(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.registered.is_none() {
+            match receive(&self.fd, buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+        let fd = self.registered()?;
+        loop {
+            let mut guard = ready!(fd.poll_read_ready(cx))?;
+            match receive(guard.get_inner(), buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Ok(n) => {
+                    // A stream socket that filled less than the buffer is empty until the next event (epoll(7)).
+                    if n > 0 && n < buf.len() {
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(n));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Writes the slices in order, as far as the kernel takes them.
+    pub(crate) fn poll_write_slices(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // Trying first is right even when registered: a socket nearly always has room.
+        match send(self.as_fd(), slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return Poll::Ready(outcome),
+        }
+        let fd = self.registered()?;
+        loop {
+            let mut guard = ready!(fd.poll_write_ready(cx))?;
+            match send(guard.get_inner().as_fd(), slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+
+    /// Runs `call` when the socket is ready for `interest`, until it does not say "would block".
+    pub(crate) fn poll_io<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        let fd = self.registered()?;
+        loop {
+            let mut guard = if interest.is_readable() {
+                ready!(fd.poll_read_ready(cx))?
+            } else {
+                ready!(fd.poll_write_ready(cx))?
+            };
+            match call(guard.get_inner().as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+
+    /// Whether an idle connection may no longer be used: the peer closed it or sent something unasked.
+    /// Costs no system call: it looks at what the reactor has already seen.
+    pub(crate) fn is_stale(&mut self) -> bool {
+        let Some(fd) = &self.registered else { return false };
+        match fd.poll_read_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(mut guard)) => {
+                guard.retain_ready();
+                true
+            }
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
+    }
+
+    /// Ends one or both directions.
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let how = match how {
+            Shutdown::Read => rustix::net::Shutdown::Read,
+            Shutdown::Write => rustix::net::Shutdown::Write,
+            Shutdown::Both => rustix::net::Shutdown::Both,
+        };
+        Ok(rustix::net::shutdown(self.as_fd(), how)?)
+    }
+
+    /// Makes the coming close send RST instead of FIN.
+    pub(crate) fn reset_on_close(&self) {
+        // Failing to set the option leaves an ordinary close, which is safe.
+        let _set = rustix::net::sockopt::set_socket_linger(self.as_fd(), Some(std::time::Duration::ZERO));
+    }
+
+    /// The address this end of the connection has.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        let address = SocketAddr::try_from(rustix::net::getsockname(self.as_fd()).ok()?).ok()?;
+        Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
+
+    fn registered(&mut self) -> io::Result<&AsyncFd<Rc<OwnedFd>>> {
+        let fd = match self.registered.take() {
+            Some(fd) => fd,
+            None => watch(Rc::clone(&self.fd), Interest::READABLE | Interest::WRITABLE)?,
+        };
+        Ok(self.registered.insert(fd))
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Tells the worker's reactor about a descriptor.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe for types that may lie about their descriptor; ours own it"
+)]
+pub(crate) fn watch<T: AsRawFd>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(fd, interest)
+}
+
+fn receive(fd: &OwnedFd, buf: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match rustix::net::recv(fd, &mut *buf, RecvFlags::empty()) {
+            Ok((n, _)) => return Ok(n),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn send(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    loop {
+        let outcome = match slices {
+            [one] => rustix::net::send(fd, one, SendFlags::NOSIGNAL),
+            many => rustix::io::writev(fd, many),
+        };
+        match outcome {
+            Ok(n) => return Ok(n),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let n = ready!(self.poll_read_slice(cx, buf.initialize_unfilled()))?;
+        buf.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_slices(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_slices(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown(Shutdown::Write))
+    }
+}

@@ -1,0 +1,129 @@
+//! Deadlines without a timer per wait.
+//!
+//! Every connection owns one [`Deadline`]: arming it is a store into a cell. A task of the worker sweeps all
+//! deadlines every [`SWEEP`] and wakes the connections whose time has passed. A deadline therefore fires up to
+//! one sweep late, which no setting (whole seconds) can tell, and costs nothing while requests flow.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use slab::Slab;
+use tidegate_model::Moment;
+
+/// How often deadlines are looked at.
+pub(crate) const SWEEP: Duration = Duration::from_millis(100);
+
+/// All deadlines of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Timers(RefCell<Slab<Rc<Entry>>>);
+
+#[derive(Debug)]
+struct Entry {
+    /// Milliseconds; `u64::MAX` = not armed.
+    at: Cell<u64>,
+    fired: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Timers {
+    /// A new deadline, not armed.
+    pub(crate) fn deadline(self: &Rc<Self>) -> Deadline {
+        let entry =
+            Rc::new(Entry { at: Cell::new(u64::MAX), fired: Cell::new(false), waker: RefCell::new(None) });
+        let key = self.0.borrow_mut().insert(Rc::clone(&entry));
+        Deadline { timers: Rc::clone(self), entry, key }
+    }
+
+    /// Fires every deadline that has passed.
+    pub(crate) fn sweep(&self, now: Moment) {
+        self.fire(|entry| entry.at.get() <= now.0);
+    }
+
+    /// Wakes every connection so that it looks at the worker's state again, as when draining begins.
+    pub(crate) fn wake_all(&self) {
+        for (_, entry) in self.0.borrow().iter() {
+            if let Some(waker) = entry.waker.borrow().as_ref() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn fire(&self, due: impl Fn(&Entry) -> bool) {
+        for (_, entry) in self.0.borrow().iter() {
+            if !entry.fired.get() && due(entry) {
+                entry.fired.set(true);
+                if let Some(waker) = entry.waker.borrow().as_ref() {
+                    waker.wake_by_ref();
+                }
+            }
+        }
+    }
+}
+
+/// One connection's deadline. Dropping it takes it out of the sweep.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    timers: Rc<Timers>,
+    entry: Rc<Entry>,
+    key: usize,
+}
+
+impl Deadline {
+    /// Sets or moves the deadline; `None` disarms it.
+    pub(crate) fn arm(&self, at: Option<Moment>) {
+        self.entry.at.set(at.map_or(u64::MAX, |moment| moment.0));
+        self.entry.fired.set(false);
+    }
+
+    /// Ready once the armed deadline has passed. Keeps the waker for the sweep.
+    pub(crate) fn poll_passed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.entry.fired.get() {
+            return Poll::Ready(());
+        }
+        let mut slot = self.entry.waker.borrow_mut();
+        match &mut *slot {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            other => *other = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.timers.0.borrow_mut().try_remove(self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn fires_when_swept_after_its_moment_and_not_before() {
+        let timers = Rc::new(Timers::default());
+        let deadline = timers.deadline();
+        let mut cx = Context::from_waker(Waker::noop());
+        deadline.arm(Some(Moment(500)));
+        timers.sweep(Moment(499));
+        assert_eq!(deadline.poll_passed(&mut cx), Poll::Pending);
+        timers.sweep(Moment(500));
+        assert_eq!(deadline.poll_passed(&mut cx), Poll::Ready(()));
+        deadline.arm(None);
+        timers.sweep(Moment(u64::MAX - 1));
+        assert_eq!(deadline.poll_passed(&mut cx), Poll::Pending);
+    }
+
+    #[test]
+    fn dropping_a_deadline_frees_its_place() {
+        let timers = Rc::new(Timers::default());
+        drop(timers.deadline());
+        assert!(timers.0.borrow().is_empty());
+    }
+}
