@@ -336,7 +336,7 @@ def start_tidegate(binary, folder, cpu, nodes):
     servers = [virtual_server("plain", plain, "pool"), virtual_server("tls", tls, "pool", tls=True)]
     write_documents(base, folder, servers, [static_pool("pool", [f"127.0.0.1:{port}" for port in nodes])])
     process = run_tidegate(binary, "tidegate", folder, base, cpu)
-    return Contender("tidegate", machine.first_line(binary, "version"), process, plain, tls)
+    return Contender("tidegate", machine.first_line(binary, "version").removeprefix("tidegate").strip(), process, plain, tls)
 
 
 def tidegate_binary(given):
