@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use tidegate_discovery::{
     Family, SrvWeights,
     dns::{
-        answer::{Code, NoAnswer, Question, RecordKind, Records, query, read},
+        answer::{NoAnswer, Question, RecordKind, Records, query, read},
         name,
         nodes::{Choice, of_message},
     },
@@ -57,9 +57,6 @@ fuzz_target!(|data: &[u8]| {
                     assert!(kind == RecordKind::Srv && list.len() <= room);
                     assert!(set.nodes.keys().all(|at| list.iter().any(|service| service.port == at.port())));
                 }
-            }
-            if answer.code != Code::Ok {
-                assert!(set.is_empty(), "nodes of an answer with {}", answer.code);
             }
             for (address, node) in &set.nodes {
                 let ip = address.ip();
