@@ -119,6 +119,8 @@ pub(crate) struct Report<'a> {
     names: &'a [&'a str],
     diagnostics: Vec<Diagnostic>,
     left_out: usize,
+    /// Severity of the worst of those left out.
+    worst_left_out: Severity,
     /// A fault was found after which nothing may be changed.
     stopped: bool,
 }
@@ -126,7 +128,13 @@ pub(crate) struct Report<'a> {
 impl<'a> Report<'a> {
     /// A report about the documents of these names.
     pub(crate) fn new(names: &'a [&'a str]) -> Self {
-        Self { names, diagnostics: Vec::new(), left_out: 0, stopped: false }
+        Self {
+            names,
+            diagnostics: Vec::new(),
+            left_out: 0,
+            worst_left_out: Severity::Warning,
+            stopped: false,
+        }
     }
 
     /// A fault of form: the import must change nothing.
@@ -150,6 +158,11 @@ impl<'a> Report<'a> {
         self.stopped
     }
 
+    /// Whether further faults are only counted, so that no work need go into describing them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.diagnostics.len() >= MAX_DIAGNOSTICS
+    }
+
     fn push(
         &mut self,
         severity: Severity,
@@ -158,8 +171,9 @@ impl<'a> Report<'a> {
         message: String,
         hint: Option<String>,
     ) {
-        if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+        if self.is_full() {
             self.left_out += 1;
+            self.worst_left_out = self.worst_left_out.min(severity);
             return;
         }
         let known = |number: u32| (number > 0).then_some(number as usize);
@@ -176,14 +190,14 @@ impl<'a> Report<'a> {
 
     /// Every fault in the order of documents and lines, with a last line when some were left out.
     pub(crate) fn finish(self) -> Vec<Diagnostic> {
-        let Self { names, mut diagnostics, left_out, .. } = self;
+        let Self { names, mut diagnostics, left_out, worst_left_out, .. } = self;
         let order = |document: &str| names.iter().position(|name| *name == document);
         diagnostics.sort_by_cached_key(|diagnostic| {
             (order(&diagnostic.document), diagnostic.line, diagnostic.column)
         });
         if left_out > 0 {
             diagnostics.push(Diagnostic {
-                severity: Severity::Error,
+                severity: worst_left_out,
                 document: String::new(),
                 line: None,
                 column: None,

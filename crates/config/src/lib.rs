@@ -41,10 +41,11 @@ mod references;
 mod schema;
 mod tree;
 
+pub use coerce::MAX_MISFITS;
 pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, MAX_QUOTE_CHARS, Severity};
 pub use document::{MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_EXPANDED_BYTES, MAX_KEY_CHARS, MAX_NODES};
 pub use keys_page::keys_page;
-pub use merge::MAX_NAME_BYTES;
+pub use merge::{MAX_NAME_BYTES, MAX_OBJECTS};
 pub use objects::{
     MAX_PATTERN_BYTES,
     pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN},
@@ -128,7 +129,7 @@ pub fn compile(input: &Input<'_>, references: &dyn References) -> Compiled {
             let id = DocumentId(index);
             match document::read(&document.text) {
                 Ok(mut root) => {
-                    resolver.resolve(&mut root, "", id, &mut report);
+                    resolver.resolve(&mut root, id, &mut report);
                     merged.lay(&root, id, &mut report);
                 }
                 Err(fault) => {

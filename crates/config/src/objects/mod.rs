@@ -13,7 +13,7 @@ pub(crate) mod virtual_server;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use regex::bytes::RegexBuilder;
+use regex::RegexBuilder;
 use tidegate_model::{Configuration, tls::TlsVersions, virtual_server::ListenHost};
 
 use crate::{
@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
         name: &str,
         (known, then): (impl IntoIterator<Item = &'n str>, &str),
     ) {
-        let hint = nearest::hint(name, known);
+        let hint = if report.is_full() { None } else { nearest::hint(name, known) };
         self.fault(report, section, key, format!("there is no {noun} {}; {then}", quote(name)), hint);
     }
 
