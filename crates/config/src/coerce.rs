@@ -113,7 +113,9 @@ impl Coercion<'_> {
 
     fn misfit<T>(&mut self, node: &Node, below: &str, message: &str, hint: &str) -> Option<T> {
         let message = match &node.kind {
-            Kind::Scalar(scalar) if !self.secret => format!("{message}, not {}", quote(&scalar.text)),
+            Kind::Scalar(scalar) if !self.secret && scalar.file.is_none() => {
+                format!("{message}, not {}", quote(&scalar.text))
+            }
             _ => format!("{message}, not {}", node.noun()),
         };
         self.push(node.at, below, message, Some(hint.to_owned()))
@@ -237,7 +239,11 @@ impl Coercion<'_> {
         let message = match (scalar.binary.is_some(), self.secret) {
             (true, _) => "text is expected here, not bytes".to_owned(),
             (false, true) => format!("the value is not {}", allowed(kind)),
-            (false, false) => format!("{} is not {}", quote(&scalar.text), allowed(kind)),
+            // Files hold what documents must not show, so only their name is told.
+            (false, false) => match &scalar.file {
+                Some(file) => format!("the text of {} is not {}", quote(file), allowed(kind)),
+                None => format!("{} is not {}", quote(&scalar.text), allowed(kind)),
+            },
         };
         let hint = match kind {
             KeyKind::Enum(values) => nearest::hint(word, values.iter().map(String::as_str)),

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::pattern::Patterns;
+
 /// Most diagnostics kept for one compilation; further ones are counted and summed up in a last line.
 pub const MAX_DIAGNOSTICS: usize = 1000;
 /// Longest piece of a document that is repeated in a diagnostic, characters.
@@ -116,6 +118,8 @@ pub(crate) struct DocumentId(pub(crate) usize);
 /// Collects the faults of a compilation.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
+    /// Verdicts on patterns, kept here because whoever asks for one also reports it.
+    pub(crate) patterns: Patterns,
     names: &'a [&'a str],
     diagnostics: Vec<Diagnostic>,
     left_out: usize,
@@ -129,6 +133,7 @@ impl<'a> Report<'a> {
     /// A report about the documents of these names.
     pub(crate) fn new(names: &'a [&'a str]) -> Self {
         Self {
+            patterns: Patterns::default(),
             names,
             diagnostics: Vec::new(),
             left_out: 0,

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 
 fn text(node: &Node) -> String {
@@ -89,13 +91,13 @@ fn bombs_are_refused() {
         let mut document = format!("l0: &l0 [{}]\n", vec!["ha"; width].join(", "));
         for round in 1..rounds {
             let aliases = vec![format!("*l{}", round - 1); width].join(", ");
-            document.push_str(&format!("l{round}: &l{round} [{aliases}]\n"));
+            writeln!(document, "l{round}: &l{round} [{aliases}]").unwrap();
         }
         document
     };
     // Deep through aliases although no line of it is.
     let ladder: String = (1..200).fold("a0: &a0 x\n".to_owned(), |mut text, step| {
-        text.push_str(&format!("a{step}: &a{step} [[*a{}]]\n", step - 1));
+        writeln!(text, "a{step}: &a{step} [[*a{}]]", step - 1).unwrap();
         text
     });
     let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 100].join(", "));
@@ -105,7 +107,7 @@ fn bombs_are_refused() {
         ("a long scalar copied", long),
         ("deep flow", "[".repeat(100_000)),
         ("deep maps", "{a: ".repeat(100_000)),
-        ("deep blocks", (0..300).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect()),
+        ("deep blocks", (0..300).map(|depth| " ".repeat(depth) + "a:").collect::<Vec<_>>().join("\n")),
         ("deep sequences", "- ".repeat(10_000)),
         ("many values", format!("[{}]", "1,".repeat(MAX_NODES + 10))),
         ("a long document", " ".repeat(MAX_DOCUMENT_BYTES + 1)),

@@ -291,6 +291,28 @@ extra_files:
 }
 
 #[test]
+fn the_text_of_files_is_not_told() {
+    let files = Files(&[("tls/key", b"NEVER-SHOWN")]);
+    for (section, key) in
+        [("basic", "port"), ("basic", "enabled"), ("basic", "request_rules"), ("cookie", "secure")]
+    {
+        let text = format!(
+            "virtual_servers: [{{name: s, properties: {{{section}: {{{key}: \
+             {{valueFrom: {{fileRef: {{name: tls/key}}}}}}}}}}}}]"
+        );
+        let lines = format!("{:?}", with_files(&[], &[("a", &text)], &files).diagnostics);
+        assert!(lines.contains("error") || lines.contains("Error"), "{key}: {lines}");
+        assert!(!lines.contains("NEVER-SHOWN"), "{key}: {lines}");
+    }
+}
+
+#[test]
+fn objects_that_are_left_out_are_not_created() {
+    let compiled = one("virtual_servers: [{name: s, properties: {basic: {port: 80}}}]\npools: [{name: p}]");
+    assert_eq!(compiled.objects, ["pools/p"]);
+}
+
+#[test]
 fn files_that_cannot_be_had_leave_the_value_out() {
     for (path, message) in [
         ("data/none", "there is no such file"),
@@ -315,13 +337,13 @@ fn files_that_cannot_be_had_leave_the_value_out() {
 
 #[test]
 fn reports_are_bounded() {
-    let keys: String = (0..5000).map(|n| format!("k{n}: 1\n")).collect();
-    let compiled = one(&keys);
+    let keys: Vec<String> = (0..5000).map(|n| format!("k{n}: 1")).collect();
+    let compiled = one(&keys.join("\n"));
     assert_eq!(compiled.diagnostics.len(), crate::MAX_DIAGNOSTICS + 1);
     assert!(compiled.diagnostics.last().unwrap().message.contains("4000 more faults"));
     assert!(compiled.has_errors());
 
-    let many: String = (0..=MAX_OBJECTS).map(|n| format!("- {{name: r{n}, content: x}}\n")).collect();
-    let compiled = one(&format!("extra_files:\n{many}"));
+    let many: Vec<String> = (0..=MAX_OBJECTS).map(|n| format!("- {{name: r{n}, content: x}}")).collect();
+    let compiled = one(&format!("extra_files:\n{}", many.join("\n")));
     assert!(compiled.configuration.is_none());
 }

@@ -63,7 +63,7 @@ fn a_virtual_server_of_two_keys_has_the_defaults_of_the_format() {
     );
     assert_eq!((server.port, &server.pool, &server.listen), (80, &DefaultPool::Discard, &Listen::Any));
     assert_eq!(server.connect_timeout, Some(Duration::from_secs(10)));
-    assert_eq!(server.timeout, Some(Duration::from_secs(300)));
+    assert_eq!(server.timeout, Some(Duration::from_mins(5)));
     assert_eq!(server.max_transaction_duration, None);
     assert_eq!((server.max_client_buffer, server.max_server_buffer), (65_536, 65_536));
     assert_eq!(server.error_page, ErrorPage::Default);
