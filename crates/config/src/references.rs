@@ -42,11 +42,15 @@ impl<'a> Resolver<'a> {
         Self { references, read: HashMap::new(), bytes: 0 }
     }
 
-    /// Replaces the references inside `node`, which stands at `path`.
-    pub(crate) fn resolve(
+    /// Replaces the references of a document.
+    pub(crate) fn resolve(&mut self, root: &mut Node, document: DocumentId, report: &mut Report<'_>) {
+        self.below(root, None, document, report);
+    }
+
+    fn below(
         &mut self,
         node: &mut Node,
-        path: &str,
+        path: Option<&Step<'_>>,
         document: DocumentId,
         report: &mut Report<'_>,
     ) {
@@ -56,22 +60,19 @@ impl<'a> Resolver<'a> {
                 if let [entry] = entries.as_slice()
                     && entry.key == "valueFrom"
                 {
-                    node.kind = self.replace(entry, path, at, report);
+                    node.kind = self.replace(entry, &path.map(Step::text).unwrap_or_default(), at, report);
                     return;
                 }
                 for entry in entries {
-                    let path =
-                        if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
-                    self.resolve(&mut entry.value, &path, document, report);
+                    let step = Step { parent: path, name: Some(&entry.key), index: 0 };
+                    self.below(&mut entry.value, Some(&step), document, report);
                 }
             }
             Kind::List(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    let path = match name_of(item) {
-                        Some(name) => format!("{path}.{name}"),
-                        None => format!("{path}[{index}]"),
-                    };
-                    self.resolve(item, &path, document, report);
+                    let name = name_of(item).map(str::to_owned);
+                    let step = Step { parent: path, name: name.as_deref(), index };
+                    self.below(item, Some(&step), document, report);
                 }
             }
             Kind::Null | Kind::Scalar(_) | Kind::Unresolved => {}
@@ -133,6 +134,34 @@ impl<'a> Resolver<'a> {
             return Err((message, None));
         }
         Ok(bytes.clone())
+    }
+}
+
+/// A step on the way to a node. Paths are written out only for faults: that costs more than the walk.
+struct Step<'a> {
+    parent: Option<&'a Self>,
+    /// Key of a mapping, or name of an object in a list.
+    name: Option<&'a str>,
+    /// Place in a list, for items without a name.
+    index: usize,
+}
+
+impl Step<'_> {
+    fn text(&self) -> String {
+        let mut path = self.parent.map(Self::text).unwrap_or_default();
+        match self.name {
+            Some(name) if path.is_empty() => path.push_str(name),
+            Some(name) => {
+                path.push('.');
+                path.push_str(name);
+            }
+            None => {
+                path.push('[');
+                path.push_str(&self.index.to_string());
+                path.push(']');
+            }
+        }
+        path
     }
 }
 
