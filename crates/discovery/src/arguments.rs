@@ -152,7 +152,10 @@ mod tests {
         assert_eq!(parse("--servicen=a=b"), Ok(vec![text("servicename", "a=b")]));
         assert_eq!(parse("--no-search"), Ok(vec![Given::Switch("search", false)]));
         assert_eq!(parse("--nosea"), Ok(vec![Given::Switch("search", false)]));
-        assert_eq!(parse("--search --search-d x"), Ok(vec![Given::Switch("search", true), text("search-domain", "x")]));
+        assert_eq!(
+            parse("--search --search-d x"),
+            Ok(vec![Given::Switch("search", true), text("search-domain", "x")])
+        );
         assert_eq!(parse("--"), Ok(vec![]));
     }
 

@@ -398,9 +398,10 @@ impl Schedule {
                 // One to two units, so that two that collided do not collide again.
                 rules.busy_wait + share(rules.busy_wait, random)
             }
-            _ if self.held.is_empty() => {
-                rules.first_backoff.saturating_mul(1 << doublings).min(rules.empty_wait.max(rules.first_backoff))
-            }
+            _ if self.held.is_empty() => rules
+                .first_backoff
+                .saturating_mul(1 << doublings)
+                .min(rules.empty_wait.max(rules.first_backoff)),
             _ => rules.min_backoff.saturating_mul(1 << doublings).min(rules.max_backoff),
         };
         let state = match kind {

@@ -206,9 +206,14 @@ pub enum SourceError {
 impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPlugin => f.write_str("service_discovery!plugin is empty: name a built-in or a catalogue entry"),
+            Self::NoPlugin => {
+                f.write_str("service_discovery!plugin is empty: name a built-in or a catalogue entry")
+            }
             Self::BadPluginName(name) => {
-                write!(f, "service_discovery!plugin {name:?} is not the name of a catalogue entry: use a plain file name")
+                write!(
+                    f,
+                    "service_discovery!plugin {name:?} is not the name of a catalogue entry: use a plain file name"
+                )
             }
             Self::UnsupportedBuiltIn(name) => write!(
                 f,
@@ -337,9 +342,13 @@ fn stateless(words: &[String], discovery: &ServiceDiscovery) -> Result<DnsSource
             Given::Text("domain", value) => given.domain = Some(value),
             Given::Text("port", value) => given.port = Some(port("port", &value)?),
             Given::Text("nameserver", value) => given.name_servers.push(value),
-            Given::Text("nameserverport", value) => given.name_server_port = Some(port("nameserverport", &value)?),
+            Given::Text("nameserverport", value) => {
+                given.name_server_port = Some(port("nameserverport", &value)?)
+            }
             Given::Text("search-domain", value) => given.search_domain = Some(value),
-            Given::Text("min-poll-interval", value) => given.min_poll = Some(seconds("min-poll-interval", &value)?),
+            Given::Text("min-poll-interval", value) => {
+                given.min_poll = Some(seconds("min-poll-interval", &value)?)
+            }
             Given::Switch("ipv4", on) => given.v4 = on,
             Given::Switch("ipv6", on) => given.v6 = on,
             Given::Switch("all-addresses", on) => given.all = Some(on),
@@ -347,12 +356,15 @@ fn stateless(words: &[String], discovery: &ServiceDiscovery) -> Result<DnsSource
             Given::Text(..) | Given::Switch(..) => {}
         }
     }
-    let with_domain = |name: String| match given.domain.as_deref().map(|domain| domain.trim_start_matches('.')) {
-        Some(domain) if !domain.is_empty() => format!("{}.{domain}", name.trim_end_matches('.')),
-        _ => name,
-    };
+    let with_domain =
+        |name: String| match given.domain.as_deref().map(|domain| domain.trim_start_matches('.')) {
+            Some(domain) if !domain.is_empty() => format!("{}.{domain}", name.trim_end_matches('.')),
+            _ => name,
+        };
     let query = match (given.service_name, given.service, given.protocol, given.host) {
-        (Some(name), None, None, None) => Query::Service { name: dns_name(with_domain(name))?, port: given.port },
+        (Some(name), None, None, None) => {
+            Query::Service { name: dns_name(with_domain(name))?, port: given.port }
+        }
         (None, Some(service), Some(protocol), None) => {
             let name = format!("_{}._{}", service.trim_start_matches('_'), protocol.trim_start_matches('_'));
             Query::Service { name: dns_name(with_domain(name))?, port: given.port }
@@ -372,7 +384,9 @@ fn stateless(words: &[String], discovery: &ServiceDiscovery) -> Result<DnsSource
             return Err(SourceError::Combination("--servicename excludes --service and --protocol"));
         }
         (_, _, _, Some(_)) => {
-            return Err(SourceError::Combination("--hostname excludes --servicename, --service and --protocol"));
+            return Err(SourceError::Combination(
+                "--hostname excludes --servicename, --service and --protocol",
+            ));
         }
     };
     let addresses = match (given.all, &query) {
@@ -389,7 +403,11 @@ fn stateless(words: &[String], discovery: &ServiceDiscovery) -> Result<DnsSource
         query,
         families: families(given.v4, given.v6),
         addresses,
-        name_servers: name_servers("nameserver", &given.name_servers, given.name_server_port.unwrap_or(DNS_PORT))?,
+        name_servers: name_servers(
+            "nameserver",
+            &given.name_servers,
+            given.name_server_port.unwrap_or(DNS_PORT),
+        )?,
         search,
         min_poll: given.min_poll,
         interval: discovery.interval,
@@ -414,9 +432,8 @@ fn resolver(words: &[String], discovery: &ServiceDiscovery) -> Result<DnsSource,
         match argument {
             Given::Text("hostname", value) => host = Some(value),
             Given::Text("port", value) => node_port = port("port", &value)?,
-            Given::Text("nameservers", value) => servers.extend(
-                value.split([',', ' ', '\t']).filter(|word| !word.is_empty()).map(str::to_owned),
-            ),
+            Given::Text("nameservers", value) => servers
+                .extend(value.split([',', ' ', '\t']).filter(|word| !word.is_empty()).map(str::to_owned)),
             Given::Switch("ipv4", on) => v4 = on,
             Given::Switch("ipv6", on) => v6 = on,
             // `--verbose` changed the output of the original only.
@@ -473,13 +490,24 @@ fn port(argument: &'static str, value: &str) -> Result<u16, SourceError> {
 }
 
 fn seconds(argument: &'static str, value: &str) -> Result<Duration, SourceError> {
-    value.parse::<u32>().ok().filter(|seconds| *seconds <= 86_400).map(|s| Duration::from_secs(s.into())).ok_or_else(
-        || SourceError::Value { argument, value: value.to_owned(), wanted: "whole seconds (0-86400)" },
-    )
+    value
+        .parse::<u32>()
+        .ok()
+        .filter(|seconds| *seconds <= 86_400)
+        .map(|s| Duration::from_secs(s.into()))
+        .ok_or_else(|| SourceError::Value {
+            argument,
+            value: value.to_owned(),
+            wanted: "whole seconds (0-86400)",
+        })
 }
 
 /// Reads `ip`, `ip:port` and `[ip]:port`.
-fn name_servers(argument: &'static str, values: &[String], port: u16) -> Result<Vec<SocketAddr>, SourceError> {
+fn name_servers(
+    argument: &'static str,
+    values: &[String],
+    port: u16,
+) -> Result<Vec<SocketAddr>, SourceError> {
     if values.len() > MAX_NAME_SERVERS {
         return Err(SourceError::Combination("more than 8 name servers"));
     }

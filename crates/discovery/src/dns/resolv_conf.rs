@@ -171,10 +171,15 @@ mod tests {
         assert_eq!(parse(""), ResolvConf::default());
         let conf = parse("options timeout:1 attempts:1 ndots:1 use-vc unknown trust-ad ndots:x timeout:-3\n");
         assert!(conf.tcp_only);
-        assert_eq!((conf.ndots, conf.timeout, conf.attempts), (Some(1), Some(Duration::from_secs(1)), Some(1)));
+        assert_eq!(
+            (conf.ndots, conf.timeout, conf.attempts),
+            (Some(1), Some(Duration::from_secs(1)), Some(1))
+        );
         let search: Vec<String> = (0..40).map(|n| format!("d{n}.example")).collect();
         assert_eq!(parse(&format!("search {}", search.join(" "))).search.len(), MAX_SEARCH);
-        let conf = parse("nameserver 1.1.1.1\nnameserver x\nnameserver 1.1.1.2\nnameserver 1.1.1.3\nnameserver 1.1.1.4");
+        let conf = parse(
+            "nameserver 1.1.1.1\nnameserver x\nnameserver 1.1.1.2\nnameserver 1.1.1.3\nnameserver 1.1.1.4",
+        );
         assert_eq!(conf.servers.len(), 3);
         assert_eq!(parse("domain a.b\nsearch c.d e.f # comment\n; x").search.len(), 2);
         assert_eq!(parse("options ndots:200 attempts:0 timeout:900").ndots, Some(15));

@@ -217,7 +217,10 @@ fn b7_b10_failures_keep_and_back_off() {
     run.step(&found(&[1]));
     let steps: Vec<_> = (0..7).map(|_| run.step(&error())).collect();
     assert_eq!(steps.iter().map(|step| step.wait.as_secs()).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 30, 30]);
-    assert_eq!(steps.iter().map(|step| step.alarm).collect::<Vec<_>>(), [false, false, true, true, true, true, true]);
+    assert_eq!(
+        steps.iter().map(|step| step.alarm).collect::<Vec<_>>(),
+        [false, false, true, true, true, true, true]
+    );
     assert!(steps.iter().all(|step| step.state == SourceState::Stale && !step.changed));
     // Success starts the back-off anew.
     run.step(&found(&[1]));
@@ -259,11 +262,8 @@ fn changed_attributes_are_a_change_and_keep_the_node() {
     if let Some(node) = nodes.nodes.values_mut().next() {
         node.draining = true;
     }
-    let outcome = Outcome {
-        verdict: Verdict::Found { nodes, coverage: Coverage::Complete },
-        ttl: None,
-        exactly: None,
-    };
+    let outcome =
+        Outcome { verdict: Verdict::Found { nodes, coverage: Coverage::Complete }, ttl: None, exactly: None };
     let step = run.step(&outcome);
     assert_eq!((step.changed, step.added, step.removed), (true, 0, 0));
 }

@@ -46,7 +46,9 @@ fn name_servers_take_ports() {
     let servers = |arguments: &str| dns(&format!("--servicename=a {arguments}")).name_servers;
     assert_eq!(servers(""), []);
     assert_eq!(
-        servers("--nameserver=192.0.2.1 --nameserver=192.0.2.2:5353 --nameserver [2001:db8::1]:54 --nameserver=2001:db8::2"),
+        servers(
+            "--nameserver=192.0.2.1 --nameserver=192.0.2.2:5353 --nameserver [2001:db8::1]:54 --nameserver=2001:db8::2"
+        ),
         [
             "192.0.2.1:53".parse().unwrap(),
             "192.0.2.2:5353".parse().unwrap(),
@@ -60,7 +62,9 @@ fn name_servers_take_ports() {
 
 #[test]
 fn the_resolver_built_in() {
-    let Source::Dns(source) = parse(RESOLVER, "-h web -n '192.0.2.1, 192.0.2.2' -4 -v").unwrap() else { panic!() };
+    let Source::Dns(source) = parse(RESOLVER, "-h web -n '192.0.2.1, 192.0.2.2' -4 -v").unwrap() else {
+        panic!()
+    };
     assert_eq!(source.query, Query::Host { name: "web".into(), port: 80 });
     assert_eq!(source.name_servers.len(), 2);
     assert_eq!(source.families, Families::V4);
@@ -72,7 +76,10 @@ fn the_resolver_built_in() {
 fn plugins_hide_their_arguments() {
     let source = parse("K8s-get-nodeport-ips.sh", "-s 'my service' --token=hush").unwrap();
     let Source::Plugin(plugin) = &source else { panic!() };
-    assert_eq!(plugin.arguments.iter().map(|word| &**word).collect::<Vec<_>>(), ["-s", "my service", "--token=hush"]);
+    assert_eq!(
+        plugin.arguments.iter().map(|word| &**word).collect::<Vec<_>>(),
+        ["-s", "my service", "--token=hush"]
+    );
     assert!(!format!("{source:?}").contains("hush"));
 }
 
