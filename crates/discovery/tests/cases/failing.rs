@@ -24,7 +24,8 @@ async fn settled(servers: &[&Server]) -> World {
 async fn kept(world: &mut World) {
     world.runs("p", 4).await;
     world.drain();
-    assert_eq!(world.changes, 1, "{:?}", world.set("p"));
+    let set = world.set("p");
+    assert_eq!(world.changes, 1, "{set:?}");
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ pub(crate) struct Asked {
     pub(crate) edns: Option<u16>,
     pub(crate) query: Message,
     pub(crate) at: Instant,
+    pub(crate) from: SocketAddr,
 }
 
 /// What the server does with a query, in order; nothing is silence.
@@ -132,7 +133,7 @@ impl Server {
 }
 
 impl Script {
-    fn acts(&self, bytes: &[u8], tcp: bool) -> Option<(Asked, Vec<Act>)> {
+    fn acts(&self, bytes: &[u8], tcp: bool, from: SocketAddr) -> Option<(Asked, Vec<Act>)> {
         let query = Message::from_vec(bytes).ok()?;
         let question = query.queries.first()?;
         let asked = Asked {
@@ -142,6 +143,7 @@ impl Script {
             edns: query.edns.as_ref().map(|edns| edns.max_payload()),
             query,
             at: Instant::now(),
+            from,
         };
         self.asked.lock().unwrap().push(asked.clone());
         let handler = Arc::clone(&*self.handler.lock().unwrap());
@@ -155,7 +157,7 @@ async fn serve_udp(socket: UdpSocket, script: Arc<Script>) {
     let mut buffer = vec![0; 65_535];
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
-        let Some((asked, acts)) = script.acts(&buffer[..length], false) else { continue };
+        let Some((asked, acts)) = script.acts(&buffer[..length], false, from) else { continue };
         let socket = Arc::clone(&socket);
         tokio::spawn(async move {
             for act in acts {
@@ -179,12 +181,12 @@ async fn serve_udp(socket: UdpSocket, script: Arc<Script>) {
 
 async fn serve_tcp(listener: TcpListener, script: Arc<Script>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        tokio::spawn(serve_stream(stream, Arc::clone(&script)));
+        let Ok((stream, from)) = listener.accept().await else { continue };
+        tokio::spawn(serve_stream(stream, from, Arc::clone(&script)));
     }
 }
 
-async fn serve_stream(mut stream: TcpStream, script: Arc<Script>) {
+async fn serve_stream(mut stream: TcpStream, from: SocketAddr, script: Arc<Script>) {
     let framed = |message: &Message| {
         let bytes = cut(message.clone(), 65_535);
         let mut out = u16::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
@@ -197,7 +199,7 @@ async fn serve_stream(mut stream: TcpStream, script: Arc<Script>) {
         if stream.read_exact(&mut bytes).await.is_err() {
             return;
         }
-        let Some((_, acts)) = script.acts(&bytes, true) else { return };
+        let Some((_, acts)) = script.acts(&bytes, true, from) else { return };
         for act in acts {
             match act {
                 Act::Send(message) | Act::FromElsewhere(message) => {
