@@ -18,7 +18,7 @@ use crate::{
     plugin::{
         judge::{self, Judged},
         queue::Queue,
-        run,
+        run::{self, Job},
     },
     schedule::{Coverage, FailureKind, Outcome, Rules, Schedule, Step, Verdict},
     source::{DnsSource, PluginSource},
@@ -174,10 +174,17 @@ impl<R: Fn(Report) + Send> Task<R> {
         loop {
             let waited = Instant::now();
             let ran = {
-                let Some(_turn) = shared.queue.turn(&source.plugin).await else { return };
+                let Some(turn) = shared.queue.turn(&source.plugin).await else { return };
                 program.mark_unchanged();
                 self.tally.count(|counters| counters.runs += 1);
-                run::run(&options.home, &source.plugin, &source.arguments, limit, &options.timing).await
+                let job = Job {
+                    root: options.home.clone(),
+                    plugin: source.plugin.clone(),
+                    arguments: source.arguments.clone(),
+                    limit,
+                    timing: options.timing.clone(),
+                };
+                run::run(job, turn).await
             };
             if program.has_changed().unwrap_or(false) {
                 // A result of the old program says nothing of the new one.

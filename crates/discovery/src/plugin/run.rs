@@ -4,7 +4,7 @@
 use std::{
     io,
     os::unix::process::ExitStatusExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -15,11 +15,11 @@ use tidegate_model::PluginName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     process::{Child, Command},
-    sync::Notify,
+    sync::{Notify, oneshot},
     time::{sleep, timeout},
 };
 
-use super::{home::Home, judge::Ended, leftovers, output::MAX_OUTPUT};
+use super::{home::Home, judge::Ended, leftovers, output::MAX_OUTPUT, queue::Turn};
 use crate::options::Timing;
 
 /// Bytes of standard error that are kept, the last.
@@ -52,14 +52,39 @@ pub(crate) struct Ran {
     pub(crate) stderr: Vec<u8>,
 }
 
-/// Runs `plugin` of the tree `root` with `arguments` for at most `limit`.
-pub(crate) async fn run(
-    root: &Path,
-    plugin: &PluginName,
-    arguments: &[Arc<str>],
-    limit: Duration,
-    timing: &Timing,
-) -> Ran {
+/// What to run.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// The tree that is `ZEUSHOME`.
+    pub(crate) root: PathBuf,
+    pub(crate) plugin: PluginName,
+    pub(crate) arguments: Vec<Arc<str>>,
+    /// Longest time.
+    pub(crate) limit: Duration,
+    pub(crate) timing: Timing,
+}
+
+/// Runs a job while holding `turn`. When the caller gives up — the pool is gone — the program is asked to end,
+/// then killed, in a task of its own, and only then the turn passes on.
+pub(crate) async fn run(job: Job, turn: Turn) -> Ran {
+    let (wanted, unwanted) = oneshot::channel::<()>();
+    let work = tokio::spawn(async move {
+        let ran = supervise(&job, unwanted).await;
+        drop(turn);
+        ran
+    });
+    let ran = work.await;
+    drop(wanted);
+    ran.unwrap_or_else(|error| Ran {
+        ended: Ended::NotStarted(error.to_string()),
+        stdout: Vec::new(),
+        stderr: Vec::new(),
+    })
+}
+
+async fn supervise(job: &Job, mut unwanted: oneshot::Receiver<()>) -> Ran {
+    let Job { root, plugin, arguments, limit, timing } = job;
+    let limit = *limit;
     let program = Home::plugin(root, plugin);
     let mut child = match start(root, &program, arguments).await {
         Ok(child) => child,
@@ -68,7 +93,7 @@ pub(crate) async fn run(
             return Ran { ended, stdout: Vec::new(), stderr: Vec::new() };
         }
     };
-    let group = Group::of(&child, plugin, timing.plugin_kill_grace);
+    let group = Group::of(&child, plugin);
     let output = Mutex::new(Vec::new());
     let errors = Mutex::new(Vec::new());
     let overflow = Notify::new();
@@ -90,6 +115,8 @@ pub(crate) async fn run(
             },
             () = overflow.notified() => break Ended::TooMuch,
             () = &mut deadline => break Ended::TimedOut(limit),
+            // Nobody waits for the result: an end like that of the time limit.
+            _ = &mut unwanted => break Ended::TimedOut(limit),
         }
     };
     match &ended {
@@ -196,17 +223,16 @@ async fn tail(pipe: Option<impl AsyncRead + Unpin>, errors: &Mutex<Vec<u8>>) {
     }
 }
 
-/// The process group of a run. Dropped before its end — the pool is gone — it is ended in the background.
+/// The process group of a run. Dropped before its end — the whole process ends — it is killed.
 struct Group {
     id: Option<Pid>,
     plugin: PluginName,
-    grace: Duration,
 }
 
 impl Group {
-    fn of(child: &Child, plugin: &PluginName, grace: Duration) -> Self {
+    fn of(child: &Child, plugin: &PluginName) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Self { id, plugin: plugin.clone(), grace }
+        Self { id, plugin: plugin.clone() }
     }
 
     fn signal(&self, signal: Signal) {
@@ -230,19 +256,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
-        let (plugin, grace) = (self.plugin.clone(), self.grace);
-        let _ended = kill_process_group(id, Signal::TERM);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn(async move {
-                sleep(grace).await;
-                let _ended = kill_process_group(id, Signal::KILL);
-                reap(id).await;
-                clean(&plugin, id);
-            }));
-        } else {
-            let _ended = kill_process_group(id, Signal::KILL);
-        }
+        self.signal(Signal::KILL);
     }
 }
 

@@ -70,7 +70,8 @@ async fn b3_keep_never_empties() {
 
 #[tokio::test]
 async fn b4_another_server_knows_better() {
-    let (stale, good) = (Server::new(refuse(ResponseCode::NXDomain)).await, Server::zone(zone(&["192.0.2.1"])).await);
+    let (stale, good) =
+        (Server::new(refuse(ResponseCode::NXDomain)).await, Server::zone(zone(&["192.0.2.1"])).await);
     let mut world = settled(&[&stale, &good]).await;
     kept(&mut world).await;
     assert_eq!(world.status("p").state, SourceState::Ok);
@@ -112,7 +113,8 @@ async fn b7_servfail_keeps() {
 
 #[tokio::test]
 async fn b8_refused_by_one_server() {
-    let (bad, good) = (Server::new(refuse(ResponseCode::Refused)).await, Server::zone(zone(&["192.0.2.1"])).await);
+    let (bad, good) =
+        (Server::new(refuse(ResponseCode::Refused)).await, Server::zone(zone(&["192.0.2.1"])).await);
     let begun = Instant::now();
     let mut world = settled(&[&bad, &good]).await;
     assert!(begun.elapsed() < Duration::from_secs(2));
@@ -282,7 +284,8 @@ async fn b17_a_server_that_has_just_started() {
 
 #[tokio::test]
 async fn b18_alternating_answers_do_not_flap() {
-    let (left, right) = (zone(&["192.0.2.1", "192.0.2.2", "192.0.2.3"]), zone(&["192.0.2.2", "192.0.2.3", "192.0.2.4"]));
+    let (left, right) =
+        (zone(&["192.0.2.1", "192.0.2.2", "192.0.2.3"]), zone(&["192.0.2.2", "192.0.2.3", "192.0.2.4"]));
     let nth = std::sync::atomic::AtomicUsize::new(0);
     let server = Server::new(move |asked| {
         let even = nth.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0;

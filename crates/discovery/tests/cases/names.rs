@@ -7,7 +7,8 @@ use tidegate_discovery::SourceState;
 
 use crate::support::{Act, Server, World, Zone, dns, refuse, reply, resolv_conf, source};
 
-const POD: &str = "search ns.svc.cluster.local svc.cluster.local cluster.local corp.example lan.example\noptions ndots:5\n";
+const POD: &str =
+    "search ns.svc.cluster.local svc.cluster.local cluster.local corp.example lan.example\noptions ndots:5\n";
 
 fn host(name: &str) -> tidegate_discovery::Source {
     source("BuiltIn-DNS_Stateless", &format!("--hostname={name} --port=80 --ipv4"))
@@ -132,10 +133,8 @@ async fn e10_an_address_needs_no_dns() {
 
 #[tokio::test]
 async fn search_domain_and_no_search() {
-    let server = Server::zone(
-        Zone::new().host("web.own.example", &["192.0.2.1"]).host("web", &["192.0.2.2"]),
-    )
-    .await;
+    let server =
+        Server::zone(Zone::new().host("web.own.example", &["192.0.2.1"]).host("web", &["192.0.2.2"])).await;
     let mut world = World::new(|_| {});
     world.follow(&[
         ("own", dns("--hostname=web --port=80 --search-domain=own.example", &[&server])),

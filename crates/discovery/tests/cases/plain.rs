@@ -128,10 +128,9 @@ async fn a10_the_smallest_ttl_rules() {
 
 #[tokio::test]
 async fn a11_addresses_that_cannot_be_nodes() {
-    let server = Server::zone(zone(&[
-        "0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "127.0.0.1", "192.0.2.1",
-    ]))
-    .await;
+    let server =
+        Server::zone(zone(&["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "127.0.0.1", "192.0.2.1"]))
+            .await;
     let mut world = World::new(|options| options.allow_loopback = Some(false));
     world.follow(&[("p", dns(HOST, &[&server]))]);
     world.nodes("p", &["192.0.2.1:80"]).await;
@@ -188,7 +187,10 @@ async fn a14_alias_loops_and_long_chains() {
     for hop in 0..20 {
         long = long.alias(&format!("h{hop}.example"), &format!("h{}.example", hop + 1));
     }
-    long = long.alias("h20.example", "web.example").alias("a.example", "b.example").alias("b.example", "a.example");
+    long = long
+        .alias("h20.example", "web.example")
+        .alias("a.example", "b.example")
+        .alias("b.example", "a.example");
     let server = Server::zone(long).await;
     let world = World::new(|_| {});
     world.follow(&[
@@ -327,8 +329,17 @@ async fn names_of_a_nodes_table() {
     drop(world);
     world = World::new(|_| {});
     resolv_conf(world.path(), &[&server], "search example\n");
-    let node = |host: &str, weight| NamedNode { host: host.into(), port: 80, draining: false, weight, priority: None };
-    world.follow(&[("p", Source::Names(vec![node("web", Some(3)), node("db", None), node("192.0.2.7", None)]))]);
+    let node = |host: &str, weight| NamedNode {
+        host: host.into(),
+        port: 80,
+        draining: false,
+        weight,
+        priority: None,
+    };
+    world.follow(&[(
+        "p",
+        Source::Names(vec![node("web", Some(3)), node("db", None), node("192.0.2.7", None)]),
+    )]);
     world.nodes("p", &["192.0.2.1:80", "192.0.2.7:80", "192.0.2.9:80"]).await;
     let set = world.set("p").unwrap();
     assert_eq!(set.nodes[&"192.0.2.1:80".parse().unwrap()].weight, Some(3));

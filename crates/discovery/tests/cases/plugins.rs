@@ -88,7 +88,8 @@ async fn p4_p5_p9_p10_p12_p25_what_keeps_the_set() {
     std::fs::write(world.path().join("status"), "1").unwrap();
     keeps(&mut world, ONE, stale.clone(), "exit status 1").await;
     keeps(&mut world, r#"{"version":1,"code":500,"error":"no route"}"#, stale, "no route").await;
-    keeps(&mut world, r#"{"version":1,"code":400,"error":"bad -s"}"#, SourceState::ConfigError, "bad -s").await;
+    keeps(&mut world, r#"{"version":1,"code":400,"error":"bad -s"}"#, SourceState::ConfigError, "bad -s")
+        .await;
     assert!(world.status("p").alarm);
 }
 
@@ -129,7 +130,8 @@ async fn p12_lenient_drops_bad_nodes() {
 }
 
 fn timed(plugin: &str, arguments: &str, interval: Option<Duration>, timeout: Option<Duration>) -> Source {
-    Source::parse(&ServiceDiscovery { plugin: plugin.into(), arguments: arguments.into(), interval, timeout }).unwrap()
+    Source::parse(&ServiceDiscovery { plugin: plugin.into(), arguments: arguments.into(), interval, timeout })
+        .unwrap()
 }
 
 fn alive(pid: &str) -> bool {
@@ -183,7 +185,9 @@ async fn p15_too_much_output() {
 #[tokio::test]
 async fn p16_a_grandchild_holds_the_output_open() {
     let mut world = World::new(|_| {});
-    let body = script(&format!("echo '{ONE}'\nsh -c 'echo $$ > \"$1/child\"; exec sleep 100' x \"$1\" &\nwhile [ ! -s \"$1/child\" ]; do :; done"));
+    let body = script(&format!(
+        "echo '{ONE}'\nsh -c 'echo $$ > \"$1/child\"; exec sleep 100' x \"$1\" &\nwhile [ ! -s \"$1/child\" ]; do :; done"
+    ));
     let source = source("fork.sh", &format!("'{}'", world.path().display()));
     world.follow_with(&[("p", source)], &[("fork.sh", &body)]);
     world.nodes("p", &["192.0.2.1:80"]).await;
@@ -313,12 +317,9 @@ async fn p24_programs_that_cannot_start() {
         ],
         &[("empty.sh", ""), ("interpreter.sh", "#!/no/such/shell\n"), ("text.sh", "hello\n")],
     );
-    for (pool, part) in [
-        ("empty", "empty"),
-        ("interpreter", "interpreter"),
-        ("text", "#!/bin/bash"),
-        ("absent", "catalogue"),
-    ] {
+    for (pool, part) in
+        [("empty", "empty"), ("interpreter", "interpreter"), ("text", "#!/bin/bash"), ("absent", "catalogue")]
+    {
         world.status_is(pool, "error", |status| status.last_error.is_some()).await;
         assert!(world.error(pool).contains(part), "{}", world.error(pool));
     }
@@ -354,7 +355,8 @@ async fn p27_first_runs_are_spread_and_the_pool_is_warm() {
     let spread = Duration::from_millis(400);
     let follow = |world: &World| {
         let path = directory.path().display();
-        let pools: Vec<_> = ["a", "b", "c", "d"].map(|pool| (pool, source("p.sh", &format!("'{path}' {pool}")))).into();
+        let pools: Vec<_> =
+            ["a", "b", "c", "d"].map(|pool| (pool, source("p.sh", &format!("'{path}' {pool}")))).into();
         let body = script(&format!("date +%s%N >> \"$1/times\"\necho '{ONE}'"));
         world.follow_with(&pools, &[("p.sh", &body)]);
     };
@@ -402,7 +404,8 @@ async fn p28_a_new_source_takes_over_when_it_answers() {
 #[tokio::test]
 async fn a_pool_that_is_gone_ends_its_run() {
     let world = World::new(|_| {});
-    let body = script("trap 'touch \"$1/asked\"; exit 1' TERM\necho $$ > \"$1/pid\"\nwhile :; do sleep 0.02; done");
+    let body =
+        script("trap 'touch \"$1/asked\"; exit 1' TERM\necho $$ > \"$1/pid\"\nwhile :; do sleep 0.02; done");
     let source = source("p.sh", &format!("'{}'", world.path().display()));
     world.follow_with(&[("p", source)], &[("p.sh", &body)]);
     let pid = world.path().join("pid");

@@ -54,7 +54,10 @@ async fn d3_mixed_ports() {
     };
     let server = Server::zone(zone(8080, 8080)).await;
     let mut world = World::new(|_| {});
-    world.follow(&[("p", dns(SERVICE, &[&server])), ("fixed", dns(&format!("{SERVICE} --port=81"), &[&server]))]);
+    world.follow(&[
+        ("p", dns(SERVICE, &[&server])),
+        ("fixed", dns(&format!("{SERVICE} --port=81"), &[&server])),
+    ]);
     world.nodes("p", &["192.0.2.1:8080", "192.0.2.2:8080"]).await;
     server.set(zone(8080, 9090));
     world.nodes("p", &["192.0.2.1:8080", "192.0.2.2:9090"]).await;
@@ -191,7 +194,8 @@ async fn d11_d12_priorities_and_weights() {
 
 #[tokio::test]
 async fn d13_port_zero() {
-    let server = Server::zone(pods(2).srv(OWNER, 0, "zero.example").host("zero.example", &["192.0.2.9"])).await;
+    let server =
+        Server::zone(pods(2).srv(OWNER, 0, "zero.example").host("zero.example", &["192.0.2.9"])).await;
     let mut world = World::new(|_| {});
     world.follow(&[("p", dns(SERVICE, &[&server]))]);
     world.size("p", 2).await;

@@ -16,9 +16,7 @@ use hickory_proto::{
         rdata::{A, AAAA, CNAME, SOA, SRV},
     },
 };
-use tidegate_discovery::{
-    Discovery, DiscoveryOptions, Event, PoolSource, Source, SourceStatus, Timing,
-};
+use tidegate_discovery::{Discovery, DiscoveryOptions, Event, PoolSource, Source, SourceStatus, Timing};
 use tidegate_model::{NodeSet, PoolName, pool::ServiceDiscovery};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -93,8 +91,11 @@ impl Server {
     }
 
     async fn bind(handler: impl Fn(&Asked) -> Vec<Act> + Send + Sync + 'static, tcp: bool) -> Self {
-        let script =
-            Arc::new(Script { handler: Mutex::new(Arc::new(handler)), asked: Mutex::default(), tcp_refused: !tcp });
+        let script = Arc::new(Script {
+            handler: Mutex::new(Arc::new(handler)),
+            asked: Mutex::default(),
+            tcp_refused: !tcp,
+        });
         for _ in 0..100 {
             let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             let address = udp.local_addr().unwrap();
@@ -232,7 +233,8 @@ fn cut(mut message: Message, limit: usize) -> Vec<u8> {
     while low <= high {
         let middle = usize::midpoint(low, high);
         message.answers = answers.iter().take(middle).cloned().collect();
-        message.additionals = additionals.iter().take(middle.saturating_sub(answers.len())).cloned().collect();
+        message.additionals =
+            additionals.iter().take(middle.saturating_sub(answers.len())).cloned().collect();
         match fits(&message) {
             Some(bytes) => {
                 best = bytes;
@@ -472,7 +474,8 @@ impl World {
     pub(crate) async fn nodes(&mut self, pool: &str, nodes: &[&str]) {
         let wanted = NodeSet::of(nodes.iter().map(|node| node.parse().unwrap()));
         let keys: Vec<SocketAddr> = wanted.nodes.keys().copied().collect();
-        self.until(pool, &format!("{keys:?}"), |set| set.nodes.keys().copied().collect::<Vec<_>>() == keys).await;
+        self.until(pool, &format!("{keys:?}"), |set| set.nodes.keys().copied().collect::<Vec<_>>() == keys)
+            .await;
     }
 
     pub(crate) async fn size(&mut self, pool: &str, size: usize) {
@@ -489,13 +492,22 @@ impl World {
             match tokio::time::timeout_at(deadline, self.events.recv()).await {
                 Ok(Some(event)) => self.take(event),
                 Ok(None) => panic!("discovery ended"),
-                Err(_) => panic!("pool {pool}: {what} wanted, {:?} there; {:#?}", self.sets.get(pool), self.status(pool)),
+                Err(_) => panic!(
+                    "pool {pool}: {what} wanted, {:?} there; {:#?}",
+                    self.sets.get(pool).map(NodeSet::len),
+                    self.status(pool)
+                ),
             }
         }
     }
 
     /// Waits until the status is as wanted.
-    pub(crate) async fn status_is(&self, pool: &str, what: &str, good: impl Fn(&SourceStatus) -> bool) -> SourceStatus {
+    pub(crate) async fn status_is(
+        &self,
+        pool: &str,
+        what: &str,
+        good: impl Fn(&SourceStatus) -> bool,
+    ) -> SourceStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = self.status(pool);

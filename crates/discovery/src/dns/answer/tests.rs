@@ -48,7 +48,10 @@ fn a10_a13_the_smallest_ttl_along_the_chain() {
     sent.add_answers([a("C.EXAMPLE.", 30, 1), a("c.example.", 60, 2), a("other.example.", 1, 3)]);
     let answer = reads(&sent, RecordKind::A).unwrap();
     assert_eq!(answer.ttl, Some(Duration::from_secs(9)));
-    assert_eq!(answer.records, Records::Addresses(vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()]));
+    assert_eq!(
+        answer.records,
+        Records::Addresses(vec!["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()])
+    );
     assert_eq!(answer.alias, None);
 }
 
