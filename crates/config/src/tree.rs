@@ -56,16 +56,17 @@ impl Node {
         }
     }
 
-    /// Gives every node of this tree the same place.
-    pub(crate) fn stand_at(&mut self, at: Position) {
+    /// Makes this tree one that was read from `file` by a reference at `at`.
+    pub(crate) fn stand_at(&mut self, at: Position, file: &str) {
         self.at = at;
         match &mut self.kind {
-            Kind::Null | Kind::Unresolved | Kind::Scalar(_) => {}
-            Kind::List(items) => items.iter_mut().for_each(|item| item.stand_at(at)),
+            Kind::Null | Kind::Unresolved => {}
+            Kind::Scalar(scalar) => scalar.file = Some(file.to_owned()),
+            Kind::List(items) => items.iter_mut().for_each(|item| item.stand_at(at, file)),
             Kind::Map(entries) => {
                 for entry in entries {
                     entry.at = at;
-                    entry.value.stand_at(at);
+                    entry.value.stand_at(at, file);
                 }
             }
         }
