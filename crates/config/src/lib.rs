@@ -49,7 +49,7 @@ pub use keys_page::keys_page;
 pub use merge::{MAX_NAME_BYTES, MAX_OBJECTS};
 pub use objects::pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN};
 pub use pattern::{MAX_PATTERN_BYTES, MAX_PATTERNS};
-pub use references::{MAX_REFERENCE_BYTES, MAX_REFERENCES_BYTES, References};
+pub use references::{MAX_PATH_BYTES, MAX_REFERENCE_BYTES, MAX_REFERENCES_BYTES, References};
 use tidegate_model::Configuration;
 
 use crate::{

@@ -411,7 +411,7 @@ impl Laying<'_, '_> {
         };
         let kind = match document::read(text.as_bytes()) {
             Ok(mut read) => {
-                read.stand_at(node.at);
+                read.stand_at(node.at, file);
                 read.kind
             }
             Err(fault) => {

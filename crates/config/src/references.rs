@@ -14,6 +14,8 @@ use crate::{
 
 /// Largest file that a value may be read from, bytes.
 pub const MAX_REFERENCE_BYTES: usize = 8 * 1024 * 1024;
+/// Longest path of a reference, bytes: what the system takes.
+pub const MAX_PATH_BYTES: usize = 4096;
 /// Most bytes that the references of one compilation may bring in, counting a file each time it is used.
 pub const MAX_REFERENCES_BYTES: usize = 64 * 1024 * 1024;
 
@@ -106,7 +108,7 @@ impl<'a> Resolver<'a> {
                     Ok(text) => (text, None),
                     Err(error) => (String::new(), Some(error.into_bytes())),
                 };
-                Kind::Scalar(Scalar { text, binary, file: Some(file.clone()) })
+                Kind::Scalar(Scalar { text, binary, file: Some(file.as_str().into()) })
             }
             Err((message, hint)) => {
                 report.error(at, &path, format!("{}: {message}", quote(file)), hint);
@@ -189,6 +191,9 @@ fn name_of(node: &Node) -> Option<&str> {
 fn check_path(path: &str) -> Result<(), &'static str> {
     if path.is_empty() {
         return Err("the path is empty");
+    }
+    if path.len() > MAX_PATH_BYTES {
+        return Err("the path is too long");
     }
     if path.starts_with('/') {
         return Err("the path is absolute");

@@ -319,6 +319,7 @@ fn files_that_cannot_be_had_leave_the_value_out() {
         ("/etc/passwd", "absolute"),
         ("../secret", "upwards"),
         ("data/../../secret", "upwards"),
+        (&"x".repeat(5000), "too long"),
         ("''", "empty"),
         ("\"a\\0b\"", "NUL"),
     ] {
