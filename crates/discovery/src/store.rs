@@ -44,8 +44,9 @@ struct StoredNode {
 /// The file of a source. `identity` may hold secrets; only its digest is seen.
 fn file(directory: &Path, identity: &str) -> PathBuf {
     let digest = Sha256::digest(identity.as_bytes());
-    let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    directory.join(format!("{name}.{ENDING}"))
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    directory.join(format!("{:032x}.{ENDING}", u128::from_be_bytes(half)))
 }
 
 fn seconds(time: SystemTime) -> u64 {

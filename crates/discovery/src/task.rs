@@ -223,8 +223,8 @@ impl<R: Fn(Report) + Send> Task<R> {
         let step = self.schedule.apply(outcome, &self.rules, now, fastrand::u64(..));
         let why = match &outcome.verdict {
             Verdict::Found { coverage: Coverage::Complete, .. } => None,
-            Verdict::Found { coverage: Coverage::Partial(why) | Coverage::Without(_, why), .. } => Some(why),
-            Verdict::Empty(why) => Some(why),
+            Verdict::Found { coverage: Coverage::Partial(why) | Coverage::Without(_, why), .. }
+            | Verdict::Empty(why) => Some(why),
             Verdict::Failed(failure) => Some(&failure.why),
         };
         self.tally.count(|counters| {

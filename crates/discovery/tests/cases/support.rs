@@ -501,6 +501,16 @@ impl World {
         }
     }
 
+    /// Waits for a set that comes from an answer.
+    pub(crate) async fn becomes_fresh(&mut self, pool: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.fresh.get(pool) != Some(&true) {
+            assert!(Instant::now() < deadline, "pool {pool}: no set from an answer");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            self.drain();
+        }
+    }
+
     /// Waits until the status is as wanted.
     pub(crate) async fn status_is(
         &self,
