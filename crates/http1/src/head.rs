@@ -67,8 +67,10 @@ pub(crate) enum Syntax {
 
 /// Finds the end of a head (behind the blank line), looking only at bytes from `from` on.
 pub(crate) fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
+    /// Prepared once: preparing costs as much as searching a small head.
+    static BLANK_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
     let start = from.saturating_sub(3);
-    memchr::memmem::find(bytes.get(start..)?, b"\r\n\r\n").map(|at| start + at + 4)
+    BLANK_LINE.find(bytes.get(start..)?).map(|at| start + at + 4)
 }
 
 /// Whether a line of these bytes ends with a bare LF, looking only from `from` on. Only asked while a head is not

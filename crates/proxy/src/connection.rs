@@ -251,7 +251,8 @@ impl Client {
     /// Waits for a complete request head. `first` = nothing was served on this connection yet.
     async fn next_request(&mut self, first: bool) -> Next {
         self.follow_snapshot();
-        let settings = Arc::clone(&self.server.settings);
+        let server = Rc::clone(&self.server);
+        let settings = &server.settings;
         let mut head = self.worker.request_heads.lend();
         let limits = Limits::default();
         // Bytes of a pipelined request may be here already.
@@ -320,10 +321,10 @@ impl Client {
     /// Takes over the settings of a newer snapshot. The connection goes on whatever changed; a virtual server
     /// that is gone serves the requests of its connections until they close.
     fn follow_snapshot(&mut self) {
-        let view = self.worker.view();
-        if view.generation == self.generation {
+        if self.worker.runs(self.generation) {
             return;
         }
+        let view = self.worker.view();
         self.generation = view.generation;
         let server = view.server(&self.key);
         self.wanted = server.is_some();
