@@ -1,6 +1,8 @@
 //! What request and response heads share: finding the end, header lines as spans, character classes.
 
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
+
+use memchr::memmem::Finder;
 
 /// Outcome of looking at bytes that may be a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

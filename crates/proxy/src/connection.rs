@@ -338,9 +338,9 @@ impl Client {
 
     /// Whether the connection's virtual server is still there.
     pub(crate) fn is_wanted(&self) -> bool {
-        let view = self.worker.view();
-        !self.worker.is_draining()
-            && if view.generation == self.generation { self.wanted } else { view.server(&self.key).is_some() }
+        let known = self.worker.runs(self.generation);
+        let wanted = if known { self.wanted } else { self.worker.view().server(&self.key).is_some() };
+        wanted && !self.worker.is_draining()
     }
 
     fn compose_added_lines(&mut self) {
