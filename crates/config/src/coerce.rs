@@ -13,6 +13,9 @@ use crate::{
     tree::{Entry, Kind, Node, Scalar},
 };
 
+/// Most misfits that are told of one value.
+pub const MAX_MISFITS: usize = 20;
+
 /// A value of a key, of the type the key has.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
@@ -77,13 +80,15 @@ impl Value {
 
 /// Coerces `node` to the type of `key`. `None`: nothing is given (`null`), or everything given was a misfit.
 pub(crate) fn coerce(node: &Node, key: &Key, misfits: &mut Vec<Misfit>) -> Option<Value> {
-    Coercion { secret: key.secret, freeform: key.freeform, misfits }.value(node, &key.kind, "")
+    Coercion { secret: key.secret, freeform: key.freeform, misfits, found: 0 }.value(node, &key.kind, "")
 }
 
 struct Coercion<'a> {
     secret: bool,
     freeform: bool,
     misfits: &'a mut Vec<Misfit>,
+    /// How many there are, told or not.
+    found: usize,
 }
 
 impl Coercion<'_> {
@@ -108,15 +113,28 @@ impl Coercion<'_> {
 
     fn misfit<T>(&mut self, node: &Node, below: &str, message: &str, hint: &str) -> Option<T> {
         let message = match &node.kind {
-            Kind::Scalar(scalar) if !self.secret => format!("{message}, not {}", quote(&scalar.text)),
+            Kind::Scalar(scalar) if !self.secret && scalar.file.is_none() => {
+                format!("{message}, not {}", quote(&scalar.text))
+            }
             _ => format!("{message}, not {}", node.noun()),
         };
         self.push(node.at, below, message, Some(hint.to_owned()))
     }
 
     fn push<T>(&mut self, at: Position, below: &str, message: String, hint: Option<String>) -> Option<T> {
-        self.misfits.push(Misfit { at, below: below.to_owned(), message, hint, form: false });
+        self.tell(Misfit { at, below: below.to_owned(), message, hint, form: false });
         None
+    }
+
+    fn tell(&mut self, misfit: Misfit) {
+        self.found += 1;
+        if self.misfits.len() < MAX_MISFITS {
+            self.misfits.push(misfit);
+        } else if misfit.form {
+            // What stops the import must not go by unseen.
+            self.misfits.truncate(MAX_MISFITS - 1);
+            self.misfits.push(misfit);
+        }
     }
 
     fn list(&mut self, items: &[Node], below: &str) -> Value {
@@ -167,12 +185,14 @@ impl Coercion<'_> {
         columns: &BTreeMap<String, Column>,
         below: &str,
     ) -> Option<Row> {
-        let before = self.misfits.len();
+        let before = self.found;
         let mut row = Row::new();
         for cell in cells {
             let Some(column) = columns.get(&cell.key) else {
-                let hint = nearest::hint(&cell.key, columns.keys().map(String::as_str));
-                self.misfits.push(Misfit {
+                let full = self.found >= MAX_MISFITS;
+                let hint =
+                    (!full).then(|| nearest::hint(&cell.key, columns.keys().map(String::as_str))).flatten();
+                self.tell(Misfit {
                     at: cell.at,
                     below: format!("{below}.{}", cell.key),
                     message: format!("there is no column {}", quote(&cell.key)),
@@ -186,7 +206,7 @@ impl Coercion<'_> {
             }
         }
         for (name, column) in columns.iter().filter(|(_, column)| column.required) {
-            if !row.contains_key(name) && self.misfits.len() == before {
+            if !row.contains_key(name) && self.found == before {
                 let message = format!("the row has no “{name}”, which takes {}", allowed(&column.kind));
                 self.push::<()>(node.at, below, message, None);
             }
@@ -196,7 +216,7 @@ impl Coercion<'_> {
                 row.entry(name.clone()).or_insert_with(|| default.clone());
             }
         }
-        (self.misfits.len() == before).then_some(row)
+        (self.found == before).then_some(row)
     }
 
     fn scalar(&mut self, node: &Node, scalar: &Scalar, kind: &KeyKind, below: &str) -> Option<Value> {
@@ -219,7 +239,11 @@ impl Coercion<'_> {
         let message = match (scalar.binary.is_some(), self.secret) {
             (true, _) => "text is expected here, not bytes".to_owned(),
             (false, true) => format!("the value is not {}", allowed(kind)),
-            (false, false) => format!("{} is not {}", quote(&scalar.text), allowed(kind)),
+            // Files hold what documents must not show, so only their name is told.
+            (false, false) => match &scalar.file {
+                Some(file) => format!("the text of {} is not {}", quote(file), allowed(kind)),
+                None => format!("{} is not {}", quote(&scalar.text), allowed(kind)),
+            },
         };
         let hint = match kind {
             KeyKind::Enum(values) => nearest::hint(word, values.iter().map(String::as_str)),

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::pattern::Patterns;
+
 /// Most diagnostics kept for one compilation; further ones are counted and summed up in a last line.
 pub const MAX_DIAGNOSTICS: usize = 1000;
 /// Longest piece of a document that is repeated in a diagnostic, characters.
@@ -116,9 +118,13 @@ pub(crate) struct DocumentId(pub(crate) usize);
 /// Collects the faults of a compilation.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
+    /// Verdicts on patterns, kept here because whoever asks for one also reports it.
+    pub(crate) patterns: Patterns,
     names: &'a [&'a str],
     diagnostics: Vec<Diagnostic>,
     left_out: usize,
+    /// Severity of the worst of those left out.
+    worst_left_out: Severity,
     /// A fault was found after which nothing may be changed.
     stopped: bool,
 }
@@ -126,7 +132,14 @@ pub(crate) struct Report<'a> {
 impl<'a> Report<'a> {
     /// A report about the documents of these names.
     pub(crate) fn new(names: &'a [&'a str]) -> Self {
-        Self { names, diagnostics: Vec::new(), left_out: 0, stopped: false }
+        Self {
+            patterns: Patterns::default(),
+            names,
+            diagnostics: Vec::new(),
+            left_out: 0,
+            worst_left_out: Severity::Warning,
+            stopped: false,
+        }
     }
 
     /// A fault of form: the import must change nothing.
@@ -150,6 +163,11 @@ impl<'a> Report<'a> {
         self.stopped
     }
 
+    /// Whether further faults are only counted, so that no work need go into describing them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.diagnostics.len() >= MAX_DIAGNOSTICS
+    }
+
     fn push(
         &mut self,
         severity: Severity,
@@ -158,8 +176,9 @@ impl<'a> Report<'a> {
         message: String,
         hint: Option<String>,
     ) {
-        if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+        if self.is_full() {
             self.left_out += 1;
+            self.worst_left_out = self.worst_left_out.min(severity);
             return;
         }
         let known = |number: u32| (number > 0).then_some(number as usize);
@@ -176,14 +195,14 @@ impl<'a> Report<'a> {
 
     /// Every fault in the order of documents and lines, with a last line when some were left out.
     pub(crate) fn finish(self) -> Vec<Diagnostic> {
-        let Self { names, mut diagnostics, left_out, .. } = self;
+        let Self { names, mut diagnostics, left_out, worst_left_out, .. } = self;
         let order = |document: &str| names.iter().position(|name| *name == document);
         diagnostics.sort_by_cached_key(|diagnostic| {
             (order(&diagnostic.document), diagnostic.line, diagnostic.column)
         });
         if left_out > 0 {
             diagnostics.push(Diagnostic {
-                severity: Severity::Error,
+                severity: worst_left_out,
                 document: String::new(),
                 line: None,
                 column: None,

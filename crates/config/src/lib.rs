@@ -22,12 +22,12 @@
 //!   be read, a reference to an object that is not there, a pattern that does not compile. The rest is applied.
 //!
 //! Either kind is an [`Severity::Error`]; all faults of all documents are reported at once. A [`Severity::Warning`]
-//! marks what is right and not acted on yet ([`acted_on`] is the table).
+//! marks what is right and not acted on yet (`acted_on` is the table).
 //!
 //! # Reading order
 //!
-//! [`document`], [`tree`], [`references`], [`schema`], [`coerce`], [`merge`], [`acted_on`], [`objects`],
-//! [`diagnostic`], [`nearest`], [`mod@keys_page`].
+//! `document`, `tree`, `references`, `schema`, `coerce`, `merge`, `acted_on`, `objects`, `pattern`,
+//! `diagnostic`, `nearest`, `keys_page`.
 
 mod acted_on;
 mod coerce;
@@ -37,19 +37,19 @@ mod keys_page;
 mod merge;
 mod nearest;
 mod objects;
+mod pattern;
 mod references;
 mod schema;
 mod tree;
 
+pub use coerce::MAX_MISFITS;
 pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, MAX_QUOTE_CHARS, Severity};
 pub use document::{MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_EXPANDED_BYTES, MAX_KEY_CHARS, MAX_NODES};
 pub use keys_page::keys_page;
-pub use merge::MAX_NAME_BYTES;
-pub use objects::{
-    MAX_PATTERN_BYTES,
-    pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN},
-};
-pub use references::{MAX_REFERENCE_BYTES, MAX_REFERENCES_BYTES, References};
+pub use merge::{MAX_NAME_BYTES, MAX_OBJECTS};
+pub use objects::pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN};
+pub use pattern::{MAX_PATTERN_BYTES, MAX_PATTERNS};
+pub use references::{MAX_PATH_BYTES, MAX_REFERENCE_BYTES, MAX_REFERENCES_BYTES, References};
 use tidegate_model::Configuration;
 
 use crate::{
@@ -100,7 +100,7 @@ pub struct Compiled {
     pub configuration: Option<Configuration>,
     /// Every fault, in the order of documents and lines. At most [`MAX_DIAGNOSTICS`] and a last line.
     pub diagnostics: Vec<Diagnostic>,
-    /// Every object that the documents name, such as `virtual_servers/site`, for the `Creating …` lines of the log.
+    /// Every object that the documents name and that was not left out, such as `virtual_servers/site`, for the `Creating …` lines of the log.
     pub objects: Vec<String>,
 }
 
@@ -133,7 +133,7 @@ pub fn compile(input: &Input<'_>, references: &dyn References) -> Compiled {
             let id = DocumentId(index);
             match document::read(&document.text) {
                 Ok(mut root) => {
-                    resolver.resolve(&mut root, "", id, &mut report);
+                    resolver.resolve(&mut root, id, &mut report);
                     merged.lay(&root, id, &mut report);
                 }
                 Err(fault) => {
@@ -146,9 +146,9 @@ pub fn compile(input: &Input<'_>, references: &dyn References) -> Compiled {
     let configuration = objects::build(&merged, &mut report);
     let stopped = report.stopped();
     Compiled {
-        configuration: (!stopped).then_some(configuration),
         diagnostics: report.finish(),
-        objects: if stopped { Vec::new() } else { object_names(&merged) },
+        objects: if stopped { Vec::new() } else { object_names(&merged, &configuration) },
+        configuration: (!stopped).then_some(configuration),
     }
 }
 
@@ -169,12 +169,25 @@ fn fits(documents: &[&Document], report: &mut Report<'_>) -> bool {
     true
 }
 
-fn object_names(merged: &Merged) -> Vec<String> {
+/// The objects that documents name, without those that had to be left out.
+fn object_names(merged: &Merged, configuration: &Configuration) -> Vec<String> {
+    let is_there = |path: &str, name: &str| match path {
+        "extra_files" => configuration.extra_files.contains_key(name),
+        "monitor_scripts" => configuration.monitor_scripts.contains_key(name),
+        "monitors" => configuration.monitors.contains_key(name),
+        "persistence" => configuration.persistence.contains_key(name),
+        "servicediscovery" => configuration.plugins.contains_key(name),
+        "ssl/cas" => configuration.certificate_authorities.contains_key(name),
+        "ssl/client_keys" => configuration.client_keys.contains_key(name),
+        "ssl/server_keys" => configuration.server_keys.contains_key(name),
+        "virtual_servers" => configuration.virtual_servers.contains_key(name),
+        _ => true,
+    };
     let mut names = Vec::new();
     for (path, objects) in &merged.objects {
+        let singleton = SCHEMA.types.get(*path).is_some_and(|object_type| object_type.singleton);
         for (name, object) in objects {
-            if object.origin.is_some() {
-                let singleton = SCHEMA.types.get(*path).is_some_and(|object_type| object_type.singleton);
+            if object.origin.is_some() && is_there(path, name) {
                 names.push(if singleton { (*path).to_owned() } else { format!("{path}/{name}") });
             }
         }

@@ -21,10 +21,15 @@ use crate::{
 /// Longest name of an object, bytes: the longest name a file can have.
 pub const MAX_NAME_BYTES: usize = 255;
 
+/// Most objects of all documents together.
+pub const MAX_OBJECTS: usize = 20_000;
+
 /// Every object of the documents and of the factory, by type and name.
 #[derive(Debug, Default)]
 pub(crate) struct Merged {
     pub(crate) objects: BTreeMap<&'static str, BTreeMap<String, Object>>,
+    /// Entries of the documents that named one.
+    named: usize,
 }
 
 /// An object with what was written about it.
@@ -165,10 +170,20 @@ impl Laying<'_, '_> {
                 object_type.document_keys.len() > 1 && object_type.document_keys[0] == entry.key
             })
             .collect();
+        if below.is_empty() && self.report.is_full() {
+            return self.stop(entry.at, "", String::new(), None);
+        }
         if below.is_empty() {
             let known: BTreeSet<&str> =
                 self.schema.types.values().map(|object_type| object_type.document_keys[0].as_str()).collect();
-            let hint = nearest::hint(&entry.key, known.into_iter().chain(["version"]));
+            let hint = match entry.key.as_str() {
+                "apiVersion" | "kind" | "metadata" | "data" | "spec" => Some(
+                    "this looks like a Kubernetes manifest; the documents are the values below “data” of its \
+                     ConfigMaps"
+                        .to_owned(),
+                ),
+                word => nearest::hint(word, known.into_iter().chain(["version"])),
+            };
             let message = format!("there is no collection {}", quote(&entry.key));
             return self.stop(entry.at, &entry.key, message, hint);
         }
@@ -238,6 +253,10 @@ impl Laying<'_, '_> {
         if let Err(message) = check_name(name) {
             return self.report.error(origin, &path, format!("{message}; the object is left out"), None);
         }
+        self.merged.named += 1;
+        if self.merged.named > MAX_OBJECTS {
+            return self.stop(node.at, &path, format!("there are more than {MAX_OBJECTS} objects"), None);
+        }
         let member = if object_type.raw { "content" } else { "properties" };
         let object =
             self.merged.objects.entry(&object_type.path).or_default().entry(name.to_owned()).or_default();
@@ -253,6 +272,9 @@ impl Laying<'_, '_> {
     }
 
     fn unknown_member(&mut self, entry: &Entry, path: &str, known: &[&str]) {
+        if self.report.is_full() {
+            return self.stop(entry.at, path, String::new(), None);
+        }
         let hint = nearest::hint(&entry.key, known.iter().copied())
             .or_else(|| Some(format!("an object of this type has {}", known.join(" and "))));
         let message = format!("there is no key {}", quote(&entry.key));
@@ -303,6 +325,9 @@ impl Laying<'_, '_> {
     }
 
     fn unknown_section(&mut self, object_type: &ObjectType, section: &Entry, path: &str) {
+        if self.report.is_full() {
+            return self.stop(section.at, path, String::new(), None);
+        }
         let homes = homes(object_type, &section.key);
         let hint = match homes.first() {
             Some(home) => Some(format!("the key “{}” stands in the section “{home}”", section.key)),
@@ -314,6 +339,9 @@ impl Laying<'_, '_> {
     }
 
     fn unknown_key(&mut self, object_type: &ObjectType, section: &str, entry: &Entry, path: &str) {
+        if self.report.is_full() {
+            return self.stop(entry.at, path, String::new(), None);
+        }
         let siblings = object_type.sections.get(section).into_iter().flatten().map(|(name, _)| name.as_str());
         let hint = match homes(object_type, &entry.key).first() {
             Some(home) => Some(format!("the key “{}” stands in the section “{home}”", entry.key)),
@@ -383,7 +411,7 @@ impl Laying<'_, '_> {
         };
         let kind = match document::read(text.as_bytes()) {
             Ok(mut read) => {
-                read.stand_at(node.at);
+                read.stand_at(node.at, file);
                 read.kind
             }
             Err(fault) => {

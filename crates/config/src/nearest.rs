@@ -2,6 +2,8 @@
 
 /// Longest word that is compared; the work grows with the square of it.
 const MAX_WORD_CHARS: usize = 64;
+/// Most words it is compared with.
+const MAX_CANDIDATES: usize = 500;
 /// Words further away than this share of their length are not offered.
 const MAX_DISTANCE_SHARE: f64 = 0.4;
 
@@ -15,7 +17,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     }
     let plain = flatten(word);
     let mut best: Option<(usize, &str)> = None;
-    for candidate in candidates {
+    for candidate in candidates.into_iter().take(MAX_CANDIDATES) {
         let distance = strsim::damerau_levenshtein(&plain, &flatten(candidate));
         let length = word.chars().count().max(candidate.chars().count());
         let near = distance == 0 || distance as f64 <= (length as f64 * MAX_DISTANCE_SHARE).max(1.0);

@@ -14,6 +14,8 @@ use crate::{
 
 /// Largest file that a value may be read from, bytes.
 pub const MAX_REFERENCE_BYTES: usize = 8 * 1024 * 1024;
+/// Longest path of a reference, bytes: what the system takes.
+pub const MAX_PATH_BYTES: usize = 4096;
 /// Most bytes that the references of one compilation may bring in, counting a file each time it is used.
 pub const MAX_REFERENCES_BYTES: usize = 64 * 1024 * 1024;
 
@@ -42,11 +44,15 @@ impl<'a> Resolver<'a> {
         Self { references, read: HashMap::new(), bytes: 0 }
     }
 
-    /// Replaces the references inside `node`, which stands at `path`.
-    pub(crate) fn resolve(
+    /// Replaces the references of a document.
+    pub(crate) fn resolve(&mut self, root: &mut Node, document: DocumentId, report: &mut Report<'_>) {
+        self.below(root, None, document, report);
+    }
+
+    fn below(
         &mut self,
         node: &mut Node,
-        path: &str,
+        path: Option<&Step<'_>>,
         document: DocumentId,
         report: &mut Report<'_>,
     ) {
@@ -56,22 +62,19 @@ impl<'a> Resolver<'a> {
                 if let [entry] = entries.as_slice()
                     && entry.key == "valueFrom"
                 {
-                    node.kind = self.replace(entry, path, at, report);
+                    node.kind = self.replace(entry, &path.map(Step::text).unwrap_or_default(), at, report);
                     return;
                 }
                 for entry in entries {
-                    let path =
-                        if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
-                    self.resolve(&mut entry.value, &path, document, report);
+                    let step = Step { parent: path, name: Some(&entry.key), index: 0 };
+                    self.below(&mut entry.value, Some(&step), document, report);
                 }
             }
             Kind::List(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
-                    let path = match name_of(item) {
-                        Some(name) => format!("{path}.{name}"),
-                        None => format!("{path}[{index}]"),
-                    };
-                    self.resolve(item, &path, document, report);
+                    let name = name_of(item).map(str::to_owned);
+                    let step = Step { parent: path, name: name.as_deref(), index };
+                    self.below(item, Some(&step), document, report);
                 }
             }
             Kind::Null | Kind::Scalar(_) | Kind::Unresolved => {}
@@ -105,7 +108,7 @@ impl<'a> Resolver<'a> {
                     Ok(text) => (text, None),
                     Err(error) => (String::new(), Some(error.into_bytes())),
                 };
-                Kind::Scalar(Scalar { text, binary, file: Some(file.clone()) })
+                Kind::Scalar(Scalar { text, binary, file: Some(file.as_str().into()) })
             }
             Err((message, hint)) => {
                 report.error(at, &path, format!("{}: {message}", quote(file)), hint);
@@ -136,6 +139,34 @@ impl<'a> Resolver<'a> {
     }
 }
 
+/// A step on the way to a node. Paths are written out only for faults: that costs more than the walk.
+struct Step<'a> {
+    parent: Option<&'a Self>,
+    /// Key of a mapping, or name of an object in a list.
+    name: Option<&'a str>,
+    /// Place in a list, for items without a name.
+    index: usize,
+}
+
+impl Step<'_> {
+    fn text(&self) -> String {
+        let mut path = self.parent.map(Self::text).unwrap_or_default();
+        match self.name {
+            Some(name) if path.is_empty() => path.push_str(name),
+            Some(name) => {
+                path.push('.');
+                path.push_str(name);
+            }
+            None => {
+                path.push('[');
+                path.push_str(&self.index.to_string());
+                path.push(']');
+            }
+        }
+        path
+    }
+}
+
 /// The entry of a mapping that has one.
 fn single(node: &Node) -> Option<&Entry> {
     match &node.kind {
@@ -160,6 +191,9 @@ fn name_of(node: &Node) -> Option<&str> {
 fn check_path(path: &str) -> Result<(), &'static str> {
     if path.is_empty() {
         return Err("the path is empty");
+    }
+    if path.len() > MAX_PATH_BYTES {
+        return Err("the path is too long");
     }
     if path.starts_with('/') {
         return Err("the path is absolute");

@@ -2,6 +2,8 @@
 //!
 //! Scalars stay text: what `40` or `yes` means is decided by the key it is given to (see [`crate::coerce`]).
 
+use std::sync::Arc;
+
 use crate::diagnostic::Position;
 
 /// A node of a document.
@@ -33,7 +35,7 @@ pub(crate) struct Scalar {
     /// Bytes of a `!!binary` scalar, or of a file that is not text.
     pub(crate) binary: Option<Vec<u8>>,
     /// The file it was read from, for a value given by reference.
-    pub(crate) file: Option<String>,
+    pub(crate) file: Option<Arc<str>>,
 }
 
 /// One key of a mapping with its value.
@@ -56,16 +58,17 @@ impl Node {
         }
     }
 
-    /// Gives every node of this tree the same place.
-    pub(crate) fn stand_at(&mut self, at: Position) {
+    /// Makes this tree one that was read from `file` by a reference at `at`.
+    pub(crate) fn stand_at(&mut self, at: Position, file: &Arc<str>) {
         self.at = at;
         match &mut self.kind {
-            Kind::Null | Kind::Unresolved | Kind::Scalar(_) => {}
-            Kind::List(items) => items.iter_mut().for_each(|item| item.stand_at(at)),
+            Kind::Null | Kind::Unresolved => {}
+            Kind::Scalar(scalar) => scalar.file = Some(Arc::clone(file)),
+            Kind::List(items) => items.iter_mut().for_each(|item| item.stand_at(at, file)),
             Kind::Map(entries) => {
                 for entry in entries {
                     entry.at = at;
-                    entry.value.stand_at(at);
+                    entry.value.stand_at(at, file);
                 }
             }
         }

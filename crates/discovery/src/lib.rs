@@ -20,9 +20,13 @@ pub mod arguments;
 pub mod dns;
 mod manager;
 pub mod options;
+pub mod plugin;
 pub mod schedule;
 pub mod source;
 pub mod status;
+mod store;
+mod tally;
+mod task;
 
 pub use manager::{Discovery, Event, PoolSource, StartError};
 pub use options::{DiscoveryOptions, EmptyPolicy, Family, Policy, SrvWeights, Timing};

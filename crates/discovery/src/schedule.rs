@@ -431,7 +431,7 @@ fn pace(pace: &Pace, ttl: Duration) -> Duration {
 fn jittered(wait: Duration, percent: u8, random: u64) -> Duration {
     let percent = u32::from(percent.min(100));
     let spread = wait.saturating_mul(percent) / 100;
-    (wait - spread.min(wait)).saturating_add(share(spread.saturating_mul(2), random))
+    wait.saturating_sub(spread).saturating_add(share(spread.saturating_mul(2), random))
 }
 
 /// A part of `whole`, by `random`.

@@ -1,6 +1,8 @@
 //! What request and response heads share: finding the end, header lines as spans, character classes.
 
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
+
+use memchr::memmem::Finder;
 
 /// Outcome of looking at bytes that may be a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +69,10 @@ pub(crate) enum Syntax {
 
 /// Finds the end of a head (behind the blank line), looking only at bytes from `from` on.
 pub(crate) fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
+    /// Prepared once: preparing costs as much as searching a small head.
+    static BLANK_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
     let start = from.saturating_sub(3);
-    memchr::memmem::find(bytes.get(start..)?, b"\r\n\r\n").map(|at| start + at + 4)
+    BLANK_LINE.find(bytes.get(start..)?).map(|at| start + at + 4)
 }
 
 /// Whether a line of these bytes ends with a bare LF, looking only from `from` on. Only asked while a head is not

@@ -160,6 +160,9 @@ impl RequestHead {
     pub fn parse(&mut self, bytes: &[u8], limits: &Limits) -> Result<Parsed, RequestError> {
         // RFC 9112 §2.2: one empty line before the request line is tolerated.
         let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+        if start > 0 && bytes.get(start..start + 2) == Some(b"\r\n") {
+            return Err(RequestError::bad("empty lines stand where a request line is expected"));
+        }
         let Some(end) = head::find_end(bytes, self.scanned.max(start)).filter(|end| *end > start + 2) else {
             let outcome = self.partial(bytes, start, limits);
             self.scanned = bytes.len();
@@ -578,9 +581,6 @@ fn role_of(name: &[u8]) -> Option<Role> {
 /// Names that a lenient or CGI-style reader (`Content_Length`, `Transfer.Encoding`) takes for a framing header.
 fn is_look_alike(name: &[u8]) -> bool {
     const FRAMING: [(&[u8], usize); 3] = [(b"content-length", 13), (b"transfer-encoding", 16), (b"host", 4)];
-    if name.len() > 40 {
-        return false;
-    }
     let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric()).count();
     // Nearly every name is sorted out here, by its count of letters.
     FRAMING.iter().any(|(exact, count)| letters == *count && looks_like(name, exact))
@@ -675,6 +675,12 @@ mod tests {
             ("POST / HTTP/1.1\r\nHost: a\r\nContent_Length: 1\r\n\r\n", 400),
             ("POST / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\n\r\n", 400),
             ("POST / HTTP/1.1\r\nHost: a\r\nTransferEncoding: chunked\r\n\r\n", 400),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent''''''''''''''''''''''''''''''''''''''''-Length: 1\r\n\r\n",
+                400,
+            ),
+            // One empty line before the request line is tolerated, two are not.
+            ("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             // Lines, §2.2 and §5.
             ("GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n c\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\n A: b\r\n\r\n", 400),

@@ -145,7 +145,7 @@ impl ResponseHead {
         }
         self.headers_start = line_end + 1;
         self.headers_end = bytes.len() - 2;
-        let (mut length, mut encoding, mut connection) = (None, None, false);
+        let (mut length, mut encoding, mut connection) = (None, None, None);
         let mut fault = None;
         let mut index = 0;
         self.has_set_cookie = false;
@@ -167,7 +167,7 @@ impl ResponseHead {
                             Some(ResponseError("the node's response has more than one Transfer-Encoding"));
                     }
                     Role::SetCookie => *cookies = true,
-                    Role::HopByHop => connection = true,
+                    Role::HopByHop => drop(connection.get_or_insert(index)),
                     _ => {}
                 }
                 index += 1;
@@ -178,14 +178,14 @@ impl ResponseHead {
             return Err(fault);
         }
         self.keep_alive = !old;
-        if connection {
-            self.connection(bytes, old);
+        if let Some(first) = connection {
+            self.connection(bytes, first, old);
         }
         self.frame(bytes, length, encoding, request.method(), old)
     }
 
-    fn connection(&mut self, bytes: &[u8], old: bool) {
-        for index in 0..self.headers.len() {
+    fn connection(&mut self, bytes: &[u8], first: usize, old: bool) {
+        for index in first..self.headers.len() {
             let Some(header) = self.headers.get(index).copied() else { break };
             if header.role() != Role::HopByHop || !header.name(bytes).eq_ignore_ascii_case(b"connection") {
                 continue;

@@ -251,7 +251,8 @@ impl Client {
     /// Waits for a complete request head. `first` = nothing was served on this connection yet.
     async fn next_request(&mut self, first: bool) -> Next {
         self.follow_snapshot();
-        let settings = Arc::clone(&self.server.settings);
+        let server = Rc::clone(&self.server);
+        let settings = &server.settings;
         let mut head = self.worker.request_heads.lend();
         // Its last use may have ended in the middle of a head.
         head.start_over();
@@ -322,10 +323,10 @@ impl Client {
     /// Takes over the settings of a newer snapshot. The connection goes on whatever changed; a virtual server
     /// that is gone serves the requests of its connections until they close.
     fn follow_snapshot(&mut self) {
-        let view = self.worker.view();
-        if view.generation == self.generation {
+        if self.worker.runs(self.generation) {
             return;
         }
+        let view = self.worker.view();
         self.generation = view.generation;
         let server = view.server(&self.key);
         self.wanted = server.is_some();
@@ -339,9 +340,9 @@ impl Client {
 
     /// Whether the connection's virtual server is still there.
     pub(crate) fn is_wanted(&self) -> bool {
-        let view = self.worker.view();
-        !self.worker.is_draining()
-            && if view.generation == self.generation { self.wanted } else { view.server(&self.key).is_some() }
+        let known = self.worker.runs(self.generation);
+        let wanted = if known { self.wanted } else { self.worker.view().server(&self.key).is_some() };
+        wanted && !self.worker.is_draining()
     }
 
     fn compose_added_lines(&mut self) {

@@ -139,14 +139,18 @@ impl Socket {
     }
 
     /// Whether an idle connection may no longer be used: the peer closed it or sent something unasked.
-    /// Costs no system call: it looks at what the reactor has already seen.
+    /// Looks at what the reactor has already seen, and asks the kernel only where that leaves doubt.
     pub(crate) fn is_stale(&mut self) -> bool {
         let Some(fd) = &self.registered else { return false };
         match fd.poll_read_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(mut guard)) => {
-                guard.retain_ready();
-                true
-            }
+            // Readiness may be left over from the last response, when it was read to its end and no further.
+            Poll::Ready(Ok(mut guard)) => match rustix::net::recv(&self.fd, &mut [0u8; 1], RecvFlags::PEEK) {
+                Err(rustix::io::Errno::AGAIN) => {
+                    guard.clear_ready();
+                    false
+                }
+                _ => true,
+            },
             Poll::Ready(Err(_)) => true,
             Poll::Pending => false,
         }

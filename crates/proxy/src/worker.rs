@@ -115,6 +115,11 @@ impl Worker {
         Rc::clone(&view)
     }
 
+    /// Whether `generation` is the running snapshot's.
+    pub(crate) fn runs(&self, generation: u64) -> bool {
+        self.shared.generation.load(Ordering::Acquire) == generation
+    }
+
     /// Reads the clock.
     pub(crate) fn now(&self) -> Moment {
         Moment::at(self.elapsed())

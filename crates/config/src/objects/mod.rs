@@ -13,7 +13,6 @@ pub(crate) mod virtual_server;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use regex::bytes::RegexBuilder;
 use tidegate_model::{Configuration, tls::TlsVersions, virtual_server::ListenHost};
 
 use crate::{
@@ -24,9 +23,6 @@ use crate::{
     nearest,
     schema::{ObjectType, SCHEMA},
 };
-
-/// Largest compiled form of a pattern of the documents, bytes.
-pub const MAX_PATTERN_BYTES: usize = 1024 * 1024;
 
 /// Builds every object, those that are referred to before those that refer.
 pub(crate) fn build(merged: &Merged, report: &mut Report<'_>) -> Configuration {
@@ -203,26 +199,21 @@ impl<'a> Reader<'a> {
         name: &str,
         (known, then): (impl IntoIterator<Item = &'n str>, &str),
     ) {
-        let hint = nearest::hint(name, known);
+        let hint = if report.is_full() { None } else { nearest::hint(name, known) };
         self.fault(report, section, key, format!("there is no {noun} {}; {then}", quote(name)), hint);
     }
 
     /// A pattern that compiles, or `None` if it is empty or faulty.
     pub(crate) fn pattern(&self, report: &mut Report<'_>, section: &str, key: &str) -> Option<Arc<str>> {
         let pattern = self.some_text(section, key)?;
-        match RegexBuilder::new(&pattern).size_limit(MAX_PATTERN_BYTES).build() {
-            Ok(_) => Some(pattern),
-            Err(error) => {
-                let (reason, hint) = match &error {
-                    regex::Error::Syntax(text) => (reason(text), pattern_hint(text)),
-                    _ => (format!("it compiles to more than {MAX_PATTERN_BYTES} bytes"), None),
-                };
-                let message =
-                    format!("{} is not a regular expression: {reason}; the default is used", quote(&pattern));
-                self.fault(report, section, key, message, hint);
-                None
-            }
-        }
+        let Err(refusal) = report.patterns.check(&pattern) else { return Some(pattern) };
+        let message = format!(
+            "{} is not a regular expression: {}; the default is used",
+            quote(&pattern),
+            refusal.reason
+        );
+        self.fault(report, section, key, message, refusal.hint);
+        None
     }
 
     /// A pattern that compiles, or else the default of the key.
@@ -258,18 +249,6 @@ impl<'a> Reader<'a> {
         self.fault(report, "ssl", "support_tls1_3", message, hint);
         TlsVersions { tls12: false, tls13: true }
     }
-}
-
-/// The last line of a pattern error, which holds the reason; those above it repeat the pattern.
-fn reason(text: &str) -> String {
-    text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned()
-}
-
-fn pattern_hint(text: &str) -> Option<String> {
-    let beyond = text.contains("look-around") || text.contains("backreferences");
-    beyond.then(|| {
-        "patterns here run in linear time; write it without look-around and backreferences".to_owned()
-    })
 }
 
 /// Text in a cell of a table; empty when it is not given.

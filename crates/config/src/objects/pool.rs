@@ -1,6 +1,6 @@
 //! `pools`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tidegate_model::{
     Configuration, MonitorName, PersistenceName, PluginName, Pool, PoolName,
@@ -83,15 +83,16 @@ fn algorithm(word: &str) -> Algorithm {
 
 fn nodes(reader: &Reader<'_>, report: &mut Report<'_>) -> Vec<NodeEntry> {
     let mut nodes: Vec<NodeEntry> = Vec::new();
+    let mut seen = HashSet::new();
     for row in reader.rows("basic", "nodes_table") {
         let Some(node) = node(reader, row, report) else { continue };
-        if nodes.iter().any(|known| known.host == node.host && known.port == node.port) {
-            let message =
-                format!("the node {} is listed twice; the first row counts", quote(&cell_text(row, "node")));
-            reader.fault(report, "basic", "nodes_table", message, None);
-        } else {
+        if seen.insert(format!("{:?} {}", node.host, node.port)) {
             nodes.push(node);
+            continue;
         }
+        let message =
+            format!("the node {} is listed twice; the first row counts", quote(&cell_text(row, "node")));
+        reader.fault(report, "basic", "nodes_table", message, None);
     }
     nodes
 }
@@ -188,9 +189,10 @@ fn monitors(
     report: &mut Report<'_>,
 ) -> Vec<MonitorName> {
     let mut monitors: Vec<MonitorName> = Vec::new();
+    let mut seen = HashSet::new();
     for name in reader.list("basic", "monitors") {
         if configuration.monitors.contains_key(&**name) {
-            if !monitors.iter().any(|known| known.as_str() == &**name) {
+            if seen.insert(name) {
                 monitors.push((&**name).into());
             }
         } else if merged.has("monitors", name) {

@@ -1,6 +1,9 @@
 //! `virtual_servers`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use tidegate_model::{
     Configuration, ExtraFileName, PoolName, RuleName, VirtualServer,
@@ -115,10 +118,11 @@ fn listen(reader: &Reader<'_>, report: &mut Report<'_>) -> Listen {
         return Listen::Any;
     }
     let mut hosts = Vec::new();
+    let mut seen = HashSet::new();
     for written in reader.list("basic", "listen_on_hosts") {
         match host(written) {
-            Some(host) if hosts.contains(&host) => {}
-            Some(host) => hosts.push(host),
+            Some(host) if seen.insert(format!("{host:?}")) => hosts.push(host),
+            Some(_) => {}
             None => {
                 let message = format!("{} is neither an address nor a host name; left out", quote(written));
                 reader.fault(report, "basic", "listen_on_hosts", message, None);

@@ -70,7 +70,8 @@ pub(crate) async fn exchange(
     question: &Question,
 ) -> Result<Reply, String> {
     let cut: Cut = Arc::default();
-    let mut queue: Vec<SocketAddr> = (0..plan.attempts.max(1)).flat_map(|_| plan.servers.iter().copied()).collect();
+    let mut queue: Vec<SocketAddr> =
+        (0..plan.attempts.max(1)).flat_map(|_| plan.servers.iter().copied()).collect();
     queue.truncate(MAX_ATTEMPTS);
     queue.reverse();
     let mut faults: Vec<(SocketAddr, String)> = Vec::new();
@@ -196,7 +197,10 @@ async fn ask(
     let keep = |why: String| {
         *cut.lock().unwrap_or_else(PoisonError::into_inner) = Some((server, answer.clone(), why));
     };
-    keep(format!("the answer of {server} over UDP was cut short and TCP gave none in time; is TCP port {} blocked?", server.port()));
+    keep(format!(
+        "the answer of {server} over UDP was cut short and TCP gave none in time; is TCP port {} blocked?",
+        server.port()
+    ));
     match over_tcp(tally, server, question, edns).await {
         Ok(whole) => {
             let whole = judge(tally, whole)?;
@@ -262,7 +266,12 @@ fn accept(tally: &Tally, bytes: &[u8], question: &Question, id: u16) -> Option<R
     }
 }
 
-async fn over_udp(tally: &Tally, server: SocketAddr, question: &Question, edns: bool) -> Result<Answer, Failed> {
+async fn over_udp(
+    tally: &Tally,
+    server: SocketAddr,
+    question: &Question,
+    edns: bool,
+) -> Result<Answer, Failed> {
     let id = random_id()?;
     let query = answer::query(question, id, edns).map_err(Failed::Other)?;
     let any = if server.is_ipv4() {
@@ -288,7 +297,12 @@ async fn over_udp(tally: &Tally, server: SocketAddr, question: &Question, edns: 
     run.await.unwrap_or_else(|error: io::Error| Err(network(tally, &error)))
 }
 
-async fn over_tcp(tally: &Tally, server: SocketAddr, question: &Question, edns: bool) -> Result<Answer, Failed> {
+async fn over_tcp(
+    tally: &Tally,
+    server: SocketAddr,
+    question: &Question,
+    edns: bool,
+) -> Result<Answer, Failed> {
     let id = random_id()?;
     let query = answer::query(question, id, edns).map_err(Failed::Other)?;
     let run = async {

@@ -11,5 +11,14 @@
 //! the resolver configuration.
 
 pub mod answer;
+mod client;
+mod exchange;
+mod lookup;
 pub mod name;
+pub mod nodes;
 pub mod resolv_conf;
+mod servers;
+mod targets;
+
+pub(crate) use client::Client;
+pub(crate) use lookup::{Lookup, LookupOutcome};

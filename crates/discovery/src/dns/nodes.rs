@@ -102,7 +102,8 @@ pub fn of_services(services: &[(Service, Vec<IpAddr>)], port: Option<u16>, weigh
             }
         };
         for address in addresses {
-            let known = set.nodes.entry(SocketAddr::new(*address, port.unwrap_or(service.port))).or_insert(node);
+            let known =
+                set.nodes.entry(SocketAddr::new(*address, port.unwrap_or(service.port))).or_insert(node);
             // The same node twice: the better of both.
             known.priority = known.priority.max(node.priority);
             known.weight = known.weight.max(node.weight);
@@ -115,9 +116,9 @@ pub fn of_services(services: &[(Service, Vec<IpAddr>)], port: Option<u16>, weigh
 pub fn ambiguous(name_has_port_label: bool, services: &[Service]) -> bool {
     let mut ports: BTreeMap<String, u16> = BTreeMap::new();
     !name_has_port_label
-        && services
-            .iter()
-            .any(|service| *ports.entry(super::name::key(&service.target)).or_insert(service.port) != service.port)
+        && services.iter().any(|service| {
+            *ports.entry(super::name::key(&service.target)).or_insert(service.port) != service.port
+        })
 }
 
 /// A whole message to a set of nodes, as far as one message says: what a lookup does when nothing else has to
@@ -164,7 +165,8 @@ mod tests {
 
     #[test]
     fn a11_addresses_that_cannot_be_nodes() {
-        let all = ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1", "127.0.0.1", "::1", "169.254.1.1"];
+        let all =
+            ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1", "127.0.0.1", "::1", "169.254.1.1"];
         let given = all.iter().map(|text| ip(text)).chain([ip("192.0.2.1")]);
         let (chosen, rejected) = choice(Families::Both, Addresses::All, Family::V4).choose(given);
         assert_eq!((chosen, rejected), (vec![ip("192.0.2.1")], all.len() as u64));

@@ -12,7 +12,7 @@ use tidegate_model::Moment;
 use crate::options::Timing;
 
 /// Most servers remembered; sources may name their own.
-pub const MAX_REMEMBERED: usize = 1024;
+const MAX_REMEMBERED: usize = 1024;
 
 /// The memory, shared by all tasks.
 #[derive(Debug, Default)]

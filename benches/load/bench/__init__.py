@@ -1,0 +1,1 @@
+"""The side-by-side load bench of Tidegate; `../sidebyside` is its command."""
