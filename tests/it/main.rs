@@ -1,1 +1,23 @@
-//! System tests.
+//! Integration tests: the real binary, seen from its clients, its nodes, its documents and its DNS.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot be set up has failed; the lint exempts only functions marked as tests"
+)]
+
+mod access_log;
+mod discovery;
+mod documents;
+mod framing;
+mod headers;
+mod monitors;
+mod never;
+mod persistence;
+mod pools;
+mod proxy_protocol;
+mod shutdown;
+mod strictness;
+mod tidy;
+mod timeouts;
+mod tls;

@@ -148,9 +148,15 @@ impl From<Syntax> for RequestError {
 const TARGET_TOO_LONG: RequestError = RequestError { status: 414, reason: "the request line is too long" };
 
 impl RequestHead {
+    /// Forgets a head that was not completed or was refused: what is parsed next begins another one.
+    pub fn start_over(&mut self) {
+        self.scanned = 0;
+    }
+
     /// Parses the head that begins at the start of `bytes`.
     ///
-    /// Call it again with more bytes behind the same ones after [`Parsed::Partial`]: it goes on where it stopped.
+    /// Call it again with more bytes behind the same ones after [`Parsed::Partial`]: it goes on where it stopped,
+    /// unless [`RequestHead::start_over`] was called.
     pub fn parse(&mut self, bytes: &[u8], limits: &Limits) -> Result<Parsed, RequestError> {
         // RFC 9112 §2.2: one empty line before the request line is tolerated.
         let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
@@ -603,7 +609,10 @@ fn is_host(value: &[u8]) -> bool {
     };
     let port_is_good = match port {
         [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        [b':', digits @ ..] => {
+            digits.iter().all(u8::is_ascii_digit)
+                && (digits.is_empty() || std::str::from_utf8(digits).is_ok_and(|text| text.parse::<u16>().is_ok()))
+        }
         _ => false,
     };
     !host.is_empty() && port_is_good
@@ -695,6 +704,7 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a:\x01\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a:8x\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: :80\r\n\r\n", 400),
             ("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", 400),
@@ -772,5 +782,15 @@ mod tests {
         assert_eq!(parse_slowly(large.as_bytes()).map(|_| ()), Err(431));
         let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(100));
         assert_eq!(parse(many.as_bytes()).map(|_| ()), Err(431));
+    }
+
+    #[test]
+    fn a_head_left_half_way_does_not_spoil_the_next() {
+        let mut head = RequestHead::default();
+        let long = format!("GET / HTTP/1.1\r\nHost: a\r\nA: {}", "b".repeat(500));
+        assert_eq!(head.parse(long.as_bytes(), &Limits::default()), Ok(Parsed::Partial));
+        head.start_over();
+        let next = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(head.parse(next, &Limits::default()), Ok(Parsed::Complete(next.len())));
     }
 }

@@ -71,12 +71,12 @@ impl Buffer {
 
     /// Says that `n` bytes of the room were filled.
     pub(crate) fn fill(&mut self, n: usize) {
-        self.end = self.data.len().min(self.end + n);
+        self.end = self.data.len().min(self.end.saturating_add(n));
     }
 
     /// Says that `n` bytes at the start are done with.
     pub(crate) fn consume(&mut self, n: usize) {
-        self.start = self.end.min(self.start + n);
+        self.start = self.end.min(self.start.saturating_add(n));
         self.rest();
     }
 
@@ -155,6 +155,17 @@ mod tests {
         assert_eq!(buffer.room(usize::MAX).len(), BUFFER - 3);
         assert_eq!(buffer.filled(), b"llo");
         buffer.consume(3);
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn more_than_there_is_can_be_consumed() {
+        let buffers = Rc::new(Buffers::default());
+        let mut buffer = buffers.lend();
+        buffer.room(5);
+        buffer.fill(5);
+        buffer.consume(2);
+        buffer.consume(usize::MAX);
         assert!(buffer.is_empty());
     }
 

@@ -254,6 +254,8 @@ impl Client {
         let server = Rc::clone(&self.server);
         let settings = &server.settings;
         let mut head = self.worker.request_heads.lend();
+        // Its last use may have ended in the middle of a head.
+        head.start_over();
         let limits = Limits::default();
         // Bytes of a pipelined request may be here already.
         if self.buffer.is_empty() {

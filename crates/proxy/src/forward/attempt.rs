@@ -187,6 +187,7 @@ async fn connect(
     guard.limit(client.worker.now(), pool.settings.max_connect_time);
     let source = pool.pool.member(claim.slot).and_then(|member| member.source_ip);
     let host = exchange.head.host(exchange.head_bytes());
+    let host = host.map(crate::http::location::host_without_port);
     let connected = Box::pin(node::connect(pool, open, source, host, &mut guard)).await;
     connected.map_err(|kind| Failure::new(kind, Progress::Unsent))
 }

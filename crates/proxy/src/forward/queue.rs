@@ -33,6 +33,8 @@ struct Waiting {
 struct Caller {
     waker: Option<Waker>,
     called: bool,
+    /// Another place was released after the call and nobody else was there to be called.
+    again: bool,
 }
 
 impl Queue {
@@ -47,7 +49,7 @@ impl Queue {
         let ticket = waiting.next;
         waiting.next += 1;
         let called = waiting.places.is_empty();
-        waiting.places.insert(ticket, Caller { waker: None, called });
+        waiting.places.insert(ticket, Caller { called, ..Caller::default() });
         self.length.store(waiting.places.len(), Ordering::Release);
         Place { queue: self, ticket }
     }
@@ -56,10 +58,19 @@ impl Queue {
         let waker = {
             let mut waiting = self.lock();
             let from = ticket.map_or(0, |ticket| ticket + 1);
-            waiting.places.range_mut(from..).find(|(_, caller)| !caller.called).and_then(|(_, caller)| {
-                caller.called = true;
-                caller.waker.take()
-            })
+            match waiting.places.range_mut(from..).find(|(_, caller)| !caller.called) {
+                Some((_, caller)) => {
+                    caller.called = true;
+                    caller.waker.take()
+                }
+                None => {
+                    // Everybody is about to look, and may have looked just before the release.
+                    if let Some((_, caller)) = waiting.places.range_mut(from..).next() {
+                        caller.again = true;
+                    }
+                    None
+                }
+            }
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -102,7 +113,7 @@ impl Place<'_> {
     /// for the room that was released.
     pub(crate) fn wait_again(&self, others: bool) {
         if let Some(caller) = self.queue.lock().places.get_mut(&self.ticket) {
-            caller.called = false;
+            caller.called = std::mem::take(&mut caller.again);
         }
         if others {
             self.queue.call_after(Some(self.ticket));
@@ -140,6 +151,19 @@ mod tests {
         assert!(called(&first) && !called(&second) && !called(&third));
         drop(first);
         assert!(called(&second) && !called(&third));
+    }
+
+    #[test]
+    fn a_release_between_look_and_sleep_is_not_lost() {
+        let queue = Queue::default();
+        let only = queue.join();
+        assert!(called(&only));
+        // It looks, finds no room; now a place is released; then it says so.
+        queue.call_after(None);
+        only.wait_again(false);
+        assert!(called(&only));
+        only.wait_again(false);
+        assert!(!called(&only));
     }
 
     #[test]

@@ -57,7 +57,8 @@ fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(after.split_at(end))
 }
 
-fn host_without_port(authority: &[u8]) -> &[u8] {
+/// The host of an authority; an IPv6 address keeps its brackets.
+pub(crate) fn host_without_port(authority: &[u8]) -> &[u8] {
     if authority.first() == Some(&b'[') {
         let end = authority.iter().position(|&byte| byte == b']').map_or(authority.len(), |at| at + 1);
         return authority.get(..end).unwrap_or_default();

@@ -16,7 +16,7 @@ use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
 use tidegate_telemetry::access_log::{AccessLog, Writer};
 
 use super::{ListenKey, Rewrites, RunningPool, RunningServer, Snapshot};
-use crate::{monitor, tls};
+use crate::{forward::queue::Queue, monitor, tls};
 
 /// Inputs of a build that are not configuration.
 #[derive(Debug, Clone)]
@@ -98,6 +98,13 @@ struct Builder<'a> {
 /// Longest chain of failure pools. The configuration has none that loops; this bounds the recursion anyway.
 const MAX_FAILURE_CHAIN: usize = 64;
 
+/// The queue of a pool, woken by every place that is released; the same over all builds.
+fn queue_of(pool: &Pool, previous: Option<&Arc<RunningPool>>) -> Arc<Queue> {
+    let queue: Arc<Queue> = previous.map(|previous| Arc::clone(&previous.queue)).unwrap_or_default();
+    pool.set_releases(queue.clone());
+    queue
+}
+
 impl Builder<'_> {
     /// The pool in executable form, its failure pool first.
     fn pool(&mut self, name: &PoolName, depth: usize) -> Option<Arc<RunningPool>> {
@@ -154,10 +161,10 @@ impl Builder<'_> {
             }
             _ => Arc::new(RunningPool {
                 settings: Arc::clone(settings),
+                queue: queue_of(&pool, previous),
                 pool,
                 tls,
                 failure_pool,
-                queue: previous.map(|previous| Arc::clone(&previous.queue)).unwrap_or_default(),
                 counters: previous.map_or_else(
                     || Arc::new(tidegate_telemetry::counters::Sharded::new(self.context.workers)),
                     |previous| Arc::clone(&previous.counters),

@@ -1,0 +1,320 @@
+//! The binary under test as a process.
+
+use std::{
+    env,
+    fs::File,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{
+    Client, Document, Port,
+    wait::{eventually, eventually_within, within},
+    volume::Volume,
+};
+
+/// Longest time until it is ready.
+const READY: Duration = Duration::from_secs(20);
+/// Log lines kept.
+const MAX_LINES: usize = 200_000;
+
+/// Path of a program of this workspace, built beside the test.
+///
+/// `cargo test --workspace` builds all of them; a single package's tests do not build another's binary.
+pub fn built(program: &str) -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let directory = test.parent().and_then(Path::parent).unwrap();
+    let path = directory.join(program);
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo build --workspace --bins` or `cargo test --workspace`, which build it",
+        path.display()
+    );
+    path
+}
+
+/// What Tidegate is started with.
+#[derive(Debug)]
+pub struct Setup {
+    /// The base directory.
+    pub volume: Volume,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    wait_ready: bool,
+}
+
+impl Setup {
+    /// One document, `config/10-test`.
+    pub fn new(document: &Document) -> Self {
+        let mut volume = Volume::new();
+        volume.set("config/10-test", document.to_string());
+        Self::of(volume)
+    }
+
+    /// A base directory made ready.
+    pub fn of(mut volume: Volume) -> Self {
+        volume.publish();
+        Self { volume, arguments: Vec::new(), environment: Vec::new(), wait_ready: true }
+    }
+
+    /// Adds a file to the base directory.
+    #[must_use]
+    pub fn file(mut self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        self.volume.set(path, content);
+        self.volume.publish();
+        self
+    }
+
+    /// Adds arguments of `run`.
+    #[must_use]
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Does not wait until it is ready.
+    #[must_use]
+    pub fn not_ready(mut self) -> Self {
+        self.wait_ready = false;
+        self
+    }
+
+    /// Starts the process and waits until it is ready.
+    pub async fn start(self) -> Tidegate {
+        let health = Port::free();
+        let (child, log) = launch(&self, health.address());
+        let tidegate = Tidegate { setup: self, health, child, log };
+        if tidegate.setup.wait_ready {
+            tidegate.wait_ready().await;
+        }
+        tidegate
+    }
+}
+
+/// Tidegate, running. It is killed when dropped.
+#[derive(Debug)]
+pub struct Tidegate {
+    setup: Setup,
+    health: Port,
+    child: Child,
+    log: Log,
+}
+
+/// Lines of standard output and error, in order.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn follow(&self, stream: impl AsyncRead + Unpin + Send + 'static) {
+        let log = self.clone();
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let mut kept = log.0.lock().unwrap();
+                if kept.len() < MAX_LINES {
+                    kept.push(line);
+                }
+            }
+        });
+    }
+}
+
+fn launch(setup: &Setup, health: SocketAddr) -> (Child, Log) {
+    let mut command = Command::new(built("tidegate"));
+    command
+        .arg("run")
+        .arg("--base")
+        .arg(setup.volume.path())
+        .args(["--workers", "2", "--health", &health.to_string()])
+        .args(&setup.arguments)
+        .env_clear()
+        .envs(["PATH", "HOME", "TMPDIR"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))))
+        .envs(setup.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let log = Log::default();
+    log.follow(child.stdout.take().unwrap());
+    log.follow(child.stderr.take().unwrap());
+    (child, log)
+}
+
+impl Tidegate {
+    /// Starts with one document and waits until it is ready.
+    pub async fn start(document: &Document) -> Self {
+        Setup::new(document).start().await
+    }
+
+    /// The health address.
+    pub fn health(&self) -> SocketAddr {
+        self.health.address()
+    }
+
+    /// Status of a page of the health address; 0 = no answer.
+    pub async fn health_status(&self, path: &str) -> u16 {
+        let Ok(mut client) = Client::try_connect(self.health()).await else { return 0 };
+        client.send(crate::client::request("GET", path, &["Connection: close"], b"")).await;
+        client.try_response("GET").await.map_or(0, |response| response.status)
+    }
+
+    async fn wait_ready(&self) {
+        let deadline = tokio::time::Instant::now() + READY;
+        while self.health_status("/readyz").await != 200 {
+            assert!(
+                tokio::time::Instant::now() < deadline && !self.log().contains("Error:"),
+                "Tidegate is not ready:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        self.log.0.lock().unwrap().join("\n")
+    }
+
+    /// Number of lines logged so far: a mark for [`Tidegate::line_after`].
+    pub fn mark(&self) -> usize {
+        self.log.0.lock().unwrap().len()
+    }
+
+    /// Waits for a line that holds every one of `parts`.
+    pub async fn line(&self, parts: &[&str]) -> String {
+        self.line_after(0, parts).await
+    }
+
+    /// Waits for a line behind `mark` that holds every one of `parts`.
+    pub async fn line_after(&self, mark: usize, parts: &[&str]) -> String {
+        let find = || {
+            let log = self.log.0.lock().unwrap();
+            log.iter().skip(mark).find(|line| parts.iter().all(|part| line.contains(part))).cloned()
+        };
+        for _ in 0..1500 {
+            if let Some(line) = find() {
+                return line;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no line with {parts:?} in:\n{}", self.log());
+    }
+
+    /// Lines behind `mark` that hold every one of `parts`.
+    pub fn lines(&self, mark: usize, parts: &[&str]) -> Vec<String> {
+        let log = self.log.0.lock().unwrap();
+        log.iter().skip(mark).filter(|line| parts.iter().all(|part| line.contains(part))).cloned().collect()
+    }
+
+    /// Changes files of the base directory in one swap per volume. Does not wait for the effect.
+    pub fn change(&mut self, change: impl FnOnce(&mut Volume)) {
+        change(&mut self.setup.volume);
+        self.setup.volume.publish();
+    }
+
+    /// Replaces the document of [`Setup::new`] and waits until it serves.
+    pub async fn document(&mut self, document: &Document) {
+        let mark = self.mark();
+        self.change(|volume| volume.set("config/10-test", document.to_string()));
+        self.line_after(mark, &["generation", "active"]).await;
+    }
+
+    /// The base directory.
+    pub fn base(&self) -> &Path {
+        self.setup.volume.path()
+    }
+
+    /// Sends a signal to the process.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id().expect("a running process")).unwrap()).unwrap()
+    }
+
+    /// Resident memory, KiB.
+    pub fn rss_kib(&self) -> usize {
+        let status = format!("/proc/{}/status", self.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Open descriptors.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid().as_raw_nonzero())).unwrap().count()
+    }
+
+    /// Waits for the end of the process.
+    pub async fn wait(&mut self) -> ExitStatus {
+        within("end of the process", self.child.wait()).await.unwrap()
+    }
+
+    /// SIGTERM, and a clean end: status 0 and no panic in the log.
+    pub async fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let status = self.wait().await;
+        self.assert_clean(status);
+    }
+
+    /// Fails the test unless the process ended well.
+    pub fn assert_clean(&self, status: ExitStatus) {
+        assert!(status.success(), "ended with {status}:\n{}", self.log());
+        self.assert_calm();
+    }
+
+    /// Fails the test if anything panicked.
+    pub fn assert_calm(&self) {
+        let log = self.log();
+        assert!(!log.contains("panicked"), "a panic:\n{log}");
+    }
+
+    /// Ends the process by SIGTERM and starts it again with the same base directory, ports and settings.
+    pub async fn restart(&mut self) {
+        self.signal(Signal::TERM);
+        let status = self.wait().await;
+        self.assert_clean(status);
+        (self.child, self.log) = launch(&self.setup, self.health.address());
+        self.wait_ready().await;
+    }
+
+    /// Writes what was logged to a file, for a look after a failure.
+    pub fn save_log(&self, file: &mut File) {
+        use std::io::Write as _;
+        file.write_all(self.log().as_bytes()).unwrap();
+    }
+
+    /// Waits until nothing listens on `address` any more.
+    pub async fn wait_refused(&self, address: SocketAddr) {
+        eventually("the port to close", async || Client::try_connect(address).await.is_err().then_some(()))
+            .await;
+    }
+
+    /// Waits until `path` at `address` is answered with `status`.
+    pub async fn wait_status(&self, limit: Duration, address: SocketAddr, path: &str, status: u16) {
+        eventually_within(limit, &format!("status {status} of {path}"), async || {
+            let mut client = Client::try_connect(address).await.ok()?;
+            client.send(crate::client::request("GET", path, &["Connection: close"], b"")).await;
+            (client.try_response("GET").await.ok()?.status == status).then_some(())
+        })
+        .await;
+    }
+}

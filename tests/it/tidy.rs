@@ -1,0 +1,76 @@
+//! The repository itself: front pages, file sizes, deployment files.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Longest source file, lines.
+const MAX_LINES: usize = 700;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Files below a directory, build output and hidden directories left out.
+fn files(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "target" && !name.starts_with('.') {
+                found.extend(files(&path, extensions));
+            }
+        } else if path.extension().is_some_and(|ext| extensions.iter().any(|wanted| ext == *wanted)) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn every_crate_and_module_begins_with_its_front_page() {
+    let mut bare = Vec::new();
+    for path in files(&root(), &["rs"]) {
+        if path.starts_with(root().join("tests/data")) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        if !first.starts_with("//!") {
+            bare.push(path);
+        }
+    }
+    assert!(bare.is_empty(), "no //! paragraph at the top of {bare:#?}");
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(
+            path.join("src/lib.rs").is_file() || path.join("src/main.rs").is_file(),
+            "{} has no front page",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn no_source_file_is_too_long_to_read() {
+    let long: Vec<_> = files(&root(), &["rs"])
+        .into_iter()
+        .map(|path| (fs::read_to_string(&path).unwrap().lines().count(), path))
+        .filter(|(lines, _)| *lines > MAX_LINES)
+        .collect();
+    assert!(long.is_empty(), "over {MAX_LINES} lines: {long:#?}");
+}
+
+#[test]
+fn crates_share_lints_and_edition() {
+    for path in files(&root(), &["toml"]) {
+        let text = fs::read_to_string(&path).unwrap();
+        if path.ends_with("Cargo.toml") && text.contains("[package]") && !path.starts_with(root().join("tests/fuzz")) {
+            assert!(text.contains("[lints]\nworkspace = true"), "{} has lints of its own", path.display());
+            assert!(text.contains("edition.workspace = true"), "{} has an edition of its own", path.display());
+        }
+    }
+}
