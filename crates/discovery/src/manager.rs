@@ -200,7 +200,7 @@ impl Discovery {
             let (sent, told) = state.pools.remove(&name).map_or((None, None), |pool| (pool.sent, pool.told));
             state.pools.insert(name, Pool { source, strands, sent, told });
         }
-        self.end_unused(&mut state);
+        Self::end_unused(&mut state);
         self.begin(&mut state, fresh);
         for running in state.tasks.iter().filter(|(work, _)| match work.as_ref() {
             Work::Plugin(source) => changed.contains(&source.plugin),
@@ -217,7 +217,7 @@ impl Discovery {
         self.table.news.notify_one();
     }
 
-    fn end_unused(&self, state: &mut State) {
+    fn end_unused(state: &mut State) {
         let used: HashSet<&Arc<Work>> =
             state.pools.values().flat_map(|pool| &pool.strands).map(|strand| &strand.work).collect();
         let unused: Vec<Arc<Work>> =

@@ -219,12 +219,13 @@ impl fmt::Display for SourceError {
                 f,
                 "built-in {name} is not supported: use BuiltIn-DNS_Stateless, BuiltIn-DNS_Resolver or a catalogue entry"
             ),
-            Self::Unsplittable(why) => write!(f, "service_discovery!plugin_args: {why}"),
             Self::Arguments(error) => write!(f, "service_discovery!plugin_args: {error}"),
             Self::Value { argument, value, wanted } => {
                 write!(f, "service_discovery!plugin_args: --{argument}={value} is not {wanted}")
             }
-            Self::Combination(why) => write!(f, "service_discovery!plugin_args: {why}"),
+            Self::Unsplittable(why) | Self::Combination(why) => {
+                write!(f, "service_discovery!plugin_args: {why}")
+            }
             Self::Name { name, why } => {
                 write!(f, "service_discovery!plugin_args: {name:?} cannot be a DNS name: {why}")
             }
@@ -343,11 +344,11 @@ fn stateless(words: &[String], discovery: &ServiceDiscovery) -> Result<DnsSource
             Given::Text("port", value) => given.port = Some(port("port", &value)?),
             Given::Text("nameserver", value) => given.name_servers.push(value),
             Given::Text("nameserverport", value) => {
-                given.name_server_port = Some(port("nameserverport", &value)?)
+                given.name_server_port = Some(port("nameserverport", &value)?);
             }
             Given::Text("search-domain", value) => given.search_domain = Some(value),
             Given::Text("min-poll-interval", value) => {
-                given.min_poll = Some(seconds("min-poll-interval", &value)?)
+                given.min_poll = Some(seconds("min-poll-interval", &value)?);
             }
             Given::Switch("ipv4", on) => given.v4 = on,
             Given::Switch("ipv6", on) => given.v6 = on,

@@ -18,7 +18,7 @@ use tidegate_model::{DiscoveredNode, NodeSet};
 /// Largest file read or written.
 const MAX_FILE: u64 = 2 * 1024 * 1024;
 /// How far in the future a set may have been stored, for clocks that are set back.
-const MAX_SKEW: Duration = Duration::from_secs(60);
+const MAX_SKEW: Duration = Duration::from_mins(1);
 /// Most files looked at when old ones are removed.
 const MAX_ENTRIES: usize = 100_000;
 const ENDING: &str = "nodes.json";
@@ -44,8 +44,9 @@ struct StoredNode {
 /// The file of a source. `identity` may hold secrets; only its digest is seen.
 fn file(directory: &Path, identity: &str) -> PathBuf {
     let digest = Sha256::digest(identity.as_bytes());
-    let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    directory.join(format!("{name}.{ENDING}"))
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    directory.join(format!("{:032x}.{ENDING}", u128::from_be_bytes(half)))
 }
 
 fn seconds(time: SystemTime) -> u64 {
@@ -136,7 +137,7 @@ mod tests {
             *node = DiscoveredNode { draining: true, weight: Some(3), priority: None };
         });
         let now = SystemTime::now();
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         assert!(load(&path, "a", now, hour).is_none());
         save(&path, "a", &nodes, now).unwrap();
         assert_eq!(load(&path, "a", now, hour).unwrap().0, nodes);

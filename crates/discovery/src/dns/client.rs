@@ -77,6 +77,6 @@ impl Client {
 
     /// Whether loopback addresses that `server` gave may be nodes.
     pub(crate) fn loopback_from(&self, server: SocketAddr, nodes_table: bool) -> bool {
-        self.options.allow_loopback.unwrap_or(nodes_table || server.ip().is_loopback())
+        self.options.allow_loopback.unwrap_or_else(|| nodes_table || server.ip().is_loopback())
     }
 }

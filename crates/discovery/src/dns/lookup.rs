@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     options::{EmptyPolicy, Family},
-    schedule::{Coverage, Failure, FailureKind, Outcome, Verdict},
+    schedule::{Coverage, FailureKind, Outcome, Verdict},
     source::{DnsSource, Families, Query, Search, literal},
     tally::Tally,
 };
@@ -33,7 +33,7 @@ use crate::{
 /// `ndots` for SRV names where the resolver configuration has none, as in the original.
 const SRV_NDOTS: u8 = 3;
 /// How often an address literal is looked at again; it cannot change.
-const LITERAL_TTL: Duration = Duration::from_secs(86_400);
+const LITERAL_TTL: Duration = Duration::from_hours(24);
 /// Names listed in a message.
 const MAX_LISTED: usize = 8;
 /// Targets without addresses that are remembered.
@@ -314,7 +314,7 @@ impl Lookup {
             let recheck = refresh.client.options.timing.family_recheck;
             self.absent = absent.map(|family| (*family, refresh.now.after(recheck)));
         }
-        let (addresses, rejected) = choose(&self.choice(refresh.client), &host.addresses);
+        let (addresses, rejected) = choose(self.choice(refresh.client), &host.addresses);
         refresh.tally.count(|counters| counters.rejected_addresses += rejected);
         if addresses.is_empty() {
             let why = format!("{}: none of its addresses can be a node", name::show(full));
@@ -426,7 +426,7 @@ impl Lookup {
             .into_iter()
             .map(|service| {
                 let (chosen, bad) =
-                    choose(&choice, addresses.get(&name::key(&service.target)).map_or(&[], |l| &**l));
+                    choose(choice, addresses.get(&name::key(&service.target)).map_or(&[], |l| &**l));
                 rejected += bad;
                 (service, chosen)
             })
@@ -571,22 +571,15 @@ fn join(failed: Vec<(Family, String)>) -> String {
 }
 
 /// Chooses among addresses of which some may be loopback ones.
-fn choose(choice: &Choice, addresses: &[(IpAddr, bool)]) -> (Vec<IpAddr>, u64) {
+fn choose(choice: Choice, addresses: &[(IpAddr, bool)]) -> (Vec<IpAddr>, u64) {
     let strict = addresses
         .iter()
         .filter(|(_, loopback)| !loopback)
         .filter(|(address, _)| nodes::usable(*address, false).is_none());
     let rejected = strict.count() as u64;
     let usable = addresses.iter().filter(|(address, loopback)| nodes::usable(*address, *loopback).is_some());
-    let (chosen, more) = Choice { loopback: true, ..*choice }.choose(usable.map(|(address, _)| *address));
+    let (chosen, more) = Choice { loopback: true, ..choice }.choose(usable.map(|(address, _)| *address));
     let never =
         addresses.iter().filter(|(a, loopback)| *loopback && nodes::usable(*a, true).is_none()).count();
     (chosen, rejected + more + never as u64)
-}
-
-impl Failure {
-    /// The failure in words.
-    pub fn words(&self) -> &Arc<str> {
-        &self.why
-    }
 }
