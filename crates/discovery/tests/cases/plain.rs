@@ -386,7 +386,7 @@ async fn a_restart_during_an_outage_begins_warm() {
     let mut world = World::new(|options| options.state_dir = Some(state.clone()));
     world.follow(&[("p", dns(HOST, &[&server]))]);
     world.size("p", 2).await;
-    crate::support::until(|| state.read_dir().is_ok_and(|files| files.count() == 1), "a set on disk").await;
+    crate::support::until(|| crate::support::stored(&state) == 1, "a set on disk").await;
     drop(world);
     server.handle(silence);
     let mut world = World::new(|options| options.state_dir = Some(state.clone()));

@@ -8,7 +8,7 @@ use std::{
 use tidegate_discovery::{Policy, Source, SourceState};
 use tidegate_model::pool::ServiceDiscovery;
 
-use crate::support::{Server, World, Zone, dns, source, until};
+use crate::support::{Server, World, Zone, dns, source, stored, until};
 
 const ONE: &str = r#"{"version":1,"code":200,"nodes":[{"ip":"192.0.2.1","port":80}]}"#;
 const TWO: &str =
@@ -385,7 +385,7 @@ async fn p27_first_runs_are_spread_and_the_pool_is_warm() {
         .collect();
     assert_eq!(times.len(), 4);
     assert!(times[3] - times[0] >= Duration::from_millis(200).as_nanos(), "{times:?}");
-    until(|| state.read_dir().is_ok_and(|files| files.count() == 4), "four sets on disk").await;
+    until(|| stored(&state) == 4, "four sets on disk").await;
     drop(world);
     let mut world = World::new(change);
     let begun = Instant::now();

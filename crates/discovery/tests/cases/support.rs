@@ -577,3 +577,10 @@ pub(crate) fn resolv_conf(path: &Path, servers: &[&Server], rest: &str) -> PathB
     std::fs::rename(&beside, &file).unwrap();
     file
 }
+
+/// How many finished sets are in the directory.
+pub(crate) fn stored(directory: &Path) -> usize {
+    let finished =
+        |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "json");
+    directory.read_dir().map_or(0, |files| files.flatten().filter(finished).count())
+}
