@@ -355,7 +355,7 @@ async fn the_resolver_built_in_asks_three_times_at_first() {
         vec![Act::Send(zone.answer(asked))]
     })
     .await;
-    let mut world = World::new(|options| options.timing.plugin_second = Duration::from_secs(60));
+    let mut world = World::new(|options| options.timing.plugin_second = Duration::from_mins(1));
     let arguments = format!("--hostname=web.example. --ipv4 --nameservers={}", server.address);
     world.follow(&[("p", source("BuiltIn-DNS_Resolver", &arguments))]);
     world.nodes("p", &["192.0.2.1:80", "192.0.2.2:80", "192.0.2.3:80"]).await;

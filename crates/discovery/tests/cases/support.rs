@@ -492,7 +492,7 @@ impl World {
             match tokio::time::timeout_at(deadline, self.events.recv()).await {
                 Ok(Some(event)) => self.take(event),
                 Ok(None) => panic!("discovery ended"),
-                Err(_late) => panic!(
+                Err(_) => panic!(
                     "pool {pool}: {what} wanted, {:?} there; {:#?}",
                     self.sets.get(pool).map(NodeSet::len),
                     self.status(pool)

@@ -4,8 +4,8 @@ use tidegate_model::{
     VirtualServerName,
     pool::{Algorithm, NodeDelete, Pool, ServiceDiscovery},
     virtual_server::{
-        CookieRewrite, DefaultPool, ErrorPage, HttpOptions, LocationRewrite, Protocol, ProxyProtocol,
-        VirtualServer,
+        CookieRewrite, DefaultPool, ErrorPage, FailureLog, HttpOptions, LocationRewrite, Protocol,
+        ProxyProtocol, VirtualServer,
     },
 };
 
@@ -80,6 +80,7 @@ fn server(name: &str, pool: &str) -> VirtualServer {
         cookie: CookieRewrite::default(),
         error_page: ErrorPage::Default,
         access_log: None,
+        failure_log: FailureLog::default(),
         tls: None,
         nagle: false,
         close_with_rst: false,
