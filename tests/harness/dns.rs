@@ -270,11 +270,7 @@ fn fill(answer: &mut Message, zone: &Zone, name: &Name, kind: RecordType) {
             answer.add_answer(Record::from_rdata(name.clone(), zone.ttl, record.clone()));
             if let RData::SRV(srv) = record {
                 for address in zone.records.get(&srv.target).into_iter().flatten() {
-                    answer.add_additional(Record::from_rdata(
-                        srv.target.clone(),
-                        zone.ttl,
-                        address.clone(),
-                    ));
+                    answer.add_additional(Record::from_rdata(srv.target.clone(), zone.ttl, address.clone()));
                 }
             }
         }

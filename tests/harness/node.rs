@@ -175,7 +175,10 @@ pub struct Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("address", &self.address).field("label", &self.label).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("address", &self.address)
+            .field("label", &self.label)
+            .finish_non_exhaustive()
     }
 }
 

@@ -18,8 +18,8 @@ use tokio::{
 
 use crate::{
     Client, Document, Port,
-    wait::{eventually, eventually_within, within},
     volume::Volume,
+    wait::{eventually, eventually_within, within},
 };
 
 /// Longest time until it is ready.

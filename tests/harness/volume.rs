@@ -107,9 +107,9 @@ impl Volume {
 /// Whether a directory holds exactly these files.
 fn same(directory: &Path, files: &BTreeMap<&Path, &Vec<u8>>) -> bool {
     count(directory) == files.len()
-        && files.iter().all(|(path, content)| {
-            fs::read(directory.join(path)).is_ok_and(|written| written == **content)
-        })
+        && files
+            .iter()
+            .all(|(path, content)| fs::read(directory.join(path)).is_ok_and(|written| written == **content))
 }
 
 fn count(directory: &Path) -> usize {

@@ -235,8 +235,7 @@ pub fn all<'a>(headers: &'a [(String, String)], name: &str) -> Vec<&'a str> {
 }
 
 fn header(line: &str) -> io::Result<(String, String)> {
-    let (name, value) =
-        line.split_once(':').ok_or_else(|| invalid(format!("{line:?} is no header line")))?;
+    let (name, value) = line.split_once(':').ok_or_else(|| invalid(format!("{line:?} is no header line")))?;
     if name.is_empty() || name.contains(char::is_whitespace) {
         return Err(invalid(format!("{line:?} is no header line")));
     }

@@ -3,8 +3,8 @@
 use std::{fs, path::Path, time::Duration};
 
 use tidegate_harness::{
-    Client, Dns, Document, Node, Port, Setup, Tidegate, client::request, eventually, json,
-    volume::Volume, wait::eventually_within,
+    Client, Dns, Document, Node, Port, Setup, Tidegate, client::request, eventually, json, volume::Volume,
+    wait::eventually_within,
 };
 
 /// How long a change may take to serve.
@@ -16,11 +16,13 @@ fn seed(file: &str) -> String {
 
 /// The block of a manifest under `key: |`, without its indentation.
 fn block(manifest: &str, key: &str) -> String {
-    let mut lines = manifest.lines().skip_while(|line| line.trim_end() != format!("  {key}: |")).skip(1).peekable();
+    let mut lines =
+        manifest.lines().skip_while(|line| line.trim_end() != format!("  {key}: |")).skip(1).peekable();
     let first = lines.peek().unwrap_or_else(|| panic!("{key} is missing"));
     let indentation = first.len() - first.trim_start().len();
     let mut text = String::new();
-    for line in lines.take_while(|line| line.trim().is_empty() || line.starts_with(&" ".repeat(indentation))) {
+    for line in lines.take_while(|line| line.trim().is_empty() || line.starts_with(&" ".repeat(indentation)))
+    {
         text.push_str(line.get(indentation..).unwrap_or(""));
         text.push('\n');
     }
@@ -101,7 +103,11 @@ async fn a_change_serves_within_a_second_and_open_connections_do_not_notice() {
     let (a, b) = (Node::start("a").await, Node::start("b").await);
     let (first, second) = (Port::free(), Port::free());
     let document = |node: &Node| {
-        Document::new().server("site", first.number(), "nodes", &json!({})).pool("nodes", &[node.address], &json!({}))
+        Document::new().server("site", first.number(), "nodes", &json!({})).pool(
+            "nodes",
+            &[node.address],
+            &json!({}),
+        )
     };
     let mut tidegate = Tidegate::start(&document(&a)).await;
     let mut kept = Client::connect(first.address()).await;
@@ -109,13 +115,18 @@ async fn a_change_serves_within_a_second_and_open_connections_do_not_notice() {
     for (node, label) in [(&b, "b"), (&a, "a"), (&b, "b")] {
         let text = document(node).to_string();
         tidegate.change(|volume| volume.set("config/10-test", text));
-        eventually_within(SOON, "the change to serve", async || (kept.get("/").await.node() == label).then_some(()))
-            .await;
+        eventually_within(SOON, "the change to serve", async || {
+            (kept.get("/").await.node() == label).then_some(())
+        })
+        .await;
     }
     // A virtual server appears and goes.
     let more = document(&b).server("second", second.number(), "nodes", &json!({}));
     tidegate.change(|volume| volume.set("config/10-test", more.to_string()));
-    eventually_within(SOON, "the new port", async || Client::try_connect(second.address()).await.ok().map(drop)).await;
+    eventually_within(SOON, "the new port", async || {
+        Client::try_connect(second.address()).await.ok().map(drop)
+    })
+    .await;
     let text = document(&b).to_string();
     tidegate.change(|volume| volume.set("config/10-test", text));
     eventually_within(SOON, "the port to close", async || {
@@ -131,29 +142,41 @@ async fn a_change_serves_within_a_second_and_open_connections_do_not_notice() {
 async fn a_document_that_cannot_be_read_changes_nothing_and_is_reported_with_its_place() {
     let node = Node::start("n").await;
     let port = Port::free();
-    let good = Document::new()
-        .server("site", port.number(), "nodes", &json!({}))
-        .pool("nodes", &[node.address], &json!({}));
+    let good = Document::new().server("site", port.number(), "nodes", &json!({})).pool(
+        "nodes",
+        &[node.address],
+        &json!({}),
+    );
     let mut tidegate = Tidegate::start(&good).await;
     for (name, text, parts) in [
         ("no YAML", "virtual_servers: [ unclosed".to_owned(), vec!["20-bad"]),
         ("no mapping", "- a\n- b\n".to_owned(), vec!["20-bad"]),
-        ("an unknown key", "pools:\n- name: x\n  properties:\n    basic:\n      monitorz: []\n".to_owned(), vec![
-            "20-bad", "monitorz", "monitors",
-        ]),
-        ("an unknown section", "pools:\n- name: x\n  properties:\n    basics:\n      note: a\n".to_owned(), vec![
-            "20-bad", "basics", "basic",
-        ]),
+        (
+            "an unknown key",
+            "pools:\n- name: x\n  properties:\n    basic:\n      monitorz: []\n".to_owned(),
+            vec!["20-bad", "monitorz", "monitors"],
+        ),
+        (
+            "an unknown section",
+            "pools:\n- name: x\n  properties:\n    basics:\n      note: a\n".to_owned(),
+            vec!["20-bad", "basics", "basic"],
+        ),
         ("an unknown collection", "virtual_serverz: []\n".to_owned(), vec!["20-bad", "virtual_servers"]),
-        ("a value that is a list", "pools:\n- name: x\n  properties:\n    connection:\n      max_reply_time: [ 1\n".to_owned(), vec![
-            "20-bad",
-        ]),
-        ("a path out of the base directory", "rules:\n- name: x\n  content: {valueFrom: {fileRef: {name: ../../etc/hostname}}}\n".to_owned(), vec![
-            "20-bad", "etc/hostname",
-        ]),
-        ("a file that is not there", "rules:\n- name: x\n  content: {valueFrom: {fileRef: {name: data/none}}}\n".to_owned(), vec![
-            "20-bad", "data/none",
-        ]),
+        (
+            "a value that is not closed",
+            "pools:\n- name: x\n  properties:\n    connection:\n      max_reply_time: [ 1\n".to_owned(),
+            vec!["20-bad"],
+        ),
+        (
+            "a path out of the base directory",
+            "rules:\n- name: x\n  content: {valueFrom: {fileRef: {name: ../../etc/hostname}}}\n".to_owned(),
+            vec!["20-bad", "etc/hostname"],
+        ),
+        (
+            "a file that is not there",
+            "rules:\n- name: x\n  content: {valueFrom: {fileRef: {name: data/none}}}\n".to_owned(),
+            vec!["20-bad", "data/none"],
+        ),
     ] {
         let mark = tidegate.mark();
         tidegate.change(|volume| volume.set("config/20-bad", &text));
@@ -166,7 +189,8 @@ async fn a_document_that_cannot_be_read_changes_nothing_and_is_reported_with_its
     let other = Port::free();
     let text = Document::new().server("other", other.number(), "nodes", &json!({})).to_string();
     tidegate.change(|volume| volume.set("config/20-bad", text));
-    eventually("the mended document", async || Client::try_connect(other.address()).await.ok().map(drop)).await;
+    eventually("the mended document", async || Client::try_connect(other.address()).await.ok().map(drop))
+        .await;
     tidegate.stop().await;
 }
 
@@ -202,9 +226,13 @@ async fn one_bad_object_never_harms_another() {
         .server("bad", bad.number(), "nowhere", &json!({ "basic": { "response_rules": ["missing"] } }))
         .server("other", Port::free().number(), "nodes", &json!({ "basic": { "protocol": "smtp" } }))
         .pool("nodes", &[node.address], &json!({}))
-        .pool("worse", &[], &json!({ "basic": {
+        .pool(
+            "worse",
+            &[],
+            &json!({ "basic": {
             "monitors": ["missing"], "persistence_class": "missing", "failure_pool": "worse",
-        } }));
+        } }),
+        );
     let tidegate = Tidegate::start(&document).await;
     let mut client = Client::connect(good.address()).await;
     assert_eq!(client.get("/").await.status, 200);
@@ -242,9 +270,11 @@ async fn documents_merge_key_by_key_in_order() {
     let first = Document::new()
         .server("site", port.number(), "a", &json!({ "http": { "add_x_forwarded_for": true } }))
         .pool("a", &[a.address], &json!({}));
-    let second = Document::new()
-        .add("virtual_servers", "site", json!({ "basic": { "pool": "b" } }))
-        .pool("b", &[b.address], &json!({}));
+    let second = Document::new().add("virtual_servers", "site", json!({ "basic": { "pool": "b" } })).pool(
+        "b",
+        &[b.address],
+        &json!({}),
+    );
     volume.set("config/20-first", first.to_string());
     volume.set("config/50-second.json", second.to_string());
     volume.set("config/.hidden", "this is : [ no document");
@@ -254,7 +284,8 @@ async fn documents_merge_key_by_key_in_order() {
     assert_eq!(b.only().header("X-Forwarded-For"), Some("127.0.0.1"));
     // Without the second document everything of it is gone: an import starts from the base each time.
     tidegate.change(|volume| volume.remove("config/50-second.json"));
-    eventually("the first document alone", async || (client.get("/").await.node() == "a").then_some(())).await;
+    eventually("the first document alone", async || (client.get("/").await.node() == "a").then_some(()))
+        .await;
     tidegate.stop().await;
 }
 
@@ -290,9 +321,11 @@ async fn many_changes_in_a_row_end_with_the_last() {
     let nodes = [Node::start("a").await, Node::start("b").await];
     let port = Port::free();
     let document = |number: usize| {
-        Document::new()
-            .server("site", port.number(), "nodes", &json!({}))
-            .pool("nodes", &[nodes[number % 2].address], &json!({ "basic": { "note": number.to_string() } }))
+        Document::new().server("site", port.number(), "nodes", &json!({})).pool(
+            "nodes",
+            &[nodes[number % 2].address],
+            &json!({ "basic": { "note": number.to_string() } }),
+        )
     };
     let mut tidegate = Tidegate::start(&document(0)).await;
     let mut client = Client::connect(port.address()).await;
@@ -300,7 +333,10 @@ async fn many_changes_in_a_row_end_with_the_last() {
         tidegate.change(|volume| volume.set("config/10-test", document(number).to_string()));
         assert_eq!(client.get("/").await.status, 200);
     }
-    eventually_within(SOON * 2, "the last change", async || (client.get("/").await.node() == "b").then_some(())).await;
+    eventually_within(SOON * 2, "the last change", async || {
+        (client.get("/").await.node() == "b").then_some(())
+    })
+    .await;
     let descriptors = tidegate.descriptors();
     for number in 40..60 {
         tidegate.document(&document(number)).await;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tidegate_harness::{
-    Client, Node, RawNode, Reply, Site, eventually, json,
+    Client, Node, RawNode, Reply, Site,
     client::request,
+    eventually, json,
     wire::{Framing, Wire, latin},
 };
 
@@ -159,9 +160,7 @@ async fn a_client_that_expects_100_continue_gets_it_once() {
         assert_eq!(node.only().body.data, b"hello");
     }
     // A client that does not wait, and one of HTTP/1.0, whose expectation is ignored (RFC 9110 §10.1.1).
-    client
-        .send("PUT / HTTP/1.1\r\nHost: site\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nok")
-        .await;
+    client.send("PUT / HTTP/1.1\r\nHost: site\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nok").await;
     assert_eq!(client.response_to("PUT").await.status, 200);
     let mut client = site.client().await;
     client.send("PUT / HTTP/1.0\r\nHost: site\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nok").await;
@@ -248,7 +247,11 @@ async fn pipelined_requests_are_answered_in_order() {
         assert_eq!(client.response().await.text(), format!("/{number}"));
     }
     // A last one with close, and one behind it that must not be served.
-    client.send([request("GET", "/last", &["Connection: close"], b""), request("GET", "/no", &[], b"")].concat()).await;
+    client
+        .send(
+            [request("GET", "/last", &["Connection: close"], b""), request("GET", "/no", &[], b"")].concat(),
+        )
+        .await;
     assert_eq!(client.response().await.text(), "/last");
     client.closed().await;
     assert!(node.received().iter().all(|request| request.target != "/no"));
@@ -257,7 +260,8 @@ async fn pipelined_requests_are_answered_in_order() {
 
 #[tokio::test]
 async fn a_half_closed_client_still_gets_its_answer() {
-    let node = Node::with("n", |request| Reply::ok(request.target.clone()).after(Duration::from_millis(150))).await;
+    let node =
+        Node::with("n", |request| Reply::ok(request.target.clone()).after(Duration::from_millis(150))).await;
     for proxy_close in [false, true] {
         let site =
             Site::start(&[node.address], json!({ "tcp": { "proxy_close": proxy_close } }), json!({})).await;
@@ -404,7 +408,10 @@ async fn bad_responses_are_502_and_never_reach_the_client() {
         ("a status of letters", "HTTP/1.1 abc OK\r\n\r\n"),
         ("status 099", "HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n"),
         ("another major version", "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
-        ("both framings", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (
+            "both framings",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
         ("differing lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef"),
         ("a negative length", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
         ("an unknown coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc"),
@@ -415,7 +422,10 @@ async fn bad_responses_are_502_and_never_reach_the_client() {
         ("bare LF", "HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
         ("space before the colon", "HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n"),
         ("a line without a colon", "HTTP/1.1 200 OK\r\njunk\r\n\r\n"),
-        ("a 101 nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"),
+        (
+            "a 101 nobody asked for",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
+        ),
         ("an end inside the head", "HTTP/1.1 200 OK\r\nContent-"),
     ] {
         let mut client = site.client().await;
@@ -446,9 +456,15 @@ async fn bad_responses_are_502_and_never_reach_the_client() {
 async fn bytes_behind_a_response_never_answer_the_next_request() {
     let (node, site) = raw_site().await;
     for (name, answer) in [
-        ("a second response", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"),
+        (
+            "a second response",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray",
+        ),
         ("bytes beyond the length", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nonetwo"),
-        ("bytes behind the last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\nstray"),
+        (
+            "bytes behind the last chunk",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\nstray",
+        ),
         ("a body behind 204", "HTTP/1.1 204 No Content\r\n\r\nstray"),
     ] {
         let mut client = site.client().await;

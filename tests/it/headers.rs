@@ -173,7 +173,11 @@ async fn locations_are_corrected() {
 async fn cookies_of_nodes_are_rewritten() {
     for (cookie, from, to) in [
         (json!({}), "a=b; Domain=node; Path=/x", "a=b; Domain=node; Path=/x"),
-        (json!({ "domain": "set_to_request" }), "a=b; domain=node.local; Path=/x", "a=b; domain=site; Path=/x"),
+        (
+            json!({ "domain": "set_to_request" }),
+            "a=b; domain=node.local; Path=/x",
+            "a=b; domain=site; Path=/x",
+        ),
         (
             json!({ "domain": "set_to_named", "new_domain": "example.com" }),
             "a=b; Domain=node",

@@ -65,9 +65,12 @@ async fn both(site: &Site) {
 async fn an_http_monitor_fails_and_recovers_a_node() {
     let (a, well) = switchable("a").await;
     let b = Node::start("b").await;
-    let check = monitor("http", &json!({ "http": {
+    let check = monitor(
+        "http",
+        &json!({ "http": {
         "path": "/health", "host_header": "probe.example", "authentication": "user:pass",
-    } }));
+    } }),
+    );
     let site = watched(&[&a, &b], check).await;
     both(&site).await;
     well.store(false, Relaxed);
@@ -135,10 +138,13 @@ async fn a_tcp_transaction_writes_reads_and_closes() {
         }
     });
     let a = Node::start("a").await;
-    let check = monitor("tcp_transaction", &json!({
-        "basic": { "scope": "poolwide", "machine": machine_address.to_string() },
-        "tcp": { "write_string": "PING\\r\\n", "response_regex": "^\\+PONG", "close_string": "QUIT\\r\\n" },
-    }));
+    let check = monitor(
+        "tcp_transaction",
+        &json!({
+            "basic": { "scope": "poolwide", "machine": machine_address.to_string() },
+            "tcp": { "write_string": "PING\\r\\n", "response_regex": "^\\+PONG", "close_string": "QUIT\\r\\n" },
+        }),
+    );
     let site = watched(&[&a], check).await;
     assert_eq!(site.get("/").await.status, 200);
     assert_eq!(lines.recv().await.as_deref(), Some("PING"));
@@ -162,10 +168,13 @@ async fn a_program_decides_by_its_exit_status() {
         said.display(),
         a.address.port()
     );
-    let check = monitor("program", &json!({
-        "basic": { "timeout": 5 },
-        "script": { "program": "check.sh", "arguments": [{ "name": "mode", "value": "deep look" }] },
-    }));
+    let check = monitor(
+        "program",
+        &json!({
+            "basic": { "timeout": 5 },
+            "script": { "program": "check.sh", "arguments": [{ "name": "mode", "value": "deep look" }] },
+        }),
+    );
     let addresses = [a.address, b.address];
     let site = Site::with(&addresses, json!({}), monitored(), |document| {
         document.add("monitors", "check", check).raw("monitor_scripts", "check.sh", program)

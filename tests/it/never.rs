@@ -164,10 +164,11 @@ async fn certificates_are_swapped() {
     let all = addresses(&nodes);
     let document = |port: u16, pair: &Pair| {
         let server = json!({ "basic": { "ssl_decrypt": true }, "ssl": { "server_cert_default": "pair" } });
-        Document::new()
-            .server("site", port, "nodes", &server)
-            .pool("nodes", &all, &json!({}))
-            .key("pair", &pair.certificate, &pair.key)
+        Document::new().server("site", port, "nodes", &server).pool("nodes", &all, &json!({})).key(
+            "pair",
+            &pair.certificate,
+            &pair.key,
+        )
     };
     let mut site = Site::set_up(|port| document(port, &pairs[0]), |setup| setup).await;
     // Connections are kept for a while and then made anew, so that handshakes go on through every swap.
@@ -207,7 +208,10 @@ async fn noise_on_every_port_harms_nobody() {
         let mut noise: Vec<u8> = (0..random.usize(1..3000)).map(|_| random.u8(..)).collect();
         if random.bool() {
             // Noise behind a beginning that is believed.
-            noise.splice(..0, b"POST / HTTP/1.1\r\nHost: site\r\nTransfer-Encoding: chunked\r\n\r\n".iter().copied());
+            noise.splice(
+                ..0,
+                b"POST / HTTP/1.1\r\nHost: site\r\nTransfer-Encoding: chunked\r\n\r\n".iter().copied(),
+            );
         }
         client.send(&noise).await;
         if random.bool() {

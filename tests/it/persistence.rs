@@ -211,8 +211,7 @@ async fn sessions_stay_on_a_draining_node_and_leave_a_disabled_one() {
 async fn failure_modes() {
     for (mode, url) in [("new_node", ""), ("url", "http://sorry.example/"), ("close", "")] {
         let mut nodes = nodes(2).await;
-        let class =
-            json!({ "basic": { "type": "transparent", "failure_mode": mode, "url": url } });
+        let class = json!({ "basic": { "type": "transparent", "failure_mode": mode, "url": url } });
         let site = site(&addresses(&nodes), class).await;
         let cookie = eventually("a session at the first node", async || {
             let (cookie, node) = begin(&site).await;
@@ -305,13 +304,11 @@ async fn an_application_cookie_is_learned() {
 #[tokio::test]
 async fn an_address_sticks_to_its_node() {
     let nodes = nodes(6).await;
-    let site = Site::with(
-        &addresses(&nodes),
-        json!({ "basic": { "proxy_protocol": true } }),
-        pool(),
-        |document| document.add("persistence", "sessions", json!({ "basic": { "type": "ip" } })),
-    )
-    .await;
+    let site =
+        Site::with(&addresses(&nodes), json!({ "basic": { "proxy_protocol": true } }), pool(), |document| {
+            document.add("persistence", "sessions", json!({ "basic": { "type": "ip" } }))
+        })
+        .await;
     let get = async |address: &str| {
         let mut client = site.client().await;
         let header = format!("PROXY TCP4 {address} 127.0.0.1 4000 80\r\n");
@@ -339,13 +336,11 @@ async fn a_subnet_sticks_to_its_node() {
     let class = json!({ "basic": {
         "type": "ip", "subnet_prefix_length_v4": 24, "subnet_prefix_length_v6": 64,
     } });
-    let site = Site::with(
-        &addresses(&nodes),
-        json!({ "basic": { "proxy_protocol": true } }),
-        pool(),
-        |document| document.add("persistence", "sessions", class),
-    )
-    .await;
+    let site =
+        Site::with(&addresses(&nodes), json!({ "basic": { "proxy_protocol": true } }), pool(), |document| {
+            document.add("persistence", "sessions", class)
+        })
+        .await;
     let get = async |header: String| {
         let mut client = site.client().await;
         client.send([header.as_bytes(), &request("GET", "/", &[], b"")].concat()).await;

@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use tidegate_harness::{
-    Node, Port, RawNode, Reply, Site, Value, client::request, eventually, json,
+    Node, Port, RawNode, Reply, Site, Value,
+    client::request,
+    eventually, json,
     load::{Load, Plan},
     wait::takes,
     wire::latin,
@@ -347,8 +349,7 @@ async fn timed_out_attempts_have_a_limit_of_their_own() {
     }
     let pool = json!({ "connection": { "max_reply_time": 1 } });
     let site = Site::start(&addresses(&slow), json!({}), pool).await;
-    let response =
-        takes(Duration::from_millis(1800), Duration::from_millis(3800), site.get("/")).await;
+    let response = takes(Duration::from_millis(1800), Duration::from_millis(3800), site.get("/")).await;
     assert_eq!(response.status, 504);
     assert_eq!(slow.iter().map(Node::requests).sum::<usize>(), 2);
     site.tidegate.stop().await;
@@ -576,9 +577,7 @@ async fn a_node_that_is_deleted_goes_as_the_pool_says() {
 async fn turns_and_health_outlive_a_change_of_configuration() {
     let bad = Node::with("bad", |_| Reply::close_now()).await;
     let good = Node::start("good").await;
-    let pool = |seconds: u32| {
-        json!({ "basic": { "node_connection_attempts": 1 }, "connection": { "queue_timeout": seconds } })
-    };
+    let pool = |seconds: u32| json!({ "basic": { "node_connection_attempts": 1 }, "connection": { "queue_timeout": seconds } });
     let mut site = Site::start(&[bad.address, good.address], json!({}), pool(10)).await;
     assert!(site.nodes(4).await.iter().all(|label| label == "good"));
     assert_eq!(bad.requests(), 1);

@@ -114,7 +114,11 @@ async fn an_optional_header_may_be_missing_and_without_the_setting_it_is_no_head
     let before = node.requests();
     let site = Site::start(&[node.address], json!({}), json!({})).await;
     let mut client = site.client().await;
-    client.send([b"PROXY TCP4 10.1.2.3 127.0.0.1 4096 80\r\n", request("GET", "/", &[], b"").as_slice()].concat()).await;
+    client
+        .send(
+            [b"PROXY TCP4 10.1.2.3 127.0.0.1 4096 80\r\n", request("GET", "/", &[], b"").as_slice()].concat(),
+        )
+        .await;
     assert_eq!(client.response().await.status, 400);
     assert_eq!(node.requests(), before);
     site.tidegate.stop().await;

@@ -31,9 +31,11 @@ async fn the_grace_period_has_an_end() {
     let node = RawNode::start().await;
     let mut site = Site::set_up(
         |port| {
-            tidegate_harness::Document::new()
-                .server("site", port, "nodes", &json!({}))
-                .pool("nodes", &[node.address], &json!({}))
+            tidegate_harness::Document::new().server("site", port, "nodes", &json!({})).pool(
+                "nodes",
+                &[node.address],
+                &json!({}),
+            )
         },
         |setup| setup.arguments(&["--grace", "1"]),
     )
@@ -87,9 +89,8 @@ async fn not_ready_while_a_first_discovery_answer_is_missing_and_ready_after_its
     let dns = tidegate_harness::Dns::start().await;
     dns.mode(tidegate_harness::dns::Mode::Drop);
     let port = tidegate_harness::Port::free();
-    let document = tidegate_harness::Document::new()
-        .server("site", port.number(), "nodes", &json!({}))
-        .discovered(
+    let document =
+        tidegate_harness::Document::new().server("site", port.number(), "nodes", &json!({})).discovered(
             "nodes",
             &format!("--servicename=_http._tcp.svc.cluster.local. --nameserver={}", dns.address),
             &json!({}),

@@ -61,7 +61,11 @@ fn heads() -> Vec<(&'static str, u16, Vec<u8>)> {
     ] {
         add(name, 0, format!("{POST}{lines}\r\n0\r\n\r\n"));
     }
-    add("chunked in HTTP/1.0", 400, format!("POST / HTTP/1.0\r\n{H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"));
+    add(
+        "chunked in HTTP/1.0",
+        400,
+        format!("POST / HTTP/1.0\r\n{H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    );
 
     // Look-alikes of the names that frame.
     for (name, line) in [
@@ -260,7 +264,10 @@ async fn fault(client: &mut Client, expected: u16) -> Option<String> {
         Err(error) => return Some(format!("no answer: {error}")),
     };
     let right = match expected {
-        0 => (400..500).contains(&response.status) && response.status != 408 || matches!(response.status, 501 | 505),
+        0 => {
+            (400..500).contains(&response.status) && response.status != 408
+                || matches!(response.status, 501 | 505)
+        }
         expected => response.status == expected,
     };
     if !right {
@@ -319,7 +326,9 @@ async fn splitting_a_head_at_any_byte_changes_nothing() {
     let node = Node::echo().await;
     let site = Site::start(&[node.address], json!({}), json!({})).await;
     let both = format!("{POST}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n");
-    for text in [both, format!("{GET}X : a\r\n\r\n"), "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n".to_owned()] {
+    for text in
+        [both, format!("{GET}X : a\r\n\r\n"), "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n".to_owned()]
+    {
         for at in 1..text.len() {
             let mut client = site.client().await;
             client.send(&text[..at]).await;

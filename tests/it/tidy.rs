@@ -69,9 +69,16 @@ fn no_source_file_is_too_long_to_read() {
 fn crates_share_lints_and_edition() {
     for path in files(&root(), &["toml"]) {
         let text = fs::read_to_string(&path).unwrap();
-        if path.ends_with("Cargo.toml") && text.contains("[package]") && !path.starts_with(root().join("tests/fuzz")) {
+        if path.ends_with("Cargo.toml")
+            && text.contains("[package]")
+            && !path.starts_with(root().join("tests/fuzz"))
+        {
             assert!(text.contains("[lints]\nworkspace = true"), "{} has lints of its own", path.display());
-            assert!(text.contains("edition.workspace = true"), "{} has an edition of its own", path.display());
+            assert!(
+                text.contains("edition.workspace = true"),
+                "{} has an edition of its own",
+                path.display()
+            );
         }
     }
 }

@@ -84,8 +84,8 @@ async fn versions_can_be_turned_off() {
 #[tokio::test]
 async fn the_certificate_follows_name_and_client() {
     let node = Node::echo().await;
-    let [default_ec, other, wild, deep] = [["site"], ["other.example"], ["*.wild.example"], ["a?.example"]]
-        .map(|hosts| Pair::ecdsa(&hosts));
+    let [default_ec, other, wild, deep] =
+        [["site"], ["other.example"], ["*.wild.example"], ["a?.example"]].map(|hosts| Pair::ecdsa(&hosts));
     let default_rsa = Pair::rsa(&["site"]);
     let ssl = json!({
         "server_cert_default": "default-rsa",
@@ -151,7 +151,8 @@ async fn what_nodes_are_told_of_the_clients_tls() {
     let pair = Pair::ecdsa(&["site"]);
     let authority = Authority::new("clients");
     let visitor = authority.issue(&["visitor.example"]);
-    let forged = ["SSLClientCipher: forged", "SSLClientCertStatus: OK", "SSLSessionID: f", "SSLClientCertCN: x"];
+    let forged =
+        ["SSLClientCipher: forged", "SSLClientCertStatus: OK", "SSLSessionID: f", "SSLClientCertCN: x"];
     let with = |ssl: Value| {
         let mut all = json!({ "server_cert_default": "pair", "add_http_headers": true });
         tidegate_harness::document::lay_over(&mut all, &ssl);
@@ -159,9 +160,11 @@ async fn what_nodes_are_told_of_the_clients_tls() {
     };
     let start = async |ssl: Value| {
         Site::with(&[node.address], decrypting(ssl), json!({}), |document| {
-            document
-                .key("pair", &pair.certificate, &pair.key)
-                .raw("ssl/cas", "clients", authority.certificate.clone())
+            document.key("pair", &pair.certificate, &pair.key).raw(
+                "ssl/cas",
+                "clients",
+                authority.certificate.clone(),
+            )
         })
         .await
     };
@@ -205,9 +208,11 @@ async fn a_required_client_certificate_must_be_shown_and_trusted() {
         "server_cert_default": "pair", "request_client_cert": "require", "client_cert_cas": ["clients"],
     });
     let site = Site::with(&[node.address], decrypting(ssl), json!({}), |document| {
-        document
-            .key("pair", &pair.certificate, &pair.key)
-            .raw("ssl/cas", "clients", authority.certificate.clone())
+        document.key("pair", &pair.certificate, &pair.key).raw(
+            "ssl/cas",
+            "clients",
+            authority.certificate.clone(),
+        )
     })
     .await;
     for version in [Version::Tls12, Version::Tls13] {
@@ -233,8 +238,7 @@ async fn a_required_client_certificate_must_be_shown_and_trusted() {
 async fn nodes_are_spoken_to_over_tls() {
     let names = Arc::new(Mutex::new(Vec::new()));
     let pair = Pair::ecdsa(&["node.example"]);
-    let node =
-        Node::tls("n", tls::server_noting(&pair, Arc::clone(&names)), |_| Reply::ok("over TLS")).await;
+    let node = Node::tls("n", tls::server_noting(&pair, Arc::clone(&names)), |_| Reply::ok("over TLS")).await;
     for (server_name, expected) in [(false, None), (true, Some("shop.example".to_owned()))] {
         let pool = json!({ "ssl": { "enable": true, "server_name": server_name } });
         let site = Site::start(&[node.address], json!({}), pool).await;
@@ -355,7 +359,12 @@ async fn a_bad_key_keeps_the_last_good_one_and_harms_nobody_else() {
     let document = |certificate: &str, key: &str| {
         tidegate_harness::Document::new()
             .server("site", ports[0].number(), "nodes", &decrypting(json!({ "server_cert_default": "pair" })))
-            .server("other", ports[1].number(), "nodes", &decrypting(json!({ "server_cert_default": "other" })))
+            .server(
+                "other",
+                ports[1].number(),
+                "nodes",
+                &decrypting(json!({ "server_cert_default": "other" })),
+            )
             .pool("nodes", &[node.address], &json!({}))
             .key("pair", certificate, key)
             .key("other", &other.certificate, &other.key)

@@ -14,7 +14,8 @@
 //!
 //! Reading order: [`source`] (what a pool asks for), [`schedule`] (what an outcome means and when to ask
 //! again), [`dns`] (how names are asked), [`plugin`] (how programs are run), [`status`] and [`options`]. The
-//! drivers are `manager` (sources come and go), `task` (one source) and `store` (the last good set on disk).
+//! drivers are `manager` (sources come and go), `task` (one source), `store` (the last good set on disk) and
+//! `tally` (what the parts of a source count).
 
 pub mod arguments;
 pub mod dns;

@@ -95,10 +95,12 @@ pub enum Pace {
         /// Longest.
         ceiling: Duration,
     },
-    /// A third of the TTL and one more second, but not less than this.
+    /// A third of the TTL and one second more.
     ThirdOfTtl {
         /// Shortest.
         floor: Duration,
+        /// The second.
+        more: Duration,
     },
     /// The same each time.
     Every(Duration),
@@ -144,7 +146,7 @@ impl Rules {
     ) -> Self {
         let floor = timing.min_interval.max(min_poll.unwrap_or_default());
         let pace = if remembers {
-            Pace::ThirdOfTtl { floor: timing.plugin_second * 10 }
+            Pace::ThirdOfTtl { floor: timing.plugin_second * 10, more: timing.plugin_second }
         } else {
             Pace::Ttl { floor, ceiling: interval.unwrap_or(timing.max_interval).max(floor) }
         };
@@ -286,8 +288,9 @@ impl Schedule {
         }
         if !matches!(&outcome.verdict, Verdict::Failed(failure) if failure.kind == FailureKind::Busy) {
             step.wait = jittered(step.wait, rules.jitter_percent, random);
-            if let Pace::Ttl { ceiling, .. } = rules.pace {
-                step.wait = step.wait.min(ceiling.max(rules.max_backoff));
+            // The longest wait is a promise; jitter only shortens it.
+            if let (Verdict::Found { .. }, Pace::Ttl { ceiling, .. }) = (&outcome.verdict, &rules.pace) {
+                step.wait = step.wait.min(*ceiling);
             }
         }
         if let (Some(limit), Some(last)) = (rules.max_stale, self.last_success) {
@@ -422,7 +425,7 @@ impl Schedule {
 fn pace(pace: &Pace, ttl: Duration) -> Duration {
     match *pace {
         Pace::Ttl { floor, ceiling } => ttl.clamp(floor, ceiling.max(floor)),
-        Pace::ThirdOfTtl { floor } => (ttl / 3).saturating_add(Duration::from_secs(1)).max(floor),
+        Pace::ThirdOfTtl { floor, more } => (ttl / 3).saturating_add(more).max(floor),
         Pace::Every(interval) => interval,
     }
 }

@@ -18,7 +18,7 @@ use tidegate_model::{DiscoveredNode, NodeSet};
 /// Largest file read or written.
 const MAX_FILE: u64 = 2 * 1024 * 1024;
 /// How far in the future a set may have been stored, for clocks that are set back.
-const MAX_SKEW: Duration = Duration::from_secs(60);
+const MAX_SKEW: Duration = Duration::from_mins(1);
 /// Most files looked at when old ones are removed.
 const MAX_ENTRIES: usize = 100_000;
 const ENDING: &str = "nodes.json";
@@ -137,7 +137,7 @@ mod tests {
             *node = DiscoveredNode { draining: true, weight: Some(3), priority: None };
         });
         let now = SystemTime::now();
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         assert!(load(&path, "a", now, hour).is_none());
         save(&path, "a", &nodes, now).unwrap();
         assert_eq!(load(&path, "a", now, hour).unwrap().0, nodes);

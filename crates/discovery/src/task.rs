@@ -26,6 +26,9 @@ use crate::{
     tally::Tally,
 };
 
+/// Lookups in a row with which a source that remembers begins.
+const FIRST_LOOKUPS: u32 = 3;
+
 /// What one task does; equal ones share a task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Work {
@@ -143,6 +146,8 @@ impl<R: Fn(Report) + Send> Task<R> {
     }
 
     async fn names(&mut self, source: DnsSource) {
+        // What remembers asks several times at first: servers that rotate give another part each time.
+        let mut at_once = if source.remembers { FIRST_LOOKUPS - 1 } else { 0 };
         let mut lookup = Lookup::new(source);
         let mut conf: watch::Receiver<Arc<ResolvConf>> = self.shared.client.conf_changes();
         let client = Arc::clone(&self.shared.client);
@@ -157,6 +162,10 @@ impl<R: Fn(Report) + Send> Task<R> {
             self.status.question = Some(question);
             self.status.warning = warning;
             let step = self.take(&outcome).await;
+            if at_once > 0 && matches!(outcome.verdict, Verdict::Found { .. }) {
+                at_once -= 1;
+                continue;
+            }
             tokio::select! {
                 () = sleep(step.wait) => {}
                 // New servers may know more, or know it again.

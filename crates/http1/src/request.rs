@@ -611,7 +611,8 @@ fn is_host(value: &[u8]) -> bool {
         [] => true,
         [b':', digits @ ..] => {
             digits.iter().all(u8::is_ascii_digit)
-                && (digits.is_empty() || std::str::from_utf8(digits).is_ok_and(|text| text.parse::<u16>().is_ok()))
+                && (digits.is_empty()
+                    || std::str::from_utf8(digits).is_ok_and(|text| text.parse::<u16>().is_ok()))
         }
         _ => false,
     };

@@ -49,6 +49,8 @@ pub struct VirtualServer {
     pub error_page: ErrorPage,
     /// `log.*`; `None` when `log.enabled` is false.
     pub access_log: Option<AccessLog>,
+    /// `log.*_failures`.
+    pub failure_log: FailureLog,
     /// `basic.ssl_decrypt` and `ssl.*`; `None` = plain.
     pub tls: Option<ServerTls>,
     /// `tcp.nagle` on client connections.
@@ -198,10 +200,15 @@ pub struct AccessLog {
     pub filename: Arc<str>,
     /// `format`, macros included.
     pub format: Arc<str>,
+}
+
+/// Which failures are told in the event log (`log.*` of a virtual server, whether or not it keeps an access log).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct FailureLog {
     /// `client_connection_failures`.
-    pub client_connection_failures: bool,
+    pub client: bool,
     /// `server_connection_failures`.
-    pub server_connection_failures: bool,
+    pub node: bool,
     /// `ssl_failures`.
-    pub tls_failures: bool,
+    pub tls: bool,
 }

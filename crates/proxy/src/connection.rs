@@ -230,13 +230,18 @@ impl Client {
                     counters.tls_resumed.add(1);
                 }
                 self.tls_lines = headers::client_headers(stream.get_ref().1, tls.settings(), session);
-                self.stream = Stream::Tls(Box::new(stream.into()));
+                self.stream = Stream::tls(stream, false);
                 Some(())
             }
             outcome => {
                 counters.tls_failures.add(1);
                 if let Some(Err(error)) = outcome {
-                    tracing::debug!(virtual_server = %self.server.name(), client = %self.peer, %error, "failed the TLS handshake");
+                    let server = &self.server.settings;
+                    if server.failure_log.tls {
+                        tracing::warn!(virtual_server = %server.name, client = %self.peer, "a TLS handshake failed: {error}");
+                    } else {
+                        tracing::debug!(virtual_server = %server.name, client = %self.peer, "a TLS handshake failed: {error}");
+                    }
                 }
                 None
             }

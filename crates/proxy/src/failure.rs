@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use tidegate_model::virtual_server::FailureLog;
+
 /// A request that could not be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -83,6 +85,15 @@ impl Failure {
             Kind::ConnectTimedOut | Kind::ReplyTimedOut | Kind::TransactionTimedOut => 504,
             Kind::ClientGone | Kind::SessionLost | Kind::Discard => return None,
         })
+    }
+
+    /// Whether the event log should tell of it, as the virtual server is set (`log.*_failures`).
+    pub(crate) fn is_told(&self, settings: FailureLog) -> bool {
+        match self.kind {
+            Kind::BadRequest(..) | Kind::ClientTimedOut | Kind::ClientGone => settings.client,
+            _ if self.node_failure().is_some() => settings.node,
+            _ => false,
+        }
     }
 
     /// Whether it says something about the node's health, and what.

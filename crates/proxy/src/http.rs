@@ -32,8 +32,8 @@ pub(crate) mod tests {
     use tidegate_model::{
         VirtualServer, VirtualServerName,
         virtual_server::{
-            CookieRewrite, DefaultPool, ErrorPage, HttpOptions, Listen, LocationRewrite, Protocol,
-            ProxyProtocol,
+            CookieRewrite, DefaultPool, ErrorPage, FailureLog, HttpOptions, Listen, LocationRewrite,
+            Protocol, ProxyProtocol,
         },
     };
 
@@ -71,6 +71,7 @@ pub(crate) mod tests {
             cookie: CookieRewrite::default(),
             error_page: ErrorPage::Default,
             access_log: None,
+            failure_log: FailureLog::default(),
             tls: None,
             nagle: false,
             close_with_rst: false,

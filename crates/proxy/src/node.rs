@@ -89,7 +89,9 @@ pub(crate) async fn connect(
             .await
             .ok_or(Kind::ConnectTimedOut)?;
             match shaken {
-                Ok(tls) => Stream::Tls(Box::new(tls.into())),
+                Ok(stream) => {
+                    Stream::tls(stream, pool.settings.tls.as_ref().is_some_and(|tls| tls.send_close_alerts))
+                }
                 Err(error) => {
                     tracing::warn!(pool = %pool.settings.name, node = %node.label(), %error, "failed the TLS handshake with the node");
                     return Err(Kind::NodeTls);

@@ -14,6 +14,7 @@ use std::{
 
 use tidegate_http1::chunked::{self, ChunkedRelay};
 use tidegate_model::Moment;
+use tidegate_pool::Node;
 
 use crate::{
     buffer::{BUFFER, Buffer, Output},
@@ -29,6 +30,8 @@ pub(crate) struct Guarded<'a> {
     deadline: &'a Deadline,
     idle: Option<Duration>,
     end: Option<Moment>,
+    /// The node whose death ends it too.
+    node: Option<&'a Node>,
 }
 
 impl<'a> Guarded<'a> {
@@ -39,7 +42,20 @@ impl<'a> Guarded<'a> {
         idle: Option<Duration>,
         end: Option<Moment>,
     ) -> Self {
-        Self { worker, deadline, idle, end }
+        deadline.set_restless(false);
+        Self { worker, deadline, idle, end, node: None }
+    }
+
+    /// Ends as well when `node` fails (`close_on_death`).
+    pub(crate) fn watch(mut self, node: Option<&'a Node>) -> Self {
+        self.deadline.set_restless(node.is_some());
+        self.node = node;
+        self
+    }
+
+    /// Whether it is the node's failure that ended it.
+    pub(crate) fn node_died(&self) -> bool {
+        self.node.is_some_and(|node| !node.health().in_rotation())
     }
 
     /// Something moved: the idle limit starts anew.
@@ -62,6 +78,7 @@ impl<'a> Guarded<'a> {
     pub(crate) fn or_passed<T>(&self, cx: &mut Context<'_>, polled: Poll<T>) -> Poll<Option<T>> {
         match polled {
             Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending if self.node_died() => Poll::Ready(None),
             Poll::Pending => self.deadline.poll_passed(cx).map(|()| None),
         }
     }
@@ -112,9 +129,14 @@ pub(crate) struct BodyRelay {
     written: usize,
     flushed: bool,
     ever_written: bool,
+    /// Most bytes read at a time.
+    unit: usize,
     /// Body bytes read from the source.
     pub(crate) moved: u64,
 }
+
+/// Bytes that are read at a time even if a setting says fewer.
+const SMALLEST_UNIT: usize = 1024;
 
 /// Largest part of a body that is copied behind a head so that both leave in one call.
 const TOGETHER: usize = BUFFER;
@@ -122,7 +144,13 @@ const TOGETHER: usize = BUFFER;
 impl BodyRelay {
     /// `out` holds what goes first, usually the head.
     pub(crate) fn new(out: Output, framing: Framing) -> Self {
-        Self { framing, out, written: 0, flushed: false, ever_written: false, moved: 0 }
+        Self { framing, out, written: 0, flushed: false, ever_written: false, unit: BUFFER, moved: 0 }
+    }
+
+    /// Reads no more than `unit` bytes at a time (`max_client_buffer`, `max_server_buffer`), within [`BUFFER`].
+    pub(crate) fn in_units_of(mut self, unit: usize) -> Self {
+        self.unit = unit.clamp(SMALLEST_UNIT, BUFFER);
+        self
     }
 
     /// Whether nothing more is expected from the source and all is written.
@@ -263,7 +291,7 @@ impl BodyRelay {
                 // Only an unfinished chunk line or trailer can fill a buffer; their bounds are far below that.
                 return Poll::Ready(Err(RelayError::Malformed));
             }
-            match ready!(source.poll_fill(cx, buffer, BUFFER)) {
+            match ready!(source.poll_fill(cx, buffer, self.unit)) {
                 Ok(0) => match self.framing {
                     Framing::UntilClose => self.framing = Framing::None,
                     Framing::UntilCloseChunked => {

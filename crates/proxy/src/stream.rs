@@ -4,7 +4,7 @@ use std::{
     io::{self, IoSlice},
     net::Shutdown,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use rustls::ProtocolVersion;
@@ -20,16 +20,43 @@ pub(crate) enum Stream {
     /// TCP as it is.
     Plain(Socket),
     /// TLS over TCP; boxed, because its state is large and plain connections should not pay for it.
-    Tls(Box<TlsStream<Socket>>),
+    Tls(Box<Tls>),
     /// Nothing: the socket has gone into a handshake or is closed.
     Closed,
 }
 
+/// A TLS stream, and what happens when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    stream: TlsStream<Socket>,
+    /// Whether the peer is told first, as far as the socket takes it at once (`ssl.send_close_alerts`). Client
+    /// connections are shut down in their own time.
+    alerts: bool,
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        if self.alerts
+            && let TlsStream::Client(stream) = &mut self.stream
+        {
+            let (socket, session) = stream.get_mut();
+            session.send_close_notify();
+            // The connection goes either way.
+            drop(session.write_tls(&mut AtOnce(socket)));
+        }
+    }
+}
+
 impl Stream {
+    /// A stream over TLS; with `alerts`, dropping it sends close_notify.
+    pub(crate) fn tls(stream: impl Into<TlsStream<Socket>>, alerts: bool) -> Self {
+        Self::Tls(Box::new(Tls { stream: stream.into(), alerts }))
+    }
+
     /// Version and cipher suite of the TLS session.
     pub(crate) fn tls_session(&self) -> Option<TlsSession<'_>> {
         let Self::Tls(tls) = self else { return None };
-        let (_, connection) = tls.get_ref();
+        let (_, connection) = tls.stream.get_ref();
         Some(TlsSession {
             version: match connection.protocol_version()? {
                 ProtocolVersion::TLSv1_2 => "TLSv1.2",
@@ -46,7 +73,7 @@ impl Stream {
             Self::Plain(socket) => socket.poll_read_slice(cx, buf),
             Self::Tls(tls) => {
                 let mut into = ReadBuf::new(buf);
-                match ready!(Pin::new(tls).poll_read(cx, &mut into)) {
+                match ready!(Pin::new(&mut tls.stream).poll_read(cx, &mut into)) {
                     Ok(()) => Poll::Ready(Ok(into.filled().len())),
                     // A peer that closes TCP without a close_notify: framing decides whether that is a fault.
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
@@ -78,7 +105,7 @@ impl Stream {
         match self {
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Self::Plain(socket) => socket.poll_write_slices(cx, &[IoSlice::new(bytes)]),
-            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_write(cx, bytes),
         }
     }
 
@@ -86,7 +113,7 @@ impl Stream {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(_) | Self::Closed => Poll::Ready(Ok(())),
-            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
         }
     }
 
@@ -95,7 +122,7 @@ impl Stream {
         match self {
             Self::Closed => Poll::Ready(Ok(())),
             Self::Plain(socket) => Poll::Ready(socket.shutdown(Shutdown::Write)),
-            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
         }
     }
 
@@ -113,9 +140,26 @@ impl Stream {
     pub(crate) fn socket(&mut self) -> Option<&mut Socket> {
         match self {
             Self::Plain(socket) => Some(socket),
-            Self::Tls(tls) => Some(tls_socket(tls)),
+            Self::Tls(tls) => Some(tls_socket(&mut tls.stream)),
             Self::Closed => None,
         }
+    }
+}
+
+/// Writes what the socket takes without waiting.
+struct AtOnce<'a>(&'a mut Socket);
+
+impl io::Write for AtOnce<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.0.poll_write_slices(&mut cx, &[IoSlice::new(bytes)]) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

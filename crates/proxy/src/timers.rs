@@ -27,13 +27,19 @@ struct Entry {
     at: Cell<u64>,
     fired: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// Woken by every sweep.
+    restless: Cell<bool>,
 }
 
 impl Timers {
     /// A new deadline, not armed.
     pub(crate) fn deadline(self: &Rc<Self>) -> Deadline {
-        let entry =
-            Rc::new(Entry { at: Cell::new(u64::MAX), fired: Cell::new(false), waker: RefCell::new(None) });
+        let entry = Rc::new(Entry {
+            at: Cell::new(u64::MAX),
+            fired: Cell::new(false),
+            waker: RefCell::new(None),
+            restless: Cell::new(false),
+        });
         let key = self.0.borrow_mut().insert(Rc::clone(&entry));
         Deadline { timers: Rc::clone(self), entry, key }
     }
@@ -54,11 +60,14 @@ impl Timers {
 
     fn fire(&self, due: impl Fn(&Entry) -> bool) {
         for (_, entry) in self.0.borrow().iter() {
-            if !entry.fired.get() && due(entry) {
+            let due = !entry.fired.get() && due(entry);
+            if due {
                 entry.fired.set(true);
-                if let Some(waker) = entry.waker.borrow().as_ref() {
-                    waker.wake_by_ref();
-                }
+            }
+            if (due || entry.restless.get())
+                && let Some(waker) = entry.waker.borrow().as_ref()
+            {
+                waker.wake_by_ref();
             }
         }
     }
@@ -77,6 +86,11 @@ impl Deadline {
     pub(crate) fn arm(&self, at: Option<Moment>) {
         self.entry.at.set(at.map_or(u64::MAX, |moment| moment.0));
         self.entry.fired.set(false);
+    }
+
+    /// Whether every sweep wakes the connection, because it watches something that wakes nobody.
+    pub(crate) fn set_restless(&self, restless: bool) {
+        self.entry.restless.set(restless);
     }
 
     /// Ready once the armed deadline has passed. Keeps the waker for the sweep.

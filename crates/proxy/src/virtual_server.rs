@@ -105,13 +105,13 @@ async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow
 
 /// Answers a failed request: the error page, a redirect, or nothing but a close.
 async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
+    tell(client, failure);
     let Some(status) = failure.status() else {
         if failure.kind == Kind::Discard {
             exchange.server.counters.shard(client.worker.index).discarded.add(1);
         }
         return Flow::Close;
     };
-    tracing::debug!(virtual_server = %exchange.server.name(), client = %client.peer, status, reason = %failure, "answered with an error page");
     // With a body on its way the connection cannot be used again.
     let body_pending = exchange.head.has_body();
     let close = body_pending || !exchange.keeps_alive(client);
@@ -146,7 +146,7 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
         Kind::ClientTimedOut => counters.timeouts.add(1),
         _ => counters.client_errors.add(1),
     }
-    tracing::debug!(virtual_server = %client.server.name(), client = %client.peer, reason = %failure, "refused a request");
+    tell(client, failure);
     let Some(status) = failure.status() else { return Flow::Close };
     let mut out = client.worker.buffers.lend_output();
     error_page::compose(
@@ -159,6 +159,16 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
     );
     counters.responded(status);
     if client.send(out).await { Flow::Linger } else { Flow::Close }
+}
+
+/// A request failed: an event where the operator asked for it, else a line for who debugs.
+fn tell(client: &Client, failure: Failure) {
+    let server = &client.server.settings;
+    if failure.is_told(server.failure_log) {
+        tracing::warn!(virtual_server = %server.name, client = %client.peer, "a request failed: {failure}");
+    } else {
+        tracing::debug!(virtual_server = %server.name, client = %client.peer, "a request failed: {failure}");
+    }
 }
 
 /// Counters and the access log.

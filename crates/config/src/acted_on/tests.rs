@@ -11,7 +11,7 @@ impl References for NoFiles {
 
 fn diagnostics(text: &str) -> Vec<Diagnostic> {
     let documents = [Document { name: "a".to_owned(), text: text.as_bytes().to_vec() }];
-    compile(&Input { base: &[], watched: &documents }, &NoFiles).diagnostics
+    compile(&Input { base: &[], base_references: None, watched: &documents }, &NoFiles).diagnostics
 }
 
 #[test]
@@ -72,7 +72,8 @@ fn a_key_set_by_several_documents_is_one_warning_where_the_last_one_stands() {
             .into_bytes(),
     };
     let documents = [document("a", 1), document("b", 2)];
-    let told = compile(&Input { base: &[], watched: &documents }, &NoFiles).diagnostics;
+    let told =
+        compile(&Input { base: &[], base_references: None, watched: &documents }, &NoFiles).diagnostics;
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(
         (told[0].document.as_str(), told[0].path.as_str()),
@@ -80,7 +81,11 @@ fn a_key_set_by_several_documents_is_one_warning_where_the_last_one_stands() {
     );
 
     let back = [document("a", 1), document("b", 0)];
-    assert_eq!(compile(&Input { base: &[], watched: &back }, &NoFiles).diagnostics, [], "the default again");
+    assert_eq!(
+        compile(&Input { base: &[], base_references: None, watched: &back }, &NoFiles).diagnostics,
+        [],
+        "the default again"
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn documents(texts: &[(&str, &str)]) -> Vec<Document> {
 
 fn with_files(base: &[(&str, &str)], watched: &[(&str, &str)], files: &Files) -> Compiled {
     let (base, watched) = (documents(base), documents(watched));
-    compile(&Input { base: &base, watched: &watched }, files)
+    compile(&Input { base: &base, base_references: None, watched: &watched }, files)
 }
 
 fn one(text: &str) -> Compiled {

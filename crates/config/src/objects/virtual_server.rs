@@ -8,8 +8,8 @@ use std::{
 use tidegate_model::{
     Configuration, ExtraFileName, PoolName, RuleName, VirtualServer,
     virtual_server::{
-        AccessLog, CookieDomain, CookieRewrite, CookieSecure, DefaultPool, ErrorPage, HttpOptions, Listen,
-        ListenHost, LocationRewrite, Protocol, ProxyProtocol, Substitution,
+        AccessLog, CookieDomain, CookieRewrite, CookieSecure, DefaultPool, ErrorPage, FailureLog,
+        HttpOptions, Listen, ListenHost, LocationRewrite, Protocol, ProxyProtocol, Substitution,
     },
 };
 
@@ -99,6 +99,7 @@ fn virtual_server(
         cookie: cookie(reader, report),
         error_page: error_page(reader, configuration, report),
         access_log: access_log(reader),
+        failure_log: failure_log(reader),
         tls,
         nagle: reader.flag("tcp", "nagle"),
         close_with_rst: reader.flag("tcp", "close_with_rst"),
@@ -256,11 +257,15 @@ fn error_page(reader: &Reader<'_>, configuration: &Configuration, report: &mut R
 }
 
 fn access_log(reader: &Reader<'_>) -> Option<AccessLog> {
-    reader.flag("log", "enabled").then(|| AccessLog {
-        filename: reader.text("log", "filename"),
-        format: reader.text("log", "format"),
-        client_connection_failures: reader.flag("log", "client_connection_failures"),
-        server_connection_failures: reader.flag("log", "server_connection_failures"),
-        tls_failures: reader.flag("log", "ssl_failures"),
-    })
+    reader
+        .flag("log", "enabled")
+        .then(|| AccessLog { filename: reader.text("log", "filename"), format: reader.text("log", "format") })
+}
+
+fn failure_log(reader: &Reader<'_>) -> FailureLog {
+    FailureLog {
+        client: reader.flag("log", "client_connection_failures"),
+        node: reader.flag("log", "server_connection_failures"),
+        tls: reader.flag("log", "ssl_failures"),
+    }
 }

@@ -214,7 +214,7 @@ mod tests {
         let (one, _) = service(0, 1, 1);
         let other = Service { port: 9090, ..one.clone() };
         assert!(ambiguous(false, &[one.clone(), other.clone()]));
-        assert!(!ambiguous(true, &[one.clone(), other.clone()]));
+        assert!(!ambiguous(true, &[one.clone(), other]));
         // Different ports of different pods are a rollout, not an ambiguity.
         assert!(!ambiguous(false, &[one, service(0, 1, 2).0]));
     }

@@ -47,7 +47,7 @@ impl Servers {
     /// Whether EDNS may be sent to `server`.
     pub(crate) fn edns(&self, server: SocketAddr, now: Moment) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        !known.get(&server).and_then(|seen| seen.plain_until).is_some_and(|until| now < until)
+        known.get(&server).and_then(|seen| seen.plain_until).is_none_or(|until| now >= until)
     }
 
     /// `server` was silent, unreachable or refused.

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs, io,
+    fmt, fs, io,
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -27,13 +27,23 @@ const CACHE: &str = "zxtm/internal/servicediscovery/.kube";
 const BIN: &str = "zxtm/bin";
 
 /// The tree.
-#[derive(Debug)]
 pub(crate) struct Home {
     root: PathBuf,
     plugins: BTreeMap<PluginName, Arc<[u8]>>,
     extra: BTreeMap<ExtraFileName, Arc<[u8]>>,
     laid_out: bool,
     swept: HashSet<PluginName>,
+}
+
+impl fmt::Debug for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the contents: extra files are credentials.
+        f.debug_struct("Home")
+            .field("root", &self.root)
+            .field("plugins", &self.plugins.keys())
+            .field("extra", &self.extra.keys())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Home {

@@ -52,8 +52,7 @@ pub(crate) struct Ran {
     pub(crate) stderr: Vec<u8>,
 }
 
-/// What to run.
-#[derive(Debug)]
+/// What to run. Its arguments may hold secrets, hence no `Debug`.
 pub(crate) struct Job {
     /// The tree that is `ZEUSHOME`.
     pub(crate) root: PathBuf,

@@ -129,6 +129,9 @@ fn jitter_stays_within_its_share() {
         assert!((S(9)..=S(11)).contains(&wait), "{random}: {wait:?}");
         let wait = Schedule::default().apply(&with_ttl(&[1], 90), &rules, Moment(0), random).wait;
         assert!((S(27)..=S(30)).contains(&wait), "{random}: {wait:?}");
+        let short = Rules { pace: Pace::Ttl { floor: S(1), ceiling: S(8) }, ..rules.clone() };
+        let wait = Schedule::default().apply(&with_ttl(&[1], 90), &short, Moment(0), random).wait;
+        assert!(wait <= S(8), "{random}: {wait:?}");
     }
 }
 

@@ -288,7 +288,7 @@ async fn b18_alternating_answers_do_not_flap() {
         (zone(&["192.0.2.1", "192.0.2.2", "192.0.2.3"]), zone(&["192.0.2.2", "192.0.2.3", "192.0.2.4"]));
     let nth = std::sync::atomic::AtomicUsize::new(0);
     let server = Server::new(move |asked| {
-        let even = nth.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0;
+        let even = nth.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(2);
         vec![Act::Send(if even { left.answer(asked) } else { right.answer(asked) })]
     })
     .await;

@@ -98,8 +98,8 @@ async fn e6_the_resolver_configuration_changes() {
         Server::zone(Zone::new().host("web.example", &["192.0.2.1", "192.0.2.2"])).await,
     );
     let mut world = World::new(|options| {
-        options.timing.min_interval = Duration::from_secs(60);
-        options.timing.max_interval = Duration::from_secs(60);
+        options.timing.min_interval = Duration::from_mins(1);
+        options.timing.max_interval = Duration::from_mins(1);
     });
     resolv_conf(world.path(), &[&old], "");
     world.follow(&[("p", host("web.example"))]);

@@ -8,7 +8,7 @@ use std::{
 use tidegate_discovery::{Policy, Source, SourceState};
 use tidegate_model::pool::ServiceDiscovery;
 
-use crate::support::{Server, World, Zone, dns, source, until};
+use crate::support::{Server, World, Zone, dns, source, stored, until};
 
 const ONE: &str = r#"{"version":1,"code":200,"nodes":[{"ip":"192.0.2.1","port":80}]}"#;
 const TWO: &str =
@@ -96,7 +96,7 @@ async fn p4_p5_p9_p10_p12_p25_what_keeps_the_set() {
 #[tokio::test]
 async fn p6_another_copy_is_tried_again_soon() {
     let mut world = World::new(|options| {
-        options.timing.plugin_interval = Duration::from_secs(60);
+        options.timing.plugin_interval = Duration::from_mins(1);
         options.timing.plugin_second = Duration::from_millis(50);
     });
     answer(world.path(), r#"{"version":1,"code":400,"error":"Another copy of this script is running"}"#);
@@ -142,7 +142,7 @@ fn alive(pid: &str) -> bool {
 
 #[tokio::test]
 async fn p13_a_plugin_that_hangs() {
-    let world = World::new(|options| options.timing.plugin_interval = Duration::from_secs(60));
+    let world = World::new(|options| options.timing.plugin_interval = Duration::from_mins(1));
     let name = format!("hang-{}.sh", std::process::id());
     // It ignores the request to end, and so does its child; it holds a lock like the public scripts.
     let body = script(
@@ -198,7 +198,7 @@ async fn p16_a_grandchild_holds_the_output_open() {
 #[tokio::test]
 async fn p17_p18_interval_override() {
     let mut world = World::new(|options| {
-        options.timing.plugin_interval = Duration::from_secs(60);
+        options.timing.plugin_interval = Duration::from_mins(1);
         options.timing.plugin_second = Duration::from_millis(50);
     });
     answer(world.path(), &ONE.replace("\"code\"", "\"interval_override\":0,\"code\""));
@@ -327,7 +327,7 @@ async fn p24_programs_that_cannot_start() {
 
 #[tokio::test]
 async fn p24_a_program_replaced_while_it_runs() {
-    let mut world = World::new(|options| options.timing.plugin_interval = Duration::from_secs(60));
+    let mut world = World::new(|options| options.timing.plugin_interval = Duration::from_mins(1));
     let source = source("p.sh", &format!("'{}'", world.path().display()));
     let old = script(&format!("touch \"$1/began\"\nsleep 0.3\necho '{ONE}'"));
     world.follow_with(&[("p", source.clone())], &[("p.sh", &old)]);
@@ -346,6 +346,14 @@ async fn p26_secrets_are_not_shown() {
     world.follow_with(&[("p", source("p.sh", "--token=hush-argument"))], &[("p.sh", &body)]);
     let status = world.status_is("p", "error", |status| status.last_error.is_some()).await;
     assert!(!format!("{status:?}{:?}", world.discovery).contains("hush"));
+    let extra = [("kubeconf".into(), std::sync::Arc::from(&b"hush-file"[..]))].into();
+    world.discovery.update(
+        Vec::new(),
+        &[("p.sh".into(), std::sync::Arc::from(body.as_bytes()))].into(),
+        &extra,
+    );
+    let shown = format!("{:?}", world.discovery);
+    assert!(shown.contains("kubeconf") && !shown.contains(&format!("{:?}", b"hush-file")), "{shown}");
 }
 
 #[tokio::test]
@@ -363,7 +371,7 @@ async fn p27_first_runs_are_spread_and_the_pool_is_warm() {
     let change = |options: &mut tidegate_discovery::DiscoveryOptions| {
         options.state_dir = Some(state.clone());
         options.timing.plugin_spread = spread;
-        options.timing.plugin_interval = Duration::from_secs(60);
+        options.timing.plugin_interval = Duration::from_mins(1);
     };
     let mut world = World::new(change);
     follow(&world);
@@ -377,7 +385,7 @@ async fn p27_first_runs_are_spread_and_the_pool_is_warm() {
         .collect();
     assert_eq!(times.len(), 4);
     assert!(times[3] - times[0] >= Duration::from_millis(200).as_nanos(), "{times:?}");
-    until(|| state.read_dir().is_ok_and(|files| files.count() == 4), "four sets on disk").await;
+    until(|| stored(&state) == 4, "four sets on disk").await;
     drop(world);
     let mut world = World::new(change);
     let begun = Instant::now();

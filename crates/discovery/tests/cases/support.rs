@@ -141,7 +141,7 @@ impl Script {
             name: question.name().to_ascii().to_ascii_lowercase().trim_end_matches('.').to_owned(),
             kind: question.query_type(),
             tcp,
-            edns: query.edns.as_ref().map(|edns| edns.max_payload()),
+            edns: query.edns.as_ref().map(hickory_proto::op::Edns::max_payload),
             query,
             at: Instant::now(),
             from,
@@ -383,12 +383,12 @@ pub(crate) fn timing() -> Timing {
         max_backoff: ms(100),
         empty_wait: ms(40),
         server_reprobe: ms(500),
-        edns_memory: Duration::from_secs(60),
-        family_recheck: Duration::from_secs(60),
-        search_recheck: Duration::from_secs(60),
+        edns_memory: Duration::from_mins(1),
+        family_recheck: Duration::from_mins(1),
+        search_recheck: Duration::from_mins(1),
         resolv_conf_check: ms(30),
-        max_stored_age: Duration::from_secs(3600),
-        store_refresh: Duration::from_secs(60),
+        max_stored_age: Duration::from_hours(1),
+        store_refresh: Duration::from_mins(1),
         plugin_interval: ms(80),
         plugin_safety_cap: Duration::from_secs(5),
         plugin_kill_grace: ms(200),
@@ -562,16 +562,25 @@ pub(crate) fn source(plugin: &str, arguments: &str) -> Source {
 
 /// `BuiltIn-DNS_Stateless` asking these servers.
 pub(crate) fn dns(arguments: &str, servers: &[&Server]) -> Source {
-    let servers: String = servers.iter().map(|server| format!(" --nameserver={}", server.address)).collect();
-    source("BuiltIn-DNS_Stateless", &format!("{arguments}{servers}"))
+    let servers = servers.iter().map(|server| format!("--nameserver={}", server.address));
+    let words: Vec<String> = std::iter::once(arguments.to_owned()).chain(servers).collect();
+    source("BuiltIn-DNS_Stateless", &words.join(" "))
 }
 
 /// A resolver configuration cannot name a port; tests write `address:port`, which is read too.
 pub(crate) fn resolv_conf(path: &Path, servers: &[&Server], rest: &str) -> PathBuf {
     let file = path.join("resolv.conf");
     let beside = path.join("resolv.conf.new");
-    let lines: String = servers.iter().map(|server| format!("nameserver {}\n", server.address)).collect();
-    std::fs::write(&beside, format!("{lines}{rest}")).unwrap();
+    let servers = servers.iter().map(|server| format!("nameserver {}", server.address));
+    let lines: Vec<String> = servers.chain([rest.to_owned()]).collect();
+    std::fs::write(&beside, lines.join("\n")).unwrap();
     std::fs::rename(&beside, &file).unwrap();
     file
+}
+
+/// How many finished sets are in the directory.
+pub(crate) fn stored(directory: &Path) -> usize {
+    let finished =
+        |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "json");
+    directory.read_dir().map_or(0, |files| files.flatten().filter(finished).count())
 }

@@ -116,7 +116,7 @@ async fn c4_tcp_in_pieces_and_pipelined() {
         if !asked.tcp {
             return vec![Act::Send(message)];
         }
-        if nth.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+        if nth.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
             return vec![Act::Pieces(message)];
         }
         // An answer to something else first, both in one segment.

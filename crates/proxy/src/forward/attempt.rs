@@ -204,7 +204,7 @@ async fn exchange_heads(
 ) -> Result<(Talk, Box<ResponseHead>, usize), Failure> {
     let head = compose_head(client, exchange, pool, claim);
     let head_length = head.bytes.len();
-    let upload = body.behind(head);
+    let upload = body.behind(head).in_units_of(exchange.server.settings.max_client_buffer);
     let streaming = !upload.source_is_done();
     let buffer = client.worker.buffers.lend();
     let mut talk = Talk { upload, upload_broken: false, buffer, asked_at: None };
@@ -317,7 +317,8 @@ async fn next_event(
     let end = exchange.end();
     let idle = exchange.server.settings.timeout;
     let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
-    let mut guard = Guarded::new(worker, deadline, idle, end);
+    let node = pool.settings.close_on_death.then(|| Arc::clone(connection.node()));
+    let mut guard = Guarded::new(worker, deadline, idle, end).watch(node.as_deref());
     let mut armed = false;
     poll_fn(|cx| {
         if !*upload_broken && !upload.is_complete() {
@@ -352,7 +353,9 @@ async fn next_event(
         }
         guard.or_passed(cx, Poll::<Event>::Pending).map(|passed| {
             passed.unwrap_or_else(|| {
-                let kind = if guard.transaction_is_over() {
+                let kind = if guard.node_died() {
+                    Kind::ClosedEarly
+                } else if guard.transaction_is_over() {
                     Kind::TransactionTimedOut
                 } else if asked_at.is_some() {
                     Kind::ReplyTimedOut

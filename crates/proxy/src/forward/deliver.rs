@@ -47,9 +47,10 @@ pub(crate) async fn deliver(
     if upgrading {
         return Box::pin(upgrade::relay(client, exchange, answer, out)).await;
     }
-    let mut download = BodyRelay::new(out, plan.framing);
+    let unit = exchange.server.settings.max_server_buffer;
+    let mut download = BodyRelay::new(out, plan.framing).in_units_of(unit);
     let moved = match download.absorb(&mut answer.buffer) {
-        Ok(()) => move_bodies(client, exchange, &mut answer, &mut download).await,
+        Ok(()) => move_bodies(client, exchange, pool, &mut answer, &mut download).await,
         Err(_) => Err(MALFORMED),
     };
     exchange.answered.bytes = download.moved;
@@ -152,13 +153,15 @@ fn compose(
 async fn move_bodies(
     client: &mut Client,
     exchange: &mut Exchange<'_>,
+    pool: &RunningPool,
     answer: &mut Answer,
     download: &mut BodyRelay,
 ) -> Result<(), Kind> {
     let end = exchange.end();
     let idle = exchange.server.settings.timeout;
     let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
-    let mut guard = Guarded::new(worker, deadline, idle, end);
+    let node = pool.settings.close_on_death.then(|| Arc::clone(answer.connection.node()));
+    let mut guard = Guarded::new(worker, deadline, idle, end).watch(node.as_deref());
     let Answer { connection, buffer: node_buffer, upload, .. } = answer;
     let uploaded_before = upload.moved;
     let mut upload_ended = upload.is_complete();
@@ -205,7 +208,7 @@ async fn move_bodies(
                     spliced.map_err(|error| match error {
                         splice::Broken::Source => Kind::ClosedEarly,
                         splice::Broken::Destination => Kind::ClientGone,
-                        splice::Broken::TimedOut => Kind::TransactionTimedOut,
+                        splice::Broken::TimedOut => over(&guard),
                     })?;
                 }
                 _ => return Err(Kind::ClientGone),
@@ -213,11 +216,16 @@ async fn move_bodies(
             Some(Err(RelayError::Source)) => return Err(Kind::ClosedEarly),
             Some(Err(RelayError::Malformed)) => return Err(MALFORMED),
             Some(Err(RelayError::Sink(_))) => return Err(Kind::ClientGone),
-            None => return Err(Kind::TransactionTimedOut),
+            None => return Err(over(&guard)),
         }
     }
     exchange.answered.bytes_in += upload.moved - uploaded_before;
     Ok(())
+}
+
+/// Why a guarded step was given up.
+fn over(guard: &Guarded<'_>) -> Kind {
+    if guard.node_died() { Kind::ClosedEarly } else { Kind::TransactionTimedOut }
 }
 
 enum Step {

@@ -58,18 +58,15 @@ impl Queue {
         let waker = {
             let mut waiting = self.lock();
             let from = ticket.map_or(0, |ticket| ticket + 1);
-            match waiting.places.range_mut(from..).find(|(_, caller)| !caller.called) {
-                Some((_, caller)) => {
-                    caller.called = true;
-                    caller.waker.take()
+            if let Some((_, caller)) = waiting.places.range_mut(from..).find(|(_, caller)| !caller.called) {
+                caller.called = true;
+                caller.waker.take()
+            } else {
+                // Everybody is about to look, and may have looked just before the release.
+                if let Some((_, caller)) = waiting.places.range_mut(from..).next() {
+                    caller.again = true;
                 }
-                None => {
-                    // Everybody is about to look, and may have looked just before the release.
-                    if let Some((_, caller)) = waiting.places.range_mut(from..).next() {
-                        caller.again = true;
-                    }
-                    None
-                }
+                None
             }
         };
         if let Some(waker) = waker {

@@ -103,6 +103,7 @@ impl Writer {
     /// The system has no thread to give.
     pub fn start(options: WriterOptions) -> io::Result<Self> {
         let shared = Arc::new(Shared {
+            pace: Mutex::new(Pace { flush: options.flush, reopen: options.reopen }),
             options,
             logs: Mutex::default(),
             wake: Wake::default(),
@@ -113,6 +114,12 @@ impl Writer {
             move || shared.run()
         })?;
         Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Changes flush interval and reopening, for all logs, from the next flush on.
+    pub fn tune(&self, flush: Duration, reopen: Duration) {
+        *locked(&self.shared.pace) = Pace { flush, reopen };
+        self.shared.wake.now();
     }
 
     /// Opens the log of a virtual server for data workers `0..workers`.
@@ -250,10 +257,18 @@ struct Slot {
 #[derive(Debug)]
 struct Shared {
     options: WriterOptions,
+    pace: Mutex<Pace>,
     /// Logs opened that the thread has not taken over yet.
     logs: Mutex<Vec<Arc<Log>>>,
     wake: Wake,
     stopped: (Mutex<bool>, Condvar),
+}
+
+/// What [`Writer::tune`] changes.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    flush: Duration,
+    reopen: Duration,
 }
 
 /// How the thread is woken before its flush interval is over. Waking never waits.
@@ -304,12 +319,13 @@ impl Shared {
         let mut open: Vec<Open> = Vec::new();
         let mut spare = Vec::new();
         loop {
-            let stop = self.wake.wait(self.options.flush);
+            let Pace { flush, reopen } = *locked(&self.pace);
+            let stop = self.wake.wait(flush);
             self.adopt(&mut open);
             open.retain_mut(|log| {
                 // Read before the buffers: lines written before the last handle went are then in them.
                 let closed = log.log.closed.load(Acquire);
-                log.collect(&self.options, &mut spare);
+                log.collect(&self.options, reopen, &mut spare);
                 !closed
             });
             if stop {
@@ -328,13 +344,13 @@ impl Shared {
 }
 
 impl Open {
-    fn collect(&mut self, options: &WriterOptions, spare: &mut Vec<u8>) {
+    fn collect(&mut self, options: &WriterOptions, reopen: Duration, spare: &mut Vec<u8>) {
         let log = Arc::clone(&self.log);
         for slots in log.slots.iter() {
             for slot in [&slots.first, &slots.second] {
                 std::mem::swap(&mut locked(slot).lines, spare);
                 if !spare.is_empty() {
-                    self.put(spare, options);
+                    self.put(spare, options, reopen);
                 }
                 spare.clear();
                 if spare.capacity() > KEEP_CAPACITY {
@@ -344,10 +360,10 @@ impl Open {
         }
     }
 
-    fn put(&mut self, lines: &[u8], options: &WriterOptions) {
+    fn put(&mut self, lines: &[u8], options: &WriterOptions, reopen: Duration) {
         let path =
             self.log.name.path(&options.home, &self.log.virtual_server, SystemTime::now(), &options.zone);
-        let result = self.file(&path, options.reopen).and_then(|file| file.write_all(lines));
+        let result = self.file(&path, reopen).and_then(|file| file.write_all(lines));
         let Err(error) = result else { return };
         self.file = None;
         self.failures += 1;

@@ -115,6 +115,8 @@ impl Machine {
     }
 
     fn build(&mut self, order: BuildOrder) {
+        let global = &order.configuration.global;
+        self.parts.access_logs.tune(global.log_flush, global.log_reopen.unwrap_or_default());
         let proxy = Arc::clone(&self.parts.proxy);
         let events = self.parts.events.clone();
         let context = BuildContext {
