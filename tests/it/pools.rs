@@ -630,10 +630,27 @@ async fn a_pool_without_nodes_and_one_that_does_not_exist_answer_503() {
 }
 
 #[tokio::test]
-async fn a_node_named_by_host_name_is_resolved() {
+async fn a_node_whose_name_cannot_be_resolved_harms_no_other() {
     let node = Node::start("n").await;
-    let rows = json!([{ "node": format!("localhost:{}", node.address.port()) }]);
-    let site = Site::start(&[], json!({}), json!({ "basic": { "nodes_table": rows } })).await;
-    eventually("the name to be resolved", async || (site.get("/").await.status == 200).then_some(())).await;
+    let rows = json!([{ "node": "nowhere.invalid:80" }, { "node": node.address.to_string() }]);
+    let pool = json!({ "basic": { "nodes_table": rows } });
+    let site = Site::set_up(
+        |port| {
+            tidegate_harness::Document::new().server("site", port, "nodes", &json!({})).pool(
+                "nodes",
+                &[],
+                &pool,
+            )
+        },
+        |setup| {
+            // Nobody answers there.
+            let setup = setup.file("data/resolv.conf", "nameserver 127.0.0.255\n").not_ready();
+            let path = setup.volume.path().join("data/resolv.conf");
+            setup.arguments(&["--resolv-conf", path.to_str().unwrap()])
+        },
+    )
+    .await;
+    site.tidegate.wait_status(Duration::from_secs(5), site.address, "/", 200).await;
+    site.tidegate.line(&["nowhere.invalid"]).await;
     site.tidegate.stop().await;
 }

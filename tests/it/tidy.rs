@@ -7,6 +7,8 @@ use std::{
 
 /// Longest source file, lines.
 const MAX_LINES: usize = 700;
+/// Longest file of integration tests, which are tables for the most part.
+const MAX_TEST_LINES: usize = 800;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -60,7 +62,11 @@ fn no_source_file_is_too_long_to_read() {
     let long: Vec<_> = files(&root(), &["rs"])
         .into_iter()
         .map(|path| (fs::read_to_string(&path).unwrap().lines().count(), path))
-        .filter(|(lines, _)| *lines > MAX_LINES)
+        .filter(|(lines, path)| {
+            let tests =
+                path.strip_prefix(root()).unwrap().components().any(|part| part.as_os_str() == "tests");
+            *lines > if tests { MAX_TEST_LINES } else { MAX_LINES }
+        })
         .collect();
     assert!(long.is_empty(), "over {MAX_LINES} lines: {long:#?}");
 }
