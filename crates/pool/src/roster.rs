@@ -8,7 +8,7 @@ use tidegate_model::{Moment, pool::NodeState};
 
 use crate::{
     algorithm::{Schedule, introduction},
-    health::Event,
+    health::{Event, Health},
     pool::{Member, Pool},
 };
 
@@ -59,6 +59,7 @@ impl Roster {
         let mut rotation = Vec::with_capacity(pool.members.len());
         let mut resting = Vec::new();
         let mut introducing = Vec::new();
+        let mut removed = Vec::new();
         for (slot, member) in (0_u32..).zip(&pool.members) {
             if !takes_new_sessions(member) {
                 continue;
@@ -73,7 +74,14 @@ impl Roster {
                 }
             } else if let Some(moment) = health.next_try() {
                 resting.push((slot, moment));
+            } else if health.gone && (Health { gone: false, ..health }).in_rotation() {
+                removed.push(slot);
             }
+        }
+        // Only an older build has removed members. Requests that still go by it avoid them, unless all of its nodes
+        // were replaced: then a removed node is better than none.
+        if rotation.is_empty() {
+            rotation = removed;
         }
         let priority = |slot: u32| pool.members[slot as usize].priority;
         let lowest = lowest_in_use(&rotation, pool.settings.priority_nodes, priority);

@@ -127,6 +127,15 @@ fn immediate_deletion_removes_at_once() {
 }
 
 #[test]
+fn requests_of_the_build_before_find_a_node_when_all_were_replaced() {
+    let pool = build(&delete(NodeDelete::Immediate), &nodes(1..=2));
+    let next = rebuild(&pool, &nodes(3..=4), T0);
+    assert_eq!(numbers(&next), [3, 4]);
+    let still = sequence(&pool, 4);
+    assert!(still.iter().all(|number| [1, 2].contains(number)), "{still:?}");
+}
+
+#[test]
 fn a_node_that_returns_while_leaving_is_revived() {
     let pool = build(&Arc::new(settings()), &nodes(1..=2));
     let node_two = member(&pool, 2).node.clone();

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tidegate_http1::request::{Method, RequestHead, Role, Version};
+use tidegate_http1::request::{BodyFraming, Method, RequestHead, Role, Version};
 use tidegate_model::virtual_server::HttpOptions;
 
 use super::copy_lines_without;
@@ -37,7 +37,8 @@ pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, addit
     }
     let http = additions.http;
     let dropped = head.headers().iter().filter(|header| match header.role() {
-        Role::HopByHop | Role::NamedByConnection => true,
+        // However the client wrote it: nodes differ in what they take for "chunked".
+        Role::HopByHop | Role::NamedByConnection | Role::TransferEncoding => true,
         Role::Upgrade => !additions.upgrade,
         Role::XClusterClientIp => http.add_cluster_ip,
         Role::XForwardedFor => http.add_x_forwarded_for,
@@ -55,6 +56,9 @@ pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, addit
     out.extend_from_slice(additions.lines);
     if http.add_x_forwarded_for {
         forwarded_for(out, bytes, head, additions.client);
+    }
+    if head.framing() == BodyFraming::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     if additions.upgrade {
         out.extend_from_slice(b"Connection: Upgrade\r\n");

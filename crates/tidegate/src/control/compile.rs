@@ -12,6 +12,8 @@ use crate::document_files::{self, DocumentFile, DocumentFiles, References};
 pub(crate) struct Outcome {
     /// The configuration; `None` if some document has an error that stops the import.
     pub(crate) configuration: Option<Arc<Configuration>>,
+    /// The base documents alone, where the watched ones have such an error.
+    pub(crate) base: Option<Arc<Configuration>>,
     /// Objects the documents define, such as `virtual_servers/site`.
     pub(crate) objects: Vec<String>,
     /// Every fault of every document.
@@ -83,8 +85,14 @@ impl Importer {
             watched: &watched,
         };
         let compiled = compile(&input, &self.references);
+        let base = if compiled.configuration.is_none() && !self.base.is_empty() {
+            compile(&Input { watched: &[], ..input }, &self.references).configuration
+        } else {
+            None
+        };
         Outcome {
             configuration: compiled.configuration.map(Arc::new),
+            base: base.map(Arc::new),
             objects: compiled.objects,
             faults: compiled
                 .diagnostics
@@ -117,6 +125,7 @@ impl Outcome {
         let text = format!("the documents could not be compiled: {reason}");
         Self {
             configuration: None,
+            base: None,
             objects: Vec::new(),
             faults: vec![Fault { severity: Severity::Error, text }],
         }

@@ -226,15 +226,20 @@ impl State {
             effects.push(Effect::Log(Line::new(level, fault.to_string())));
         }
         let Some(configuration) = outcome.configuration else {
-            let consequence = if self.configuration.is_some() {
-                "the last good documents keep serving"
-            } else {
-                "nothing is serving yet"
+            // The base documents hold what must not depend on anybody's next edit, such as a health check.
+            let base = outcome.base.filter(|_| self.configuration.is_none());
+            let consequence = match (&self.configuration, &base) {
+                (Some(_), _) => "the last good documents keep serving",
+                (None, Some(_)) => "the base documents serve meanwhile",
+                (None, None) => "nothing is serving yet",
             };
             effects.push(Effect::Log(Line::new(
                 Level::Error,
                 format!("the documents were not imported because of the errors above; {consequence}"),
             )));
+            if let Some(base) = base {
+                self.serve(base, now, effects);
+            }
             return;
         };
         if self.configuration.as_ref() == Some(&configuration) {
@@ -247,6 +252,11 @@ impl State {
         for object in outcome.objects {
             effects.push(Effect::Log(Line::new(Level::Info, format!("Creating {object}"))));
         }
+        self.serve(configuration, now, effects);
+    }
+
+    /// The next generation is made of this configuration.
+    fn serve(&mut self, configuration: Arc<Configuration>, now: Moment, effects: &mut Vec<Effect>) {
         self.follow(&configuration, now, effects);
         self.configuration = Some(configuration);
         self.build.wanted = true;

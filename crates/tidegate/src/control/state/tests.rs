@@ -110,14 +110,21 @@ fn another(configuration: &Arc<Configuration>, port: u16) -> Arc<Configuration> 
 fn good(configuration: &Arc<Configuration>) -> Event {
     Event::Compiled(Outcome {
         configuration: Some(Arc::clone(configuration)),
+        base: None,
         objects: vec!["vservers/vs".to_owned()],
         faults: Vec::new(),
     })
 }
 
 fn bad() -> Event {
+    bad_over(None)
+}
+
+/// Watched documents with an error over these base documents.
+fn bad_over(base: Option<&Arc<Configuration>>) -> Event {
     Event::Compiled(Outcome {
         configuration: None,
+        base: base.cloned(),
         objects: Vec::new(),
         faults: vec![Fault {
             severity: Severity::Error,
@@ -243,6 +250,19 @@ fn documents_that_do_not_compile_change_nothing() {
     let mut script = Script::default();
     let effects = script.step(0, bad(), &["not ready"]);
     assert!(log(&effects).contains("nothing is serving yet"));
+}
+
+#[test]
+fn base_documents_serve_until_the_watched_ones_compile() {
+    let base = configuration(false);
+    let mut script = Script::default();
+    let effects = script.step(0, bad_over(Some(&base)), &["discover", "build", "not ready"]);
+    assert!(log(&effects).contains("the base documents serve meanwhile"));
+    // Once something serves, a later fault does not go back to them.
+    let mut script = Script::serving(&another(&base, 81));
+    script.step(100, Event::DocumentsRead(Arc::default()), &["compile"]);
+    let effects = script.step(101, bad_over(Some(&base)), &[]);
+    assert!(log(&effects).contains("the last good documents keep serving"));
 }
 
 #[test]
