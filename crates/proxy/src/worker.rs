@@ -249,9 +249,9 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>
             Command::Close(key) => drop(listening.remove(&key)),
             Command::DropLeavers => worker.idle.drop_leavers(),
             Command::Drain(done) => {
-                listening.clear();
                 worker.begin_draining();
-                tokio::task::spawn_local(wait_until_empty(Rc::clone(&worker), done));
+                let last: Vec<Listening> = listening.drain().map(|(_, socket)| socket).collect();
+                tokio::task::spawn_local(drain(Rc::clone(&worker), last, done));
             }
         }
     }
@@ -261,7 +261,15 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>
 /// How often a draining worker looks whether its connections are gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
-async fn wait_until_empty(worker: Rc<Worker>, done: oneshot::Sender<()>) {
+/// How long a draining worker still accepts: what clients see as connected is served once more.
+const LAST_CALL: Duration = Duration::from_millis(200);
+
+async fn drain(worker: Rc<Worker>, listening: Vec<Listening>, done: oneshot::Sender<()>) {
+    for socket in &listening {
+        socket.last_call();
+    }
+    tokio::time::sleep(LAST_CALL).await;
+    drop(listening);
     while worker.shared.connections.load(Ordering::Acquire) > 0 {
         worker.timers.wake_all();
         tokio::time::sleep(DRAIN_POLL).await;
