@@ -22,7 +22,8 @@ impl Document {
 
     /// Adds an object of a collection (`pools`, `ssl/server_keys`) with its properties.
     #[must_use]
-    pub fn add(self, collection: &str, name: &str, properties: Value) -> Self {
+    pub fn add(self, collection: &str, name: &str, properties: impl Into<Value>) -> Self {
+        let properties: Value = properties.into();
         self.entry(collection, json!({ "name": name, "properties": properties }))
     }
 

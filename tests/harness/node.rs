@@ -266,7 +266,7 @@ impl Node {
     }
 
     /// Listens again where it did before.
-    pub async fn restart(&mut self) {
+    pub fn restart(&mut self) {
         assert!(self.task.is_none(), "the node is running");
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();

@@ -111,7 +111,7 @@ async fn a_connect_monitor_sees_a_closed_port() {
     // Without a request of a client: the monitor finds out by itself.
     site.tidegate.line_after(mark, &[&a.address.to_string()]).await;
     only(&site, "b").await;
-    a.restart().await;
+    a.restart();
     both(&site).await;
     site.tidegate.stop().await;
 }
@@ -209,7 +209,7 @@ async fn several_failures_in_a_row_are_needed() {
     let probes = Arc::clone(&count);
     // Two of three probes fail: never three in a row.
     let a = Node::with("a", move |request| {
-        if request.target == "/health" && probes.fetch_add(1, Relaxed) % 3 != 0 {
+        if request.target == "/health" && !probes.fetch_add(1, Relaxed).is_multiple_of(3) {
             return Reply::status(500);
         }
         Reply::ok("a")

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use granit_parser::Parser;
+
 /// Longest source file, lines.
 const MAX_LINES: usize = 700;
 /// Longest file of integration tests, which are tables for the most part.
@@ -85,6 +87,26 @@ fn crates_share_lints_and_edition() {
                 "{} has an edition of its own",
                 path.display()
             );
+        }
+    }
+}
+
+#[test]
+fn deployment_files_are_yaml_and_name_files_that_are_there() {
+    let deployment = files(&root().join("deploy"), &["yaml", "yml"]);
+    assert!(!deployment.is_empty(), "deploy/ holds no YAML");
+    for path in deployment {
+        let text = fs::read_to_string(&path).unwrap();
+        for event in Parser::new_from_str(&text) {
+            assert!(event.is_ok(), "{}: {}", path.display(), event.unwrap_err());
+        }
+        if !path.ends_with("kustomization.yaml") {
+            continue;
+        }
+        for line in text.lines().filter_map(|line| line.trim().strip_prefix("- ")) {
+            let named = path.parent().unwrap().join(line.trim_start_matches("path: "));
+            let is_path = line.contains(".yaml") || line.starts_with("../");
+            assert!(!is_path || named.exists(), "{} names {line}, which is not there", path.display());
         }
     }
 }

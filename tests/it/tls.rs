@@ -15,7 +15,8 @@ use tidegate_harness::{
 const RSA: &[SignatureScheme] = &[SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PKCS1_SHA256];
 const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
 
-fn decrypting(ssl: Value) -> Value {
+fn decrypting(ssl: impl Into<Value>) -> Value {
+    let ssl: Value = ssl.into();
     json!({ "basic": { "ssl_decrypt": true }, "ssl": ssl })
 }
 

@@ -106,7 +106,7 @@ fn node(address: SocketAddr) -> Arc<Node> {
         max_connection_attempts: None,
         max_timed_out_connection_attempts: None,
         node_connection_attempts: 3,
-        retry_fail_time: Duration::from_secs(60),
+        retry_fail_time: Duration::from_mins(1),
         close_on_death: false,
         max_idle_connections_pernode: 50,
         node_close_with_rst: false,
