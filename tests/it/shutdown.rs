@@ -12,9 +12,10 @@ async fn sigterm_finishes_requests_and_takes_no_new_connections() {
     let node = Node::with("n", |_| Reply::ok("late").after(Duration::from_secs(1))).await;
     let mut site = Site::start(&[node.address], json!({}), json!({})).await;
     let mut idle = site.client().await;
+    assert_eq!(idle.get("/").await.status, 200);
     let mut busy = site.client().await;
     busy.send(request("POST", "/", &[], b"x")).await;
-    eventually("the request to arrive", async || (node.requests() == 1).then_some(())).await;
+    eventually("the request to arrive", async || (node.requests() == 2).then_some(())).await;
     site.tidegate.signal(Signal::TERM);
     site.tidegate.wait_refused(site.address).await;
     idle.closed().await;
