@@ -60,7 +60,7 @@ impl Method {
 pub enum Version {
     /// HTTP/1.0.
     Http10,
-    /// HTTP/1.1, and any higher minor version.
+    /// HTTP/1.1.
     #[default]
     Http11,
 }

@@ -81,6 +81,27 @@ pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
     client.worker.log_entries.keep(entry);
 }
 
+/// What came was no request: its line says so, with nothing of what was sent.
+pub(crate) fn refused(client: &Client, status: u16, bytes: usize) {
+    let Some(log) = &client.server.access_log else { return };
+    let record = Record {
+        client: client.peer.ip(),
+        local: client.local,
+        virtual_server: client.server.name().as_str(),
+        pool: None,
+        node: None,
+        status: Some(status),
+        body_sent: bytes as u64,
+        bytes_in: client.buffer.len() as u64,
+        bytes_out: bytes as u64,
+        duration: std::time::Duration::ZERO,
+        retries: 0,
+        tls: client.tls_session(),
+        captured: &Captured::default(),
+    };
+    log.write(client.worker.index, &record, SystemTime::now());
+}
+
 fn capture_request(captured: &mut Captured, format: &Format, head: &RequestHead, bytes: &[u8]) {
     let line = bytes.get(head.line_start()..head.headers_start()).unwrap_or_default();
     let headers = head.headers().iter().map(|header| (header.name(bytes), header.value(bytes)));

@@ -23,7 +23,7 @@ use tidegate_http1::{
     request::{Parsed, RequestHead},
 };
 use tidegate_model::virtual_server::ProxyProtocol;
-use tidegate_telemetry::access_log::TlsSession;
+use tidegate_telemetry::{access_log::TlsSession, logging::EventLimit};
 use tokio::io::Interest;
 use tokio_rustls::TlsAcceptor;
 
@@ -65,6 +65,10 @@ pub(crate) struct Client {
     wanted: bool,
     _counted: Counted,
 }
+
+/// Clients decide how many of these events there are.
+static HANDSHAKES: EventLimit = EventLimit::new();
+static PROXY_HEADERS: EventLimit = EventLimit::new();
 
 /// What follows a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,7 +206,9 @@ impl Client {
             Err(_) if mode == ProxyProtocol::Optional => Some(()),
             Err(error) => {
                 self.server.counters.shard(self.worker.index).proxy_header_failures.add(1);
-                tracing::info!(virtual_server = %self.server.name(), client = %self.peer, %error, "dropped a connection without a valid PROXY header");
+                if let Some(held_back) = PROXY_HEADERS.admit(self.worker.now()) {
+                    tracing::info!(virtual_server = %self.server.name(), client = %self.peer, %error, held_back, "dropped a connection without a valid PROXY header");
+                }
                 None
             }
         }
@@ -237,10 +243,10 @@ impl Client {
                 counters.tls_failures.add(1);
                 if let Some(Err(error)) = outcome {
                     let server = &self.server.settings;
-                    if server.failure_log.tls {
-                        tracing::warn!(virtual_server = %server.name, client = %self.peer, "a TLS handshake failed: {error}");
-                    } else {
+                    if !server.failure_log.tls {
                         tracing::debug!(virtual_server = %server.name, client = %self.peer, "a TLS handshake failed: {error}");
+                    } else if let Some(held_back) = HANDSHAKES.admit(self.worker.now()) {
+                        tracing::warn!(virtual_server = %server.name, client = %self.peer, held_back, "a TLS handshake failed: {error}");
                     }
                 }
                 None

@@ -16,6 +16,7 @@ use std::{
 
 use tidegate_model::Moment;
 use tidegate_pool::{Node, OpenConnection};
+use tidegate_telemetry::logging::EventLimit;
 use tokio_rustls::TlsConnector;
 
 use crate::{
@@ -93,7 +94,9 @@ pub(crate) async fn connect(
                     Stream::tls(stream, pool.settings.tls.as_ref().is_some_and(|tls| tls.send_close_alerts))
                 }
                 Err(error) => {
-                    tracing::warn!(pool = %pool.settings.name, node = %node.label(), %error, "failed the TLS handshake with the node");
+                    if let Some(held_back) = HANDSHAKES.admit(guard.now()) {
+                        tracing::warn!(pool = %pool.settings.name, node = %node.label(), %error, held_back, "failed the TLS handshake with the node");
+                    }
                     return Err(Kind::NodeTls);
                 }
             }
@@ -101,6 +104,9 @@ pub(crate) async fn connect(
     };
     Ok(NodeConnection { stream, reused: false, open })
 }
+
+/// A node that fails its handshakes fails them all.
+static HANDSHAKES: EventLimit = EventLimit::new();
 
 /// One worker's idle connections to nodes, newest last.
 #[derive(Debug, Default)]

@@ -117,7 +117,8 @@ impl Proxy {
     pub fn publish(&self, snapshot: &Arc<Snapshot>) -> Vec<ListenProblem> {
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         // The pointer goes first: a new listener finds its virtual server at once.
-        self.shared.snapshot.store(Arc::clone(snapshot));
+        let before = self.shared.snapshot.swap(Arc::clone(snapshot));
+        let gone = before.has_lost_nodes(snapshot);
         self.shared.generation.store(snapshot.generation, Ordering::Release);
         self.monitors.update(snapshot.monitors.clone(), &snapshot.monitor_scripts);
         let mut problems = Vec::new();
@@ -149,7 +150,7 @@ impl Proxy {
                 }),
             }
         }
-        self.tell_all(|| Command::DropLeavers);
+        self.tell_all(|| Command::DropLeavers { gone });
         problems
     }
 

@@ -30,8 +30,8 @@ pub(crate) struct Guarded<'a> {
     deadline: &'a Deadline,
     idle: Option<Duration>,
     end: Option<Moment>,
-    /// The node whose death ends it too.
-    node: Option<&'a Node>,
+    /// The node whose end is the end of it, and whether its failure is too.
+    node: Option<(&'a Node, bool)>,
 }
 
 impl<'a> Guarded<'a> {
@@ -42,20 +42,23 @@ impl<'a> Guarded<'a> {
         idle: Option<Duration>,
         end: Option<Moment>,
     ) -> Self {
-        deadline.set_restless(false);
+        deadline.watch_node(false, false);
         Self { worker, deadline, idle, end, node: None }
     }
 
-    /// Ends as well when `node` fails (`close_on_death`).
-    pub(crate) fn watch(mut self, node: Option<&'a Node>) -> Self {
-        self.deadline.set_restless(node.is_some());
-        self.node = node;
+    /// Ends as well when `node` is removed for good, or, with `close_on_death`, when it fails.
+    pub(crate) fn watch(mut self, node: &'a Node, close_on_death: bool) -> Self {
+        self.deadline.watch_node(true, close_on_death);
+        self.node = Some((node, close_on_death));
         self
     }
 
-    /// Whether it is the node's failure that ended it.
+    /// Whether it is the node's end that ended it.
     pub(crate) fn node_died(&self) -> bool {
-        self.node.is_some_and(|node| !node.health().in_rotation())
+        self.node.is_some_and(|(node, by_failure)| {
+            let health = node.health();
+            health.gone || (by_failure && !health.in_rotation())
+        })
     }
 
     /// Something moved: the idle limit starts anew.
@@ -67,6 +70,11 @@ impl<'a> Guarded<'a> {
     /// The next step must be done within `limit`.
     pub(crate) fn limit(&mut self, now: Moment, limit: Duration) {
         self.deadline.arm(earliest(Some(now.after(limit)), self.end));
+    }
+
+    /// The present moment.
+    pub(crate) fn now(&self) -> Moment {
+        self.worker.now()
     }
 
     /// Whether it is the transaction as a whole whose time is over.

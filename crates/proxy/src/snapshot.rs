@@ -56,6 +56,14 @@ impl Snapshot {
         }
     }
 
+    /// Whether nodes of this snapshot are gone for good in `after`.
+    pub(crate) fn has_lost_nodes(&self, after: &Self) -> bool {
+        let changed = self.pools.iter().filter(|(name, pool)| {
+            after.pools.get(*name).is_none_or(|after| !Arc::ptr_eq(&pool.pool, &after.pool))
+        });
+        changed.flat_map(|(_, pool)| pool.pool.members()).any(|member| member.node.is_gone())
+    }
+
     /// The virtual server that listens on `key`.
     pub(crate) fn server(&self, key: &ListenKey) -> Option<&Arc<RunningServer>> {
         self.servers.get(key)

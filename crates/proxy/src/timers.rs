@@ -29,6 +29,8 @@ struct Entry {
     waker: RefCell<Option<Waker>>,
     /// Woken by every sweep.
     restless: Cell<bool>,
+    /// Woken when nodes are gone: a request is in flight.
+    in_flight: Cell<bool>,
 }
 
 impl Timers {
@@ -39,6 +41,7 @@ impl Timers {
             fired: Cell::new(false),
             waker: RefCell::new(None),
             restless: Cell::new(false),
+            in_flight: Cell::new(false),
         });
         let key = self.0.borrow_mut().insert(Rc::clone(&entry));
         Deadline { timers: Rc::clone(self), entry, key }
@@ -52,6 +55,15 @@ impl Timers {
     /// Wakes every connection so that it looks at the worker's state again, as when draining begins.
     pub(crate) fn wake_all(&self) {
         for (_, entry) in self.0.borrow().iter() {
+            if let Some(waker) = entry.waker.borrow().as_ref() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Wakes every connection with a request in flight, so that it looks whether its node is gone.
+    pub(crate) fn wake_in_flight(&self) {
+        for (_, entry) in self.0.borrow().iter().filter(|(_, entry)| entry.in_flight.get()) {
             if let Some(waker) = entry.waker.borrow().as_ref() {
                 waker.wake_by_ref();
             }
@@ -88,8 +100,10 @@ impl Deadline {
         self.entry.fired.set(false);
     }
 
-    /// Whether every sweep wakes the connection, because it watches something that wakes nobody.
-    pub(crate) fn set_restless(&self, restless: bool) {
+    /// Whether the connection has a request at a node, and whether every sweep wakes it because it watches the
+    /// node's health.
+    pub(crate) fn watch_node(&self, in_flight: bool, restless: bool) {
+        self.entry.in_flight.set(in_flight);
         self.entry.restless.set(restless);
     }
 

@@ -9,6 +9,7 @@ use std::{rc::Rc, sync::Arc};
 
 use tidegate_http1::request::{Method, RequestHead, Version};
 use tidegate_model::{Moment, virtual_server::DefaultPool};
+use tidegate_telemetry::logging::EventLimit;
 
 use crate::{
     access,
@@ -158,14 +159,20 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
         true,
     );
     counters.responded(status);
+    access::refused(client, status, out.bytes.len());
     if client.send(out).await { Flow::Linger } else { Flow::Close }
 }
+
+/// Clients decide how many there are.
+static FAILED: EventLimit = EventLimit::new();
 
 /// A request failed: an event where the operator asked for it, else a line for who debugs.
 fn tell(client: &Client, failure: Failure) {
     let server = &client.server.settings;
     if failure.is_told(server.failure_log) {
-        tracing::warn!(virtual_server = %server.name, client = %client.peer, "a request failed: {failure}");
+        if let Some(held_back) = FAILED.admit(client.worker.recent()) {
+            tracing::warn!(virtual_server = %server.name, client = %client.peer, held_back, "a request failed: {failure}");
+        }
     } else {
         tracing::debug!(virtual_server = %server.name, client = %client.peer, "a request failed: {failure}");
     }

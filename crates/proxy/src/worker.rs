@@ -215,8 +215,11 @@ pub(crate) enum Command {
     Listen(ListenKey, std::net::TcpListener),
     /// Close the socket of this address.
     Close(ListenKey),
-    /// Drop idle connections to nodes that left or are leaving.
-    DropLeavers,
+    /// Drop idle connections to nodes that left or are leaving; if some are gone, requests in flight have to look.
+    DropLeavers {
+        /// Whether some are gone for good.
+        gone: bool,
+    },
     /// Stop accepting, close idle client connections, and say when no connection is left.
     Drain(oneshot::Sender<()>),
 }
@@ -247,7 +250,12 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>
                 Err(error) => tracing::error!(address = %key.address, %error, "failed to listen"),
             },
             Command::Close(key) => drop(listening.remove(&key)),
-            Command::DropLeavers => worker.idle.drop_leavers(),
+            Command::DropLeavers { gone } => {
+                worker.idle.drop_leavers();
+                if gone {
+                    worker.timers.wake_in_flight();
+                }
+            }
             Command::Drain(done) => {
                 worker.begin_draining();
                 let last: Vec<Listening> = listening.drain().map(|(_, socket)| socket).collect();

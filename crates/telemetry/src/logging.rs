@@ -37,10 +37,10 @@ impl FromStr for LogFormat {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
+        match text.to_ascii_lowercase().as_str() {
             "human" => Ok(Self::Human),
             "json" => Ok(Self::Json),
-            other => Err(format!("unknown log format {other:?}; it is human or json")),
+            _ => Err(format!("unknown log format {text:?}; it is human or json")),
         }
     }
 }

@@ -22,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tidegate_telemetry::logging::LogFormat;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
@@ -37,10 +38,9 @@ use self::{
 };
 use crate::{
     health::Readiness,
+    logging::DEFAULT_FILTER,
     run::{self, Hooks, Status, Stop},
-    settings::{
-        DemoOptions, Environment, LogFormat, SessionKeySource, Settings, SettingsError, usable_cpus, workers,
-    },
+    settings::{DemoOptions, Environment, SessionKeySource, Settings, SettingsError, usable_cpus, workers},
 };
 
 /// Nodes at the start.
@@ -261,6 +261,7 @@ fn settings(base: PathBuf, health: SocketAddr, workers: usize) -> Settings {
         workers,
         health,
         log_format: LogFormat::Human,
+        log_filter: DEFAULT_FILTER.to_owned(),
         session_key: SessionKeySource::Text(format!("{:032x}", fastrand::u128(..))),
         state_dir: None,
         home: None,

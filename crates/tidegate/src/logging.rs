@@ -2,23 +2,20 @@
 
 use std::io::{self, Write};
 
+use tidegate_telemetry::logging::{self, LogFormat, Logging};
 use tokio::sync::mpsc;
-use tracing_subscriber::{filter::LevelFilter, fmt};
-
-use crate::settings::LogFormat;
+use tracing_subscriber::{EnvFilter, fmt};
 
 /// Lines that wait for the demo's picture; more are let go.
 const MAX_LINES: usize = 256;
 
-/// Every event becomes a line of standard output.
-pub(crate) fn to_stdout(format: LogFormat) {
-    let builder = fmt().with_max_level(LevelFilter::INFO).with_target(false);
-    let outcome = match format {
-        LogFormat::Human => builder.with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
-    // Only a second set-up in one process fails, and then the first holds.
-    drop(outcome);
+/// What is logged unless a filter is given. The watcher of files tells of directories that went away as if that
+/// were news.
+pub(crate) const DEFAULT_FILTER: &str = "info,notify=error";
+
+/// Every event becomes a line of standard output, as long as what is returned is kept.
+pub(crate) fn to_stdout(format: LogFormat, filter: &str) -> Result<Logging, String> {
+    logging::init(format, filter).map_err(|error| error.to_string())
 }
 
 /// Every event becomes a line of the channel.
@@ -27,7 +24,7 @@ pub(crate) fn to_channel() -> mpsc::Receiver<String> {
     let lines = move || Lines(sender.clone());
     drop(
         fmt()
-            .with_max_level(LevelFilter::INFO)
+            .with_env_filter(EnvFilter::new(DEFAULT_FILTER))
             .with_target(false)
             .with_ansi(false)
             .without_time()

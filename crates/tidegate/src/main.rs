@@ -22,6 +22,7 @@ use std::{
 };
 
 use clap::Parser;
+use tidegate_telemetry::logging::LogFormat;
 
 use crate::settings::{Command, CommandLine, Environment, SettingsError};
 
@@ -57,7 +58,7 @@ fn run(options: settings::RunOptions, environment: &Environment) -> Result<ExitC
             return Ok(ExitCode::from(USAGE));
         }
     };
-    logging::to_stdout(settings.log_format);
+    let _kept = logging::to_stdout(settings.log_format, &settings.log_filter)?;
     let outcome = on_control_runtime(run::run(settings, environment))?;
     if let Err(reason) = &outcome {
         // Kubernetes shows the log.
@@ -67,11 +68,10 @@ fn run(options: settings::RunOptions, environment: &Environment) -> Result<ExitC
 }
 
 fn demo(options: settings::DemoOptions, environment: &Environment) -> Result<ExitCode, String> {
-    let logs = if demo::is_live(&options) {
-        Some(logging::to_channel())
+    let (logs, _kept) = if demo::is_live(&options) {
+        (Some(logging::to_channel()), None)
     } else {
-        logging::to_stdout(settings::LogFormat::Human);
-        None
+        (None, Some(logging::to_stdout(LogFormat::Human, logging::DEFAULT_FILTER)?))
     };
     on_control_runtime(demo::run(options, environment, logs))?
 }

@@ -12,9 +12,10 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use tidegate_telemetry::logging::LogFormat;
 
-use crate::demo::script::Script;
+use crate::{demo::script::Script, logging::DEFAULT_FILTER};
 
 /// Most data workers that may be asked for.
 const MAX_WORKERS: usize = 512;
@@ -80,6 +81,11 @@ pub(crate) struct RunOptions {
     /// Form of the log lines on standard output. [default: human] [env: TIDEGATE_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
+
+    /// What is logged: a level, or a list of TARGET=LEVEL such as info,tidegate_proxy=debug. [default: info]
+    /// [env: TIDEGATE_LOG_FILTER]
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log_filter: Option<String>,
 
     /// File with the secret under which session cookies are made; give every traffic manager of a cluster the
     /// same one. [default: a derived key, which is no secret]
@@ -169,24 +175,6 @@ impl FromStr for Grace {
     }
 }
 
-/// Form of the log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// One readable line per event.
-    #[default]
-    Human,
-    /// One JSON object per event.
-    Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        <Self as ValueEnum>::from_str(text, true).map_err(|_| "human or json is expected".to_owned())
-    }
-}
-
 /// The variables of the process environment, by name. Values may be secrets: never logged.
 pub(crate) type Environment = BTreeMap<String, String>;
 
@@ -233,6 +221,8 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// Session key.
     pub(crate) session_key: SessionKeySource,
+    /// What is logged.
+    pub(crate) log_filter: String,
     /// Kept state.
     pub(crate) state_dir: Option<PathBuf>,
     /// `ZEUSHOME` of plugins; `None` = a private temporary directory.
@@ -284,6 +274,10 @@ pub(crate) fn resolve(
             .unwrap_or_else(|| default_health(environment)),
         log_format: parsed(options.log_format, environment, "TIDEGATE_LOG_FORMAT", "human or json")?
             .unwrap_or_default(),
+        log_filter: options
+            .log_filter
+            .or_else(|| variable(environment, "TIDEGATE_LOG_FILTER").map(str::to_owned))
+            .unwrap_or_else(|| DEFAULT_FILTER.to_owned()),
         session_key,
         state_dir: path(options.state_dir, environment, &["TIDEGATE_STATE_DIR"]),
         home: path(options.home, environment, &["TIDEGATE_HOME", "ZEUSHOME"]),

@@ -11,7 +11,11 @@ pub(crate) mod pool;
 pub(crate) mod tls;
 pub(crate) mod virtual_server;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use tidegate_model::{Configuration, tls::TlsVersions, virtual_server::ListenHost};
 
@@ -275,6 +279,10 @@ pub(crate) fn host(text: &str) -> Option<ListenHost> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Ok(address) = bare.unwrap_or(text).parse::<IpAddr>() {
         return Some(ListenHost::Address(address));
+    }
+    // RFC 6761 §6.3: it never reaches a name server.
+    if text.eq_ignore_ascii_case("localhost") {
+        return Some(ListenHost::Address(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
     let of_names = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let named =

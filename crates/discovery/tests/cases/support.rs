@@ -492,8 +492,8 @@ impl World {
             match tokio::time::timeout_at(deadline, self.events.recv()).await {
                 Ok(Some(event)) => self.take(event),
                 Ok(None) => panic!("discovery ended"),
-                Err(_) => panic!(
-                    "pool {pool}: {what} wanted, {:?} there; {:#?}",
+                Err(elapsed) => panic!(
+                    "{elapsed}: pool {pool}: {what} wanted, {:?} there; {:#?}",
                     self.sets.get(pool).map(NodeSet::len),
                     self.status(pool)
                 ),

@@ -317,8 +317,8 @@ async fn next_event(
     let end = exchange.end();
     let idle = exchange.server.settings.timeout;
     let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
-    let node = pool.settings.close_on_death.then(|| Arc::clone(connection.node()));
-    let mut guard = Guarded::new(worker, deadline, idle, end).watch(node.as_deref());
+    let node = Arc::clone(connection.node());
+    let mut guard = Guarded::new(worker, deadline, idle, end).watch(&node, pool.settings.close_on_death);
     let mut armed = false;
     poll_fn(|cx| {
         if !*upload_broken && !upload.is_complete() {

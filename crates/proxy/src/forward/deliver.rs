@@ -160,8 +160,8 @@ async fn move_bodies(
     let end = exchange.end();
     let idle = exchange.server.settings.timeout;
     let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
-    let node = pool.settings.close_on_death.then(|| Arc::clone(answer.connection.node()));
-    let mut guard = Guarded::new(worker, deadline, idle, end).watch(node.as_deref());
+    let node = Arc::clone(answer.connection.node());
+    let mut guard = Guarded::new(worker, deadline, idle, end).watch(&node, pool.settings.close_on_death);
     let Answer { connection, buffer: node_buffer, upload, .. } = answer;
     let uploaded_before = upload.moved;
     let mut upload_ended = upload.is_complete();

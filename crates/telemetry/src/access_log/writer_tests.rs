@@ -158,7 +158,7 @@ fn a_new_name_is_a_new_file() {
     let mut open = Open { log, file: None, complained: None, failures: 0 };
     for _ in 0..3 {
         // The name holds the time to the nanosecond, so each put names a new file.
-        open.put(b"line\n", &options(home.path()));
+        open.put(b"line\n", &options(home.path()), Duration::ZERO);
     }
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 3);
 }

@@ -38,19 +38,9 @@ pub(crate) fn write(base: &Path, ports: Ports) -> io::Result<String> {
     fs::create_dir_all(base.join("config"))?;
     fs::write(tls.join("tls.crt"), cert.pem())?;
     fs::write(tls.join("tls.key"), signing_key.serialize_pem())?;
-    fs::write(base.join("config/00-base"), BASE)?;
     fs::write(base.join("config/40-sample"), sample(ports))?;
     Ok(cert.pem())
 }
-
-const BASE: &str = "\
-version: 6.2
-
-global_settings:
-  properties:
-    fault_tolerance:
-      frontend_check_ips: []
-";
 
 fn sample(ports: Ports) -> String {
     let Ports { plain, tls, dns } = ports;
