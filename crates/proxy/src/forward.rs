@@ -48,13 +48,15 @@ pub(crate) async fn to_pool(
     exchange: &mut Exchange<'_>,
     pool: &Arc<RunningPool>,
 ) -> Result<Flow, Failure> {
-    let mut pool = pool;
+    // Set when it is not the pool the request began with: a failure pool, or the same pool rebuilt meanwhile.
+    let mut other: Option<Arc<RunningPool>> = None;
     let mut session = session_of(client, exchange, pool);
     let mut attempts = Attempts::default();
     let mut body = attempt::RequestBody::of(client, exchange)?;
     let mut last = Failure::new(Kind::NoNode, Progress::Unsent);
     let mut next = None;
     loop {
+        let pool = other.as_ref().unwrap_or(pool);
         let claimed = match next.take() {
             Some(node) => Claimed::Node(node),
             None => claim(client, exchange, pool, &session, &attempts).await?,
@@ -63,9 +65,9 @@ pub(crate) async fn to_pool(
             Claimed::Node(claimed) => claimed,
             Claimed::AllFailed => match &pool.failure_pool {
                 Some(failure_pool) => {
-                    pool = failure_pool;
-                    session = session_of(client, exchange, pool);
+                    session = session_of(client, exchange, failure_pool);
                     attempts = Attempts::default();
+                    other = Some(Arc::clone(failure_pool));
                     continue;
                 }
                 None => return Err(last),
@@ -101,6 +103,14 @@ pub(crate) async fn to_pool(
         }
         exchange.answered.retries += 1;
         pool.counters.shard(client.worker.index).retries.add(1);
+        // The nodes of today are asked, not those of when the request began.
+        if next.is_none()
+            && let Some(rebuilt) = client.worker.rebuilt(pool)
+        {
+            session = session_of(client, exchange, &rebuilt);
+            attempts.tried = None;
+            other = Some(rebuilt);
+        }
     }
 }
 
@@ -156,7 +166,9 @@ impl Attempts {
         if matches!(failure.kind, Kind::ConnectTimedOut | Kind::ReplyTimedOut) {
             self.timed_out += 1;
         }
-        self.full |= !self.tried.get_or_insert_default().add(claimed.slot);
+        // Nodes are forgotten when the pool was rebuilt, attempts are not.
+        self.full |=
+            !self.tried.get_or_insert_default().add(claimed.slot) || self.made as usize >= Tried::MOST;
     }
 
     /// Whether the rules of passive monitoring permit another node: the request has to be unsent, or idempotent

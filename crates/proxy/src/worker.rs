@@ -29,7 +29,7 @@ use crate::{
     buffer::Buffers,
     listener::{self, Listening},
     node::IdleConnections,
-    snapshot::{ListenKey, Snapshot},
+    snapshot::{ListenKey, RunningPool, Snapshot},
     timers::{SWEEP, Timers},
 };
 
@@ -118,6 +118,13 @@ impl Worker {
     /// Whether `generation` is the running snapshot's.
     pub(crate) fn runs(&self, generation: u64) -> bool {
         self.shared.generation.load(Ordering::Acquire) == generation
+    }
+
+    /// The pool as it runs now, if that is not the one given.
+    pub(crate) fn rebuilt(&self, pool: &RunningPool) -> Option<Arc<RunningPool>> {
+        let view = self.view();
+        let now = view.pools.get(&pool.settings.name)?;
+        (!Arc::ptr_eq(&now.pool, &pool.pool)).then(|| Arc::clone(now))
     }
 
     /// Reads the clock.

@@ -1,12 +1,9 @@
-//! How each name server behaved, so that the next exchange begins with one that answers. Pure but for the lock
-//! that shares it between tasks.
+//! How each name server behaved, so that the next exchange begins with one that answers. Pure, and shared by all
+//! tasks without a lock around the whole.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::{Mutex, PoisonError},
-};
+use std::net::SocketAddr;
 
+use dashmap::DashMap;
 use tidegate_model::Moment;
 
 use crate::options::Timing;
@@ -17,7 +14,7 @@ const MAX_REMEMBERED: usize = 1024;
 /// The memory, shared by all tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Servers {
-    known: Mutex<HashMap<SocketAddr, Behaviour>>,
+    known: DashMap<SocketAddr, Behaviour>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,17 +34,15 @@ impl Servers {
             let count = order.len();
             order.rotate_left(first % count);
         }
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        order.sort_by_key(|server| {
-            known.get(server).and_then(|seen| seen.avoid_until).is_some_and(|until| now < until)
+        order.sort_by_cached_key(|server| {
+            self.known.get(server).and_then(|seen| seen.avoid_until).is_some_and(|until| now < until)
         });
         order
     }
 
     /// Whether EDNS may be sent to `server`.
     pub(crate) fn edns(&self, server: SocketAddr, now: Moment) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&server).and_then(|seen| seen.plain_until).is_none_or(|until| now >= until)
+        self.known.get(&server).and_then(|seen| seen.plain_until).is_none_or(|until| now >= until)
     }
 
     /// `server` was silent, unreachable or refused.
@@ -57,8 +52,7 @@ impl Servers {
 
     /// `server` answered.
     pub(crate) fn answered(&self, server: SocketAddr) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seen) = known.get_mut(&server) {
+        if let Some(mut seen) = self.known.get_mut(&server) {
             seen.avoid_until = None;
         }
     }
@@ -69,12 +63,11 @@ impl Servers {
     }
 
     fn note(&self, server: SocketAddr, change: impl FnOnce(&mut Behaviour)) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // What is forgotten is only an optimisation.
-        if known.len() >= MAX_REMEMBERED && !known.contains_key(&server) {
-            known.clear();
+        if self.known.len() >= MAX_REMEMBERED && !self.known.contains_key(&server) {
+            self.known.clear();
         }
-        change(known.entry(server).or_default());
+        change(&mut self.known.entry(server).or_default());
     }
 }
 

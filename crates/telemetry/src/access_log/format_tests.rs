@@ -217,7 +217,7 @@ fn faults() {
     assert_eq!(fault("%{}i"), FormatError::HeaderName(String::new()));
     assert_eq!(fault("%{a b}o"), FormatError::HeaderName("a b".into()));
     assert_eq!(fault(&"x".repeat(MAX_FORMAT + 1)), FormatError::TooLong);
-    let many: String = (0..=MAX_MACROS).map(|n| format!("%{{h{n}}}i")).collect();
+    let many = (0..=MAX_MACROS).map(|n| format!("%{{h{n}}}i")).collect::<Vec<_>>().concat();
     assert_eq!(fault(&many), FormatError::TooManyMacros);
     assert!(fault("%z").to_string().contains("%{X}i"));
 }

@@ -56,7 +56,7 @@ fn several_logs_are_written_by_name() {
     assert!(write(&web, 0, 200) && write(&other, 1, 404));
     assert_eq!(wait_for_lines(&home.path().join("zxtm/log/web.log"), 1), "web 200\n");
     assert_eq!(wait_for_lines(&home.path().join("logs/other.log"), 1), "404\n");
-    assert!(write(&web.clone(), 1, 500));
+    assert!(write(&web, 1, 500));
     assert_eq!(wait_for_lines(&home.path().join("zxtm/log/web.log"), 2), "web 200\nweb 500\n");
 }
 
