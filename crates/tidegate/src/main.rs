@@ -1,6 +1,6 @@
 //! The binary: settings, logging and the control runtime, then the command.
 //!
-//! [`run`] is the way in for `tidegate run`: from there the control loop ([`control`]) turns documents
+//! [`mod@run`] is the way in for `tidegate run`: from there the control loop ([`control`]) turns documents
 //! ([`document_files`]) and discovery into snapshots for the data path, whose workers are threads of their own.
 
 mod check;

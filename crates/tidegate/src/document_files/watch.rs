@@ -1,6 +1,6 @@
 //! Notices changes below the base directory and hands over what the documents then say.
 //!
-//! Two ways to notice: inotify, at once; and a look at the tree's [`Fingerprint`] every [`LOOK`], for file
+//! Two ways to notice: inotify, at once; and a look at the tree's [`fingerprint::Fingerprint`] every [`LOOK`], for file
 //! systems where inotify is silent. Both wait until the tree has been still for a moment, since an editor or
 //! `cp` writes in steps. Out flows one [`Read`] for the start and one per change or request.
 
