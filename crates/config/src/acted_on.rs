@@ -200,7 +200,7 @@ const FULLY: &[(&str, &str, &[&str])] = &[
             "support_tls1_3",
         ],
     ),
-    ("virtual_servers", "tcp", &["close_with_rst", "nagle", "proxy_close"]),
+    ("virtual_servers", "tcp", &["close_with_rst", "nagle"]),
 ];
 
 /// Keys of which some values have their meaning.

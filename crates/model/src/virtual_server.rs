@@ -57,8 +57,6 @@ pub struct VirtualServer {
     pub nagle: bool,
     /// `tcp.close_with_rst`.
     pub close_with_rst: bool,
-    /// `tcp.proxy_close`: a client's half-close is passed on and the node's answer awaited.
-    pub proxy_close: bool,
 }
 
 /// `basic.protocol`.

@@ -73,6 +73,20 @@ impl Tried {
         true
     }
 
+    /// The same nodes in a later build of the pool; those that left are forgotten.
+    #[must_use]
+    pub fn in_build(&self, before: &Pool, now: &Pool) -> Self {
+        let mut tried = Self::none();
+        let nodes = self.slots.iter().take(self.count()).filter_map(|slot| before.member(Slot(*slot)));
+        for before in nodes {
+            let place = now.members().iter().position(|member| Arc::ptr_eq(&member.node, &before.node));
+            if let Some(slot) = place.and_then(|place| u32::try_from(place).ok()) {
+                tried.add(Slot(slot));
+            }
+        }
+        tried
+    }
+
     /// How many.
     pub fn count(&self) -> usize {
         usize::from(self.count)

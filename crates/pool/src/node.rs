@@ -133,7 +133,7 @@ impl Node {
             return Err(Full);
         }
         self.hot.requests.fetch_add(1, Ordering::Relaxed);
-        Ok(InFlight { node: self.clone() })
+        Ok(InFlight { node: self.clone(), quiet: false })
     }
 
     /// Claims a connection. Fails when `max_connections_per_node` are open, idle ones included.
@@ -375,12 +375,20 @@ fn claim(count: &AtomicU32, limit: u32) -> bool {
 #[derive(Debug)]
 pub struct InFlight {
     node: Arc<Node>,
+    /// Nobody is woken when it ends.
+    quiet: bool,
 }
 
 impl InFlight {
     /// The node.
     pub fn node(&self) -> &Arc<Node> {
         &self.node
+    }
+
+    /// Ends a claim that came to nothing because the node has no room for a connection: that is no room for
+    /// anybody who waits either.
+    pub fn abandon(mut self) {
+        self.quiet = true;
     }
 }
 
@@ -390,7 +398,9 @@ impl Drop for InFlight {
         if before == 1 {
             self.node.trial_may_be_abandoned();
         }
-        self.node.shared.release(&self.node);
+        if !self.quiet {
+            self.node.shared.release(&self.node);
+        }
     }
 }
 

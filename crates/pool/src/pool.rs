@@ -14,7 +14,7 @@ use tidegate_model::{Moment, MonitorName, PersistenceClass, Pool as Settings, po
 
 use crate::{
     choose::Slot,
-    health::{Health, HealthChange},
+    health::{Event, Health, HealthChange},
     limit::{QueueFull, QueuePlace, Releases},
     node::Node,
     persistence::{Prepared, TableCounters},
@@ -168,6 +168,13 @@ impl Pool {
     /// Every slot, leaving nodes included.
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// The pool itself is gone: its nodes take nothing more and let go of what they have.
+    pub fn retire(&self, now: Moment) {
+        for member in &self.members {
+            member.node.apply(Event::Removed, now);
+        }
     }
 
     /// The slot's node and what this build says of it.

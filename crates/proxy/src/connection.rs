@@ -79,6 +79,8 @@ pub(crate) enum Flow {
     Close,
     /// Bytes of a request are unread: close so that the client can still read the answer.
     Linger,
+    /// The answer broke off, and only the manner of closing can tell the client.
+    Abort,
 }
 
 /// Counts a connection on its virtual server and in the process.
@@ -318,13 +320,19 @@ impl Client {
     /// Waits for the first bytes of a request. False = there will be none.
     async fn first_bytes(&mut self, first: bool) -> bool {
         let Self { worker, stream, deadline, buffer, .. } = self;
+        let mut hurried = false;
         poll_fn(|cx| {
             if let Poll::Ready(read) = stream.poll_fill(cx, buffer, BUFFER) {
                 return Poll::Ready(read.is_ok_and(|n| n > 0));
             }
             // A connection that was just accepted may have a request on its way; an idle one may go.
-            if worker.is_draining() && !first {
-                return Poll::Ready(false);
+            if worker.is_draining() {
+                if !first {
+                    return Poll::Ready(false);
+                }
+                if !std::mem::replace(&mut hurried, true) {
+                    deadline.arm(Some(worker.now().after(LAST_REQUEST)));
+                }
             }
             deadline.poll_passed(cx).map(|()| false)
         })
@@ -409,7 +417,7 @@ impl Client {
     /// Ends the connection. Closing a socket with unread bytes sends RST, which can destroy an answer the
     /// client has not read yet: such a connection sends FIN first and drains for a short while.
     async fn close(mut self: Box<Self>, flow: Flow) {
-        if self.server.settings.close_with_rst {
+        if self.server.settings.close_with_rst || flow == Flow::Abort {
             if let Some(socket) = self.stream.socket() {
                 socket.reset_on_close();
             }
@@ -448,6 +456,9 @@ impl Client {
         .await;
     }
 }
+
+/// How long a new connection may take to send its first bytes once the process is going away.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// How long a closing connection reads what the client is still sending.
 const LINGER: Duration = Duration::from_secs(2);

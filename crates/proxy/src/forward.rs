@@ -15,6 +15,7 @@ pub(crate) mod upgrade;
 
 use std::sync::Arc;
 
+use tidegate_http1::request::Version;
 use tidegate_model::persistence::FailureMode;
 use tidegate_pool::{Session, Tried};
 
@@ -38,6 +39,8 @@ pub(crate) struct Attempts {
     tried: Option<Box<Tried>>,
     made: u32,
     timed_out: u32,
+    /// The body is still coming from the client.
+    streaming: bool,
     /// As many nodes were tried as can be remembered.
     full: bool,
 }
@@ -51,8 +54,9 @@ pub(crate) async fn to_pool(
     // Set when it is not the pool the request began with: a failure pool, or the same pool rebuilt meanwhile.
     let mut other: Option<Arc<RunningPool>> = None;
     let mut session = session_of(client, exchange, pool);
-    let mut attempts = Attempts::default();
     let mut body = attempt::RequestBody::of(client, exchange)?;
+    let streaming = body.is_streaming();
+    let mut attempts = Attempts { streaming, ..Attempts::default() };
     let mut last = Failure::new(Kind::NoNode, Progress::Unsent);
     let mut next = None;
     loop {
@@ -66,12 +70,18 @@ pub(crate) async fn to_pool(
             Claimed::AllFailed => match &pool.failure_pool {
                 Some(failure_pool) => {
                     session = session_of(client, exchange, failure_pool);
-                    attempts = Attempts::default();
+                    attempts = Attempts { streaming, ..Attempts::default() };
                     other = Some(Arc::clone(failure_pool));
                     continue;
                 }
                 None => return Err(last),
             },
+            Claimed::Rebuilt(rebuilt) => {
+                session = session_of(client, exchange, &rebuilt);
+                attempts.follow(pool, &rebuilt);
+                other = Some(rebuilt);
+                continue;
+            }
             Claimed::Exhausted => return Err(last),
             Claimed::SessionFailed(mode) => {
                 return Box::pin(session_failed(client, exchange, pool, &session, &mode)).await;
@@ -108,7 +118,7 @@ pub(crate) async fn to_pool(
             && let Some(rebuilt) = client.worker.rebuilt(pool)
         {
             session = session_of(client, exchange, &rebuilt);
-            attempts.tried = None;
+            attempts.follow(pool, &rebuilt);
             other = Some(rebuilt);
         }
     }
@@ -129,15 +139,22 @@ async fn session_failed(
 ) -> Result<Flow, Failure> {
     let lost = Failure::new(Kind::SessionLost, Progress::Unsent);
     match mode {
-        FailureMode::Url(url) if !exchange.head.has_body() => {
+        FailureMode::Url(url) => {
+            // With a body on its way the connection cannot be used again.
+            let body = exchange.head.has_body();
+            let close = body || exchange.head.version() == Version::Http10 || !exchange.keeps_alive(client);
             let mut out = client.worker.buffers.lend_output();
-            error_page::redirect(&mut out.bytes, url, pool.pool.forget_cookie(session).unwrap_or_default());
+            let cookie = pool.pool.forget_cookie(session).unwrap_or_default();
+            error_page::redirect(&mut out.bytes, url, cookie, close);
             exchange.answered.status = 302;
             exchange.answered.bytes = out.bytes.len() as u64;
-            let sent = client.send(out).await;
-            Ok(if sent && exchange.keeps_alive(client) { Flow::KeepAlive } else { Flow::Close })
+            Ok(match (client.send(out).await, body, close) {
+                (true, true, _) => Flow::Linger,
+                (true, false, false) => Flow::KeepAlive,
+                (false, ..) | (true, false, true) => Flow::Close,
+            })
         }
-        FailureMode::Url(_) | FailureMode::Close | FailureMode::NewNode => Err(lost),
+        FailureMode::Close | FailureMode::NewNode => Err(lost),
     }
 }
 
@@ -159,6 +176,13 @@ impl Attempts {
     pub(crate) fn tried(&self) -> &Tried {
         const NONE: &Tried = &Tried::none();
         self.tried.as_deref().unwrap_or(NONE)
+    }
+
+    /// The pool was rebuilt: the nodes that were tried have other places.
+    fn follow(&mut self, before: &RunningPool, now: &RunningPool) {
+        if let Some(tried) = &mut self.tried {
+            **tried = tried.in_build(&before.pool, &now.pool);
+        }
     }
 
     fn note(&mut self, failure: &Failure, claimed: &Claim) {

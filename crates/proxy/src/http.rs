@@ -75,7 +75,6 @@ pub(crate) mod tests {
             tls: None,
             nagle: false,
             close_with_rst: false,
-            proxy_close: false,
         }
     }
 

@@ -315,6 +315,11 @@ impl BodyRelay {
         }
     }
 
+    /// Whether something composed waits for the sink.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.written < self.out.bytes.len()
+    }
+
     /// Writes what is composed.
     pub(crate) fn poll_write_out(
         &mut self,

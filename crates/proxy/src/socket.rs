@@ -132,7 +132,13 @@ impl Socket {
                 ready!(fd.poll_write_ready(cx))?
             };
             match call(guard.get_inner().as_fd()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Such readiness is never cleared: what is missing will not come.
+                    if interest.is_readable() && guard.ready().is_read_closed() {
+                        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                    }
+                    guard.clear_ready();
+                }
                 outcome => return Poll::Ready(outcome),
             }
         }

@@ -75,8 +75,6 @@ impl Stream {
                 let mut into = ReadBuf::new(buf);
                 match ready!(Pin::new(&mut tls.stream).poll_read(cx, &mut into)) {
                     Ok(()) => Poll::Ready(Ok(into.filled().len())),
-                    // A peer that closes TCP without a close_notify: framing decides whether that is a fault.
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
                     Err(error) => Poll::Ready(Err(error)),
                 }
             }
@@ -128,6 +126,12 @@ impl Stream {
 
     /// Whether an idle connection may no longer be used: the peer closed it or sent something unasked.
     pub(crate) fn is_stale(&mut self) -> bool {
+        // What rustls has decrypted and nobody read is as much out of place as bytes in the socket.
+        if let Self::Tls(tls) = self
+            && !tls.stream.get_ref().1.wants_read()
+        {
+            return true;
+        }
         self.socket().is_none_or(Socket::is_stale)
     }
 

@@ -39,8 +39,10 @@ pub(crate) struct Exchange<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
     pub(crate) status: u16,
-    /// Body bytes sent.
+    /// Body bytes sent; of replies of our own, the head too.
     pub(crate) bytes: u64,
+    /// The client knows the end of the body by the end of the connection.
+    pub(crate) ends_by_close: bool,
     /// Bytes of the response head sent.
     pub(crate) head_bytes: u64,
     /// Request body bytes received.
@@ -111,7 +113,7 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
         if failure.kind == Kind::Discard {
             exchange.server.counters.shard(client.worker.index).discarded.add(1);
         }
-        return Flow::Close;
+        return if exchange.answered.ends_by_close { Flow::Abort } else { Flow::Close };
     };
     // With a body on its way the connection cannot be used again.
     let body_pending = exchange.head.has_body();
@@ -184,7 +186,7 @@ fn finish(client: &mut Client, mut exchange: Exchange<'_>) {
     let answered = &exchange.answered;
     counters.requests.add(1);
     counters.bytes_in.add(answered.bytes_in + exchange.head_bytes().len() as u64);
-    counters.bytes_out.add(answered.bytes);
+    counters.bytes_out.add(answered.bytes + answered.head_bytes);
     counters.responded(answered.status);
     access::record(client, &mut exchange);
 }

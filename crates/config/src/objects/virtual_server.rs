@@ -103,7 +103,6 @@ fn virtual_server(
         tls,
         nagle: reader.flag("tcp", "nagle"),
         close_with_rst: reader.flag("tcp", "close_with_rst"),
-        proxy_close: reader.flag("tcp", "proxy_close"),
     }
 }
 

@@ -16,7 +16,10 @@ use crate::{
     buffer::{BUFFER, Buffer, Output},
     connection::Client,
     failure::{Failure, Kind, Progress},
-    http::request_head::{self, Additions},
+    http::{
+        request_head::{self, Additions},
+        response_head::{self, BodyHeader, ConnectionHeader, Rewrite},
+    },
     node::{self, NodeConnection},
     relay::{BodyRelay, Framing, Guarded, RelayError},
     snapshot::RunningPool,
@@ -98,6 +101,11 @@ impl RequestBody {
         if let Self::Streaming(framing @ None) = self {
             *framing = upload.into_unsent(head_length);
         }
+    }
+
+    /// Whether it is still coming.
+    pub(crate) fn is_streaming(&self) -> bool {
+        matches!(self, Self::Streaming(_))
     }
 
     /// Whether another node can get the whole request.
@@ -189,7 +197,10 @@ async fn connect(
     let host = exchange.head.host(exchange.head_bytes());
     let host = host.map(crate::http::location::host_without_port);
     let connected = Box::pin(node::connect(pool, open, source, host, &mut guard)).await;
-    connected.map_err(|kind| Failure::new(kind, Progress::Unsent))
+    connected.map_err(|kind| {
+        let kind = if guard.transaction_is_over() { Kind::TransactionTimedOut } else { kind };
+        Failure::new(kind, Progress::Unsent)
+    })
 }
 
 /// Sends the request over `connection` and hears the head of the response. A request of which nothing was
@@ -253,13 +264,16 @@ async fn hear(
                         return Err(Failure::new(kind, progress(&talk.upload)));
                     }
                     if exchange.head.version() != Version::Http10 {
-                        Box::pin(pass_on_interim(client, talk.buffer.slice(0..length))).await?;
+                        let bytes = talk.buffer.slice(0..length);
+                        Box::pin(pass_on_interim(client, exchange, &head, bytes)).await?;
                     }
                     talk.buffer.consume(length);
                     // The node is at work: its time to answer begins anew.
                     talk.asked_at = None;
                 }
-                Ok(Parsed::Complete(_)) if head.status() == 101 && !relays_upgrade(exchange) => {
+                Ok(Parsed::Complete(_))
+                    if head.status() == 101 && !is_asked_for(&head, talk.buffer.filled(), exchange) =>
+                {
                     let kind = Kind::InvalidResponse("the node switched protocols unasked");
                     return Err(Failure::new(kind, progress(&talk.upload)));
                 }
@@ -290,9 +304,24 @@ fn compose_head(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool, cl
     out
 }
 
-/// Whether the request asks for another protocol and the virtual server relays it (`autodetect_upgrade_headers`).
+/// The protocol that is relayed after a 101. Others, h2c above all, would pass by everything that is done to requests.
+const UPGRADES_TO: &[u8] = b"websocket";
+
+/// Whether the request asks for a protocol that the virtual server relays (`autodetect_upgrade_headers`).
 fn relays_upgrade(exchange: &Exchange<'_>) -> bool {
-    exchange.server.settings.http.autodetect_upgrade && exchange.head.wants_upgrade()
+    exchange.server.settings.http.autodetect_upgrade
+        && exchange.head.wants_upgrade()
+        && !exchange.head.has_body()
+        && exchange
+            .head
+            .header(exchange.head_bytes(), b"upgrade")
+            .is_some_and(|protocol| protocol.eq_ignore_ascii_case(UPGRADES_TO))
+}
+
+/// Whether a 101 is the answer to what was asked.
+fn is_asked_for(head: &ResponseHead, bytes: &[u8], exchange: &Exchange<'_>) -> bool {
+    relays_upgrade(exchange)
+        && head.header(bytes, b"upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case(UPGRADES_TO))
 }
 
 enum Event {
@@ -357,7 +386,7 @@ async fn next_event(
                     Kind::ClosedEarly
                 } else if guard.transaction_is_over() {
                     Kind::TransactionTimedOut
-                } else if asked_at.is_some() {
+                } else if asked_at.is_some() || waits_for_node(exchange, upload, body_buffer) {
                     Kind::ReplyTimedOut
                 } else {
                     Kind::ClientTimedOut
@@ -369,10 +398,28 @@ async fn next_event(
     .await
 }
 
-/// An interim response (1xx) goes to the client as the node sent it.
-async fn pass_on_interim(client: &mut Client, bytes: &[u8]) -> Result<(), Failure> {
+/// Whether it is the node that holds up an upload: it does not read, or owes the client a 100.
+fn waits_for_node(exchange: &Exchange<'_>, upload: &BodyRelay, body: &Buffer) -> bool {
+    upload.has_unwritten() || !body.is_empty() || (exchange.head.expects_continue() && upload.moved == 0)
+}
+
+/// An interim response (1xx) goes to the client, less what is between node and Tidegate.
+async fn pass_on_interim(
+    client: &mut Client,
+    exchange: &Exchange<'_>,
+    head: &ResponseHead,
+    bytes: &[u8],
+) -> Result<(), Failure> {
     let mut out = client.worker.buffers.lend_output();
-    out.bytes.extend_from_slice(bytes);
+    let rewrite = Rewrite {
+        server: &exchange.server,
+        request_host: exchange.head.host(exchange.head_bytes()).unwrap_or_default(),
+        tls: client.is_tls(),
+        session_cookie: None,
+        framing: BodyHeader::Drop,
+        connection: ConnectionHeader::Silent,
+    };
+    response_head::compose(&mut out.bytes, bytes, head, &rewrite);
     if client.send(out).await { Ok(()) } else { Err(Failure::new(Kind::ClientGone, Progress::Answered)) }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     node::NodeConnection,
     snapshot::RunningPool,
     virtual_server::Exchange,
+    worker::Worker,
 };
 
 /// A node with a place on it. Dropping it frees the place and calls the next request in the queue.
@@ -41,6 +42,8 @@ impl Claim {
 /// Outcome of [`claim`].
 pub(crate) enum Claimed {
     Node(Claim),
+    /// The pool was rebuilt while the request waited.
+    Rebuilt(Arc<RunningPool>),
     /// Every node was tried.
     Exhausted,
     /// Every node has failed, or there is none.
@@ -52,7 +55,7 @@ pub(crate) enum Claimed {
 /// What one look at the pool says.
 enum Look {
     Claimed(Claimed),
-    Busy { others_may_pass: bool },
+    Busy { session_node: bool },
 }
 
 pub(crate) async fn claim(
@@ -62,9 +65,9 @@ pub(crate) async fn claim(
     session: &Session,
     attempts: &Attempts,
 ) -> Result<Claimed, Failure> {
-    let may_reuse = may_reuse(exchange, pool);
+    let may_reuse = may_reuse(exchange, pool, attempts);
     // Those who wait already come first.
-    if pool.queue.len() == 0
+    if !pool.queue.comes_first()
         && let Look::Claimed(claimed) = look(client, pool, session, attempts, may_reuse)
     {
         return Ok(claimed);
@@ -81,17 +84,18 @@ pub(crate) fn claim_at_once(
     session: &Session,
     attempts: &Attempts,
 ) -> Option<Claim> {
-    match look(client, pool, session, attempts, may_reuse(exchange, pool)) {
+    match look(client, pool, session, attempts, may_reuse(exchange, pool, attempts)) {
         Look::Claimed(Claimed::Node(claim)) => Some(claim),
         _ => None,
     }
 }
 
-/// A connection that was used before may turn out closed, and then only an idempotent request can be sent again
-/// (`http.keepalive_non_idempotent`).
-fn may_reuse(exchange: &Exchange<'_>, pool: &RunningPool) -> bool {
+/// A connection that was used before may turn out closed, and then only an idempotent request that is still at hand
+/// can be sent again (`http.keepalive_non_idempotent`).
+fn may_reuse(exchange: &Exchange<'_>, pool: &RunningPool, attempts: &Attempts) -> bool {
     let settings = &pool.settings;
-    settings.keepalive && (settings.keepalive_non_idempotent || exchange.head.method().is_idempotent())
+    let repeatable = exchange.head.method().is_idempotent() && !attempts.streaming;
+    settings.keepalive && (settings.keepalive_non_idempotent || repeatable)
 }
 
 fn look(
@@ -105,22 +109,32 @@ fn look(
     Look::Claimed(match pool.pool.choose(session, attempts.tried(), worker.recent(), worker.random()) {
         Ok(choice) => {
             // Another worker may have taken the last place in between.
-            let Ok(in_flight) = choice.node.begin() else { return Look::Busy { others_may_pass: true } };
+            let Ok(in_flight) = choice.node.begin() else {
+                return Look::Busy { session_node: choice.sticky };
+            };
             let idle = if may_reuse { worker.idle.take(choice.node) } else { None };
-            let way = match idle {
-                Some(connection) => Way::Idle(connection),
-                None => match choice.node.open_connection() {
-                    Ok(open) => Way::Open(open),
-                    Err(_) => return Look::Busy { others_may_pass: true },
-                },
+            let way = if let Some(connection) = idle {
+                Way::Idle(connection)
+            } else {
+                let Some(open) = room_for_connection(worker, choice.node) else {
+                    in_flight.abandon();
+                    return Look::Busy { session_node: choice.sticky };
+                };
+                Way::Open(open)
             };
             Claimed::Node(Claim { slot: choice.slot, in_flight, way: Some(way) })
         }
-        Err(NoNode::AllBusy { session_node }) => return Look::Busy { others_may_pass: session_node },
+        Err(NoNode::AllBusy { session_node }) => return Look::Busy { session_node },
         Err(NoNode::AllTried) => Claimed::Exhausted,
         Err(NoNode::NoNodes | NoNode::AllFailed) => Claimed::AllFailed,
         Err(NoNode::SessionFailed(mode)) => Claimed::SessionFailed(mode),
     })
+}
+
+/// A place for a new connection: a free one, or that of an idle connection of this worker which may not carry the
+/// request. Idle connections of other workers make room at their next sweep.
+fn room_for_connection(worker: &Worker, node: &Arc<Node>) -> Option<OpenConnection> {
+    node.open_connection().ok().or_else(|| worker.idle.take(node).map(NodeConnection::replace))
 }
 
 /// Waits at most `queue_timeout` for a node with room, first come first served among all workers.
@@ -139,19 +153,31 @@ async fn wait_in_queue(
     let _counted = pool.pool.enter_queue().map_err(|_| refused())?;
     let place = pool.queue.join();
     counters.queued.add(1);
-    let may_reuse = may_reuse(exchange, pool);
+    let may_reuse = may_reuse(exchange, pool, attempts);
     let mut guard = client.guard(exchange);
-    guard.limit(client.worker.now(), pool.settings.queue_timeout);
+    let now = client.worker.now();
+    guard.limit(now, pool.settings.queue_timeout);
+    let until = now.after(pool.settings.queue_timeout);
     loop {
         poll_fn(|cx| {
             let called = place.poll_called(cx);
             guard.or_passed(cx, called)
         })
         .await
-        .ok_or_else(refused)?;
+        .ok_or_else(|| {
+            if guard.transaction_is_over() {
+                return Failure::new(Kind::TransactionTimedOut, Progress::Unsent);
+            }
+            refused()
+        })?;
+        // A node may have joined: the pool of today is asked.
+        if let Some(rebuilt) = client.worker.rebuilt(pool) {
+            return Ok(Claimed::Rebuilt(rebuilt));
+        }
         match look(client, pool, session, attempts, may_reuse) {
             Look::Claimed(claimed) => return Ok(claimed),
-            Look::Busy { others_may_pass } => place.wait_again(others_may_pass),
+            Look::Busy { .. } if client.worker.now() >= until => return Err(refused()),
+            Look::Busy { session_node } => place.wait_again(session_node),
         }
     }
 }

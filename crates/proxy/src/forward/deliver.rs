@@ -42,10 +42,11 @@ pub(crate) async fn deliver(
     let upgrading = status == 101;
     let uploaded = answer.upload.is_complete();
     let plan = Plan::of(&answer, exchange, client, uploaded);
+    exchange.answered.ends_by_close = plan.ends_by_close();
     let out = compose(client, exchange, pool, session, claim, &answer, &plan);
     answer.buffer.consume(answer.head_length);
     if upgrading {
-        return Box::pin(upgrade::relay(client, exchange, answer, out)).await;
+        return Box::pin(upgrade::relay(client, exchange, pool, answer, out)).await;
     }
     let unit = exchange.server.settings.max_server_buffer;
     let mut download = BodyRelay::new(out, plan.framing).in_units_of(unit);
@@ -63,7 +64,7 @@ pub(crate) async fn deliver(
         return Err(failure);
     }
     let uploaded = answer.upload.is_complete();
-    if uploaded && plan.node_reusable && answer.buffer.is_empty() {
+    if uploaded && plan.node_reusable && pool.settings.keepalive && answer.buffer.is_empty() {
         client.worker.idle.put(&client.worker, pool, answer.connection);
     } else if pool.settings.node_close_with_rst {
         answer.connection.reset_on_close();
@@ -85,6 +86,11 @@ struct Plan {
 }
 
 impl Plan {
+    /// Whether the client sees where the body ends by the connection's end only.
+    fn ends_by_close(&self) -> bool {
+        matches!(self.framing, Framing::UntilClose) || self.body_header == BodyHeader::Unframed
+    }
+
     fn of(answer: &Answer, exchange: &Exchange<'_>, client: &Client, uploaded: bool) -> Self {
         let old_client = exchange.head.version() == Version::Http10;
         let mut client_keeps = uploaded && exchange.keeps_alive(client);
@@ -166,7 +172,7 @@ async fn move_bodies(
     let uploaded_before = upload.moved;
     let mut upload_ended = upload.is_complete();
     let mut armed = false;
-    let plain = stream.is_plain() && connection.stream.is_plain();
+    let mut plain = stream.is_plain() && connection.stream.is_plain();
     loop {
         let step = poll_fn(|cx| {
             let mut moving = false;
@@ -205,11 +211,14 @@ async fn move_bodies(
                     let spliced =
                         Box::pin(splice::splice(&worker.pipes, from, to, left, &mut guard, &mut moved)).await;
                     download.spliced(moved);
-                    spliced.map_err(|error| match error {
-                        splice::Broken::Source => Kind::ClosedEarly,
-                        splice::Broken::Destination => Kind::ClientGone,
-                        splice::Broken::TimedOut => over(&guard),
-                    })?;
+                    match spliced {
+                        Ok(()) => {}
+                        // The body is copied instead.
+                        Err(splice::Broken::NoPipe) => plain = false,
+                        Err(splice::Broken::Source) => return Err(Kind::ClosedEarly),
+                        Err(splice::Broken::Destination) => return Err(Kind::ClientGone),
+                        Err(splice::Broken::TimedOut) => return Err(over(&guard)),
+                    }
                 }
                 _ => return Err(Kind::ClientGone),
             },

@@ -21,6 +21,8 @@ use tidegate_pool::{Node, Releases};
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     length: AtomicUsize,
+    /// Places whose requests would take any node.
+    free: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ struct Waiting {
 struct Caller {
     waker: Option<Waker>,
     called: bool,
+    /// The request waits for the node of its session and for no other.
+    bound: bool,
     /// Another place was released after the call and nobody else was there to be called.
     again: bool,
 }
@@ -43,15 +47,26 @@ impl Queue {
         self.length.load(Ordering::Acquire)
     }
 
-    /// A place at the end. The first in the queue counts as called.
+    /// Whether somebody waits for any node, and so comes before a new request. Those who wait for the node of their
+    /// session hold up nobody.
+    pub(crate) fn comes_first(&self) -> bool {
+        self.free.load(Ordering::Acquire) > 0
+    }
+
+    /// A place at the end. Who has nobody before it that would take any node counts as called.
     pub(crate) fn join(&self) -> Place<'_> {
         let mut waiting = self.lock();
         let ticket = waiting.next;
         waiting.next += 1;
-        let called = waiting.places.is_empty();
+        let called = !self.comes_first();
         waiting.places.insert(ticket, Caller { called, ..Caller::default() });
-        self.length.store(waiting.places.len(), Ordering::Release);
+        self.count(&waiting);
         Place { queue: self, ticket }
+    }
+
+    fn count(&self, waiting: &Waiting) {
+        self.length.store(waiting.places.len(), Ordering::Release);
+        self.free.store(waiting.places.values().filter(|caller| !caller.bound).count(), Ordering::Release);
     }
 
     fn call_after(&self, ticket: Option<u64>) {
@@ -106,13 +121,19 @@ impl Place<'_> {
         Poll::Pending
     }
 
-    /// There was no room for this request: it waits for the next call. `others` = somebody else might have use
-    /// for the room that was released.
-    pub(crate) fn wait_again(&self, others: bool) {
-        if let Some(caller) = self.queue.lock().places.get_mut(&self.ticket) {
+    /// There was no room for this request: it waits for the next call. `bound` = it waits for the node of its
+    /// session, and somebody else might have use for the room that was released.
+    pub(crate) fn wait_again(&self, bound: bool) {
+        let mut waiting = self.queue.lock();
+        if let Some(caller) = waiting.places.get_mut(&self.ticket) {
             caller.called = std::mem::take(&mut caller.again);
+            if caller.bound != bound {
+                caller.bound = bound;
+                self.queue.count(&waiting);
+            }
         }
-        if others {
+        drop(waiting);
+        if bound {
             self.queue.call_after(Some(self.ticket));
         }
     }
@@ -122,7 +143,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut waiting = self.queue.lock();
         waiting.places.remove(&self.ticket);
-        self.queue.length.store(waiting.places.len(), Ordering::Release);
+        self.queue.count(&waiting);
         drop(waiting);
         self.queue.call_after(None);
     }
@@ -170,6 +191,15 @@ mod tests {
         let second = queue.join();
         first.wait_again(true);
         assert!(!called(&first) && called(&second));
+    }
+
+    #[test]
+    fn who_waits_for_its_session_holds_up_nobody() {
+        let queue = Queue::default();
+        let first = queue.join();
+        assert!(queue.comes_first());
+        first.wait_again(true);
+        assert!(!queue.comes_first() && called(&queue.join()));
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use tidegate_model::virtual_server::{CookieDomain, CookieSecure};
 
-use super::{location::append_clean, response_head::Rewrite};
+use super::{
+    location::{append_clean, host_without_port},
+    response_head::Rewrite,
+};
 
 /// Appends the `Set-Cookie` value the client gets for `value`.
 pub(crate) fn rewrite(out: &mut Vec<u8>, value: &[u8], context: &Rewrite<'_>) {
@@ -21,7 +24,7 @@ pub(crate) fn rewrite(out: &mut Vec<u8>, value: &[u8], context: &Rewrite<'_>) {
             match &settings.domain {
                 CookieDomain::Keep => attribute(out, part),
                 CookieDomain::Request => {
-                    let host = context.request_host.split(|&byte| byte == b':').next().unwrap_or_default();
+                    let host = host_without_port(context.request_host);
                     attribute(out, &[b"Domain=", host].concat());
                 }
                 CookieDomain::Named(domain) => attribute(out, &[b"Domain=", domain.as_bytes()].concat()),

@@ -40,11 +40,14 @@ pub(crate) fn compose(
 
 /// Appends a redirect to `url`, for a lost session whose class says so. `cookie` is a complete header line that
 /// makes the client forget the session, or nothing.
-pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8]) {
+pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8], close: bool) {
     out.extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: ");
     super::location::append_clean(out, url.as_bytes());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(cookie);
+    if close {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
     out.extend_from_slice(b"Content-Length: 0\r\nCache-Control: no-store\r\n\r\n");
 }
 

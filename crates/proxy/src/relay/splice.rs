@@ -62,6 +62,8 @@ pub(crate) enum Broken {
     Destination,
     /// The deadline passed.
     TimedOut,
+    /// The system has no pipe to give; nothing was moved.
+    NoPipe,
 }
 
 /// Moves exactly `left` bytes from `source` to `destination`.
@@ -73,7 +75,7 @@ pub(crate) async fn splice(
     guard: &mut Guarded<'_>,
     moved: &mut u64,
 ) -> Result<(), Broken> {
-    let pipe = pipes.take().map_err(|_| Broken::Source)?;
+    let pipe = pipes.take().map_err(|_| Broken::NoPipe)?;
     while left > 0 {
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(PIPE_SIZE);
         let taken = poll_fn(|cx| {

@@ -73,6 +73,12 @@ pub fn build(
     }
     let servers = builder.servers();
     let pools = builder.pools;
+    // Pools that are no longer configured end with their nodes.
+    for (name, pool) in previous.iter().flat_map(|previous| &previous.pools) {
+        if !pools.contains_key(name) {
+            pool.pool.retire(context.now);
+        }
+    }
     let next_expiry = pools.values().filter_map(|pool| pool.pool.next_expiry(context.now)).min();
     let monitors = monitor::tasks(configuration, &pools);
     let snapshot = Arc::new(Snapshot {

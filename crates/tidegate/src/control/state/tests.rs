@@ -84,7 +84,6 @@ fn server(name: &str, pool: &str) -> VirtualServer {
         tls: None,
         nagle: false,
         close_with_rst: false,
-        proxy_close: false,
     }
 }
 
