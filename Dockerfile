@@ -4,7 +4,7 @@
 #   docker build --tag REGISTRY/tidegate:0.1.0 .
 #   docker build --target with-shell --tag REGISTRY/tidegate:0.1.0-shell .   for discovery plugins that are scripts
 #
-# Base images are pinned by version here. For a release pin them by digest as well, so that the same commit builds the
+# Base images are pinned by version where they have one. For a release pin them by digest as well, so that the same commit builds the
 # same image for ever: `docker buildx imagetools inspect IMAGE` prints it, and IMAGE@sha256:… goes into --build-arg.
 ARG BUILD_IMAGE=docker.io/library/rust:1.95.0-slim-bookworm
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
@@ -15,6 +15,8 @@ FROM ${BUILD_IMAGE} AS build
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ make libcap2-bin \
     && rm -rf /var/lib/apt/lists/*
+# The toolchain of the image is the pinned one: rustup has nothing to fetch.
+ENV RUSTUP_TOOLCHAIN=1.95.0
 WORKDIR /src
 COPY . .
 # The caches survive between builds on one machine; the binary is copied out because they are not part of the image.

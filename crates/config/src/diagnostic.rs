@@ -51,18 +51,34 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.severity, OneLine(&self.document))?;
-        if let Some(line) = self.line {
+        write!(f, "{}: {}", self.severity, self.sentence())
+    }
+}
+
+impl Diagnostic {
+    /// The diagnostic on one line without its severity, for places that show that themselves.
+    pub fn sentence(&self) -> impl fmt::Display {
+        Sentence(self)
+    }
+}
+
+struct Sentence<'a>(&'a Diagnostic);
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Diagnostic { line, column, path, message, hint, document, .. } = self.0;
+        write!(f, "{}", OneLine(document))?;
+        if let Some(line) = line {
             write!(f, ":{line}")?;
-            if let Some(column) = self.column {
+            if let Some(column) = column {
                 write!(f, ":{column}")?;
             }
         }
-        if !self.path.is_empty() {
-            write!(f, ": {}", OneLine(&self.path))?;
+        if !path.is_empty() {
+            write!(f, ": {}", OneLine(path))?;
         }
-        write!(f, ": {}", OneLine(&self.message))?;
-        if let Some(hint) = &self.hint {
+        write!(f, ": {}", OneLine(message))?;
+        if let Some(hint) = hint {
             write!(f, " ({})", OneLine(hint))?;
         }
         Ok(())

@@ -45,6 +45,10 @@ does something else:
 | `global_settings` `ssl.support_tls1`, `ssl.support_tls1_1` | `true` | TLS 1.0 and 1.1 are never offered |
 | `virtual_servers` `http2.enabled` | `true` | HTTP/2 is not offered yet |
 
+Nodes that join a pool which is serving already, or work again after a failure, are introduced slowly: they take a
+tenth of their share at first and all of it after 20 s. It is left out while most nodes are new, and it never keeps a
+session from its node. No key of the format sets it.
+
 Two safeguards overrule documents, each with an error that says so: a virtual server that asks for client
 certificates and whose certificate authorities are all missing is not started, and TLS with every version switched off
 keeps TLS 1.3.

@@ -13,7 +13,10 @@ use tidegate_model::Moment;
 use tidegate_proxy::{BuildContext, build};
 
 use crate::{
-    control::compile::{Importer, Outcome, Severity},
+    control::{
+        compile::{Importer, Outcome, Severity},
+        following::source_of,
+    },
     document_files,
     settings::{CheckOptions, Environment, base_config},
 };
@@ -95,6 +98,12 @@ fn look(options: &CheckOptions, base_config: Option<&std::path::Path>) -> Report
         report.add(fault.severity, &fault.text);
     }
     if let Some(configuration) = configuration {
+        for (name, pool) in &configuration.pools {
+            if let Err(fault) = source_of(pool) {
+                let path = format!("pools.{name}.properties.service_discovery.plugin_args");
+                report.add(Severity::Error, &format!("{path}: {fault}"));
+            }
+        }
         let context = BuildContext {
             session_key: [0; 32],
             now: Moment::default(),

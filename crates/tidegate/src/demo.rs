@@ -134,7 +134,12 @@ impl Tidegate {
         let (stop, stop_receiver) = watch::channel(Stop::No);
         let (status_sender, status) = watch::channel(Status::default());
         let (readiness_sender, readiness) = watch::channel(Readiness::starting());
-        let hooks = Hooks { stop: stop_receiver, status: status_sender, readiness: readiness_sender };
+        let hooks = Hooks {
+            stop: stop_receiver,
+            status: status_sender,
+            readiness: readiness_sender,
+            reads_on_hangup: false,
+        };
         let task = tokio::spawn(run::serve(settings, hooks));
         Self { stop, status, readiness, task }
     }
@@ -163,6 +168,8 @@ async fn show(stage: &mut Stage, tidegate: &mut Tidegate, show: Show<'_>) -> Res
     let live = screen.is_some();
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    // The terminal was closed.
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
     let started = Instant::now();
     let tally = Tally::default();
     let mut visitors: Option<Visitors> = None;
@@ -192,8 +199,12 @@ async fn show(stage: &mut Stage, tidegate: &mut Tidegate, show: Show<'_>) -> Res
             () = due(end) => Some(Action::Quit),
             _ = interrupt.recv() => Some(Action::Quit),
             _ = terminate.recv() => Some(Action::Quit),
+            _ = hangup.recv() => Some(Action::Quit),
             Ok(()) = tidegate.readiness.changed() => {
                 if tidegate.readiness.borrow_and_update().is_ready() && visitors.is_none() {
+                    for node in stage.node_addresses() {
+                        tell(stage, live, format!("demo: {node}"));
+                    }
                     tell(stage, live, "demo: ready; visitors come in".to_owned());
                     ready_at = Some(Instant::now());
                     visitors = Some(

@@ -15,6 +15,8 @@ use std::{
 
 /// Directory of the documents below the base directory.
 pub(crate) const CONFIG: &str = "config";
+/// What stands before the names of base documents, so that nobody looks for them among the watched ones.
+const BASE_CONFIG: &str = "base-config";
 /// Most documents of one directory.
 const MAX_DOCUMENTS: usize = 10_000;
 /// Largest document, bytes.
@@ -127,7 +129,9 @@ fn read_directory(directory: &Path, prefix: &str) -> Result<DocumentFiles, ReadE
 
 /// Reads base documents: those of `directory/config`, or of `directory` itself where there is no such directory.
 pub(crate) fn read_base(directory: &Path) -> Result<DocumentFiles, ReadError> {
-    if directory.join(CONFIG).is_dir() { read(directory) } else { read_directory(directory, "") }
+    let config = directory.join(CONFIG);
+    let documents = if config.is_dir() { &config } else { directory };
+    read_directory(documents, &format!("{BASE_CONFIG}/"))
 }
 
 fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {

@@ -14,7 +14,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     control::{
@@ -66,6 +66,8 @@ pub(crate) struct Hooks {
     pub(crate) status: watch::Sender<Status>,
     /// Whether it is ready.
     pub(crate) readiness: watch::Sender<Readiness>,
+    /// Whether SIGHUP reads the documents again.
+    pub(crate) reads_on_hangup: bool,
 }
 
 /// `tidegate run`: serves until SIGTERM or SIGINT; a second one ends at once. SIGHUP reads the documents again.
@@ -101,6 +103,7 @@ pub(crate) async fn run(settings: Settings, environment: &Environment) -> Result
         stop,
         status: watch::channel(Status::default()).0,
         readiness: watch::channel(Readiness::starting()).0,
+        reads_on_hangup: true,
     };
     serve(settings, hooks).await
 }
@@ -145,7 +148,9 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     tasks.spawn(document_watch::run(settings.base.clone(), read_again.clone(), readings_sender));
     tasks.spawn(listen_hosts::run(names, events_sender.clone()));
     tasks.spawn(health::serve(settings.health, hooks.readiness.subscribe()));
-    tasks.spawn(read_on_hangup(read_again));
+    if hooks.reads_on_hangup {
+        tasks.spawn(read_on_hangup(read_again));
+    }
     tasks.spawn(report_status(Arc::clone(&proxy), hooks.status.clone()));
     tasks.spawn(shut_down(hooks.stop.clone(), events_sender.clone()));
 
@@ -186,9 +191,17 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
 /// Base documents are read once, here: without them nothing may start, since what they hold back would be open.
 async fn importer(settings: &Settings) -> Result<Importer, String> {
     let (base, base_config) = (settings.base.clone(), settings.base_config.clone());
-    tokio::task::spawn_blocking(move || Importer::new(&base, base_config.as_deref()))
-        .await
-        .map_err(|error| error.to_string())?
+    let read = move || {
+        let importer = Importer::new(&base, base_config.as_deref())?;
+        importer.base_is_sound().map_err(|faults| {
+            for fault in &faults {
+                error!("{fault}");
+            }
+            "the base documents stop the import; nothing may start without them".to_owned()
+        })?;
+        Ok(importer)
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
 }
 
 /// SIGHUP asks for another reading.

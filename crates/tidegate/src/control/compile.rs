@@ -76,6 +76,13 @@ impl Importer {
         self.base.len()
     }
 
+    /// Whether the base documents by themselves can be imported. They are read once: what is wrong with them cannot
+    /// be put right later.
+    pub(crate) fn base_is_sound(&self) -> Result<(), Vec<Fault>> {
+        let outcome = self.import(&DocumentFiles::default());
+        if outcome.configuration.is_some() { Ok(()) } else { Err(outcome.faults) }
+    }
+
     /// Compiles.
     pub(crate) fn import(&self, files: &DocumentFiles) -> Outcome {
         let watched: Vec<Document> = files.documents.iter().map(document).collect();
@@ -102,7 +109,7 @@ impl Importer {
                         tidegate_config::Severity::Warning => Severity::Warning,
                         tidegate_config::Severity::Error => Severity::Error,
                     },
-                    text: diagnostic.to_string(),
+                    text: diagnostic.sentence().to_string(),
                 })
                 .collect(),
         }

@@ -77,7 +77,7 @@ impl Following {
 
 /// Where the pool's nodes come from besides the addresses of its table. The error says what is wrong with the
 /// plugin's arguments.
-fn source_of(pool: &Pool) -> Result<Option<Source>, String> {
+pub(crate) fn source_of(pool: &Pool) -> Result<Option<Source>, String> {
     if let Some(discovery) = &pool.discovery {
         return Source::parse(discovery).map(Some).map_err(|error| error.to_string());
     }

@@ -24,7 +24,7 @@ use tidegate_model::{
 };
 
 use self::{
-    describe::{active, difference},
+    describe::{active, creating, difference, listens},
     readiness::FirstAnswers,
 };
 use super::{
@@ -250,7 +250,7 @@ impl State {
             return;
         }
         for object in outcome.objects {
-            effects.push(Effect::Log(Line::new(Level::Info, format!("Creating {object}"))));
+            effects.push(Effect::Log(creating(&object)));
         }
         self.serve(configuration, now, effects);
     }
@@ -315,10 +315,25 @@ impl State {
         if let Some(configuration) = serving.configuration {
             let same = self.serving.as_ref().is_some_and(|serving| Arc::ptr_eq(serving, &configuration));
             if !same {
-                effects.push(Effect::Log(active(serving.generation, &configuration)));
+                let silent = self.silent(&configuration);
+                effects.push(Effect::Log(active(serving.generation, &configuration, silent)));
                 self.serving = Some(configuration);
             }
         }
+    }
+
+    /// How many virtual servers should listen and do not, or not everywhere.
+    fn silent(&self, configuration: &Configuration) -> usize {
+        let faulty = |name: &VirtualServerName| {
+            let object = format!("virtual_servers/{name}");
+            self.closed.iter().any(|listener| listener.virtual_server == *name)
+                || self.problems.iter().any(|(of, _)| *of == object)
+        };
+        configuration
+            .virtual_servers
+            .values()
+            .filter(|server| listens(server) && faulty(&server.name))
+            .count()
     }
 
     /// Reports faults of objects that are new, and objects that have none any more.

@@ -109,6 +109,15 @@ impl Stage {
         changes
     }
 
+    /// Who listens where, for matching log lines with nodes.
+    pub(crate) fn node_addresses(&self) -> Vec<String> {
+        self.application
+            .nodes
+            .iter()
+            .map(|node| format!("node-{} is {}", node.number, node.address))
+            .collect()
+    }
+
     /// The picture of the last look.
     pub(crate) fn picture(&self) -> Picture {
         let nodes = self

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tidegate_model::{Configuration, NodeSet, virtual_server::Protocol};
+use tidegate_model::{Configuration, NodeSet, VirtualServer, virtual_server::Protocol};
 
 use crate::control::effect::{Level, Line};
 
@@ -39,18 +39,30 @@ pub(super) fn difference(before: Option<&NodeSet>, now: &NodeSet, first: bool) -
     Some(if changes.is_empty() { count } else { format!("{count}:{changes}") })
 }
 
-/// The line that says what serves now.
-pub(super) fn active(generation: u64, configuration: &Configuration) -> Line {
-    let servers = configuration
-        .virtual_servers
-        .values()
-        .filter(|server| server.enabled && server.protocol == Protocol::Http)
-        .count();
+/// Whether a virtual server should listen.
+pub(super) fn listens(server: &VirtualServer) -> bool {
+    server.enabled && server.protocol == Protocol::Http
+}
+
+/// The line that an object such as `pools/web` gets when it is imported.
+pub(super) fn creating(object: &str) -> Line {
+    let line = Line::new(Level::Info, format!("Creating {object}"));
+    match object.split_once('/') {
+        Some(("virtual_servers", name)) => line.of_virtual_server(name.into()),
+        Some(("pools", name)) => line.of_pool(name.into()),
+        _ => line,
+    }
+}
+
+/// The line that says what serves now; `silent` virtual servers should listen and do not.
+pub(super) fn active(generation: u64, configuration: &Configuration, silent: usize) -> Line {
+    let servers = configuration.virtual_servers.values().filter(|server| listens(server)).count();
     let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
     Line::new(
         Level::Info,
         format!(
-            "generation {generation} active: {} listening, {}",
+            "generation {generation} active: {}{} listening, {}",
+            if silent > 0 { format!("{} of ", servers - silent.min(servers)) } else { String::new() },
             plural(servers, "virtual server"),
             plural(configuration.pools.len(), "pool")
         ),
