@@ -81,6 +81,7 @@ fn on_control_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
+        .on_thread_start(give_way)
         .enable_all()
         .build()
         .map_err(|error| format!("the control threads cannot start: {error}"))?;
@@ -88,6 +89,15 @@ fn on_control_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
     // A name being resolved or a file being read must not hold up the end.
     runtime.shutdown_background();
     Ok(outcome)
+}
+
+/// Where CPUs are short, requests come before builds of snapshots and looks at files.
+const CONTROL_NICENESS: i32 = 5;
+
+/// Lets data workers go first.
+fn give_way() {
+    // Of a thread only (setpriority(2)). Not being allowed to changes nothing but the order.
+    let _done = rustix::process::setpriority_process(Some(rustix::thread::gettid()), CONTROL_NICENESS);
 }
 
 fn print(text: &str) {
