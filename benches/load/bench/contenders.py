@@ -229,7 +229,7 @@ def start_envoy(folder, cpu, nodes):
     (folder / "envoy.json").write_text(json.dumps({"static_resources": resources}))
     words = [binary, "--concurrency", "1", "--disable-hot-restart", "-l", "off", "-c", folder / "envoy.json"]
     process = machine.Process("envoy", words, cpu, folder)
-    version = re.search(r"/(\d+\.\d+\.\d+)[^/]*/", machine.first_line(binary, "--version"))
+    version = re.search(r"version: [^/]*/(\d+\.\d+\.\d+)", machine.first_line(binary, "--version"))
     return Contender("envoy", version[1] if version else "", process, plain, tls)
 
 
