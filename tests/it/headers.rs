@@ -287,6 +287,32 @@ async fn upgrades_can_be_turned_off() {
 }
 
 #[tokio::test]
+async fn only_protocols_of_the_list_are_upgraded_to() {
+    const H2C: &[&str] = &["Connection: Upgrade", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"];
+    // Without a list: WebSocket, and above all no h2c, which would pass by everything that is done to requests.
+    let node = Node::echo().await;
+    let site = Site::start(&[node.address], json!({}), json!({})).await;
+    assert_eq!(site.request("GET", "/", H2C, b"").await.status, 200);
+    assert_eq!(node.only().header("Upgrade"), None);
+    site.tidegate.stop().await;
+    // With one: what it names. A 101 that answers something else is none.
+    let node = RawNode::start().await;
+    let server = json!({ "http": { "auto_upgrade_protocols": ["Ferry"] } });
+    let site = Site::start(&[node.address], server, json!({})).await;
+    for (answered, status) in [("ferry", 101), ("h2c", 502)] {
+        let mut client = site.client().await;
+        client.send(request("GET", "/", &["Connection: Upgrade", "Upgrade: ferry"], b"")).await;
+        let mut at_node = node.accept().await;
+        assert_eq!(at_node.head().await.unwrap().unwrap().get("Upgrade"), Some("ferry"));
+        let answer =
+            format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {answered}\r\n\r\n");
+        at_node.send(answer.as_bytes()).await.unwrap();
+        assert_eq!(client.response().await.status, status, "{answered}");
+    }
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
 async fn an_error_file_stands_in_for_failures_of_the_service() {
     let server = json!({ "connection_errors": { "error_file": "sorry.html" } });
     let nobody = tidegate_harness::Port::free();

@@ -164,6 +164,7 @@ const FULLY: &[(&str, &str, &[&str])] = &[
             "add_cluster_ip",
             "add_x_forwarded_for",
             "add_x_forwarded_proto",
+            "auto_upgrade_protocols",
             "autodetect_upgrade_headers",
             "location_regex",
             "location_replace",

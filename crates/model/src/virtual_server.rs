@@ -123,8 +123,9 @@ pub struct HttpOptions {
     pub location_rewrite: LocationRewrite,
     /// `location_regex` with `location_replace`, tried before `location_rewrite`.
     pub location_pattern: Option<Substitution>,
-    /// `autodetect_upgrade_headers`: relay raw after a matching 101.
-    pub autodetect_upgrade: bool,
+    /// Protocols that are relayed raw after a matching 101, compared without regard to case: those of
+    /// `auto_upgrade_protocols`, `websocket` where there are none, nothing without `autodetect_upgrade_headers`.
+    pub upgrades: Vec<Arc<str>>,
 }
 
 /// `http.location_rewrite`.

@@ -66,7 +66,7 @@ pub(crate) mod tests {
                 strip_x_forwarded_proto: true,
                 location_rewrite: LocationRewrite::IfHostMatches,
                 location_pattern: None,
-                autodetect_upgrade: true,
+                upgrades: vec!["websocket".into()],
             },
             cookie: CookieRewrite::default(),
             error_page: ErrorPage::Default,

@@ -206,7 +206,7 @@ fn http(reader: &Reader<'_>, report: &mut Report<'_>) -> HttpOptions {
             _ => LocationRewrite::IfHostMatches,
         },
         location_pattern: substitution(reader, report, "http", "location_regex", "location_replace"),
-        autodetect_upgrade: reader.flag("http", "autodetect_upgrade_headers"),
+        upgrades: upgrades(reader),
     }
 }
 
@@ -259,6 +259,15 @@ fn access_log(reader: &Reader<'_>) -> Option<AccessLog> {
     reader
         .flag("log", "enabled")
         .then(|| AccessLog { filename: reader.text("log", "filename"), format: reader.text("log", "format") })
+}
+
+fn upgrades(reader: &Reader<'_>) -> Vec<Arc<str>> {
+    let written = reader.list("http", "auto_upgrade_protocols");
+    match (reader.flag("http", "autodetect_upgrade_headers"), written) {
+        (false, _) => Vec::new(),
+        (true, []) => vec!["websocket".into()],
+        (true, written) => written.to_vec(),
+    }
 }
 
 fn failure_log(reader: &Reader<'_>) -> FailureLog {

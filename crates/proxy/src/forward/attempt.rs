@@ -304,24 +304,22 @@ fn compose_head(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool, cl
     out
 }
 
-/// The protocol that is relayed after a 101. Others, h2c above all, would pass by everything that is done to requests.
-const UPGRADES_TO: &[u8] = b"websocket";
-
-/// Whether the request asks for a protocol that the virtual server relays (`autodetect_upgrade_headers`).
+/// Whether the request asks for a protocol that the virtual server relays (`auto_upgrade_protocols`). Others, h2c above
+/// all, would pass by everything that is done to requests.
 fn relays_upgrade(exchange: &Exchange<'_>) -> bool {
-    exchange.server.settings.http.autodetect_upgrade
-        && exchange.head.wants_upgrade()
+    exchange.head.wants_upgrade()
         && !exchange.head.has_body()
-        && exchange
-            .head
-            .header(exchange.head_bytes(), b"upgrade")
-            .is_some_and(|protocol| protocol.eq_ignore_ascii_case(UPGRADES_TO))
+        && exchange.head.header(exchange.head_bytes(), b"upgrade").is_some_and(|asked| {
+            let relayed = &exchange.server.settings.http.upgrades;
+            relayed.iter().any(|protocol| protocol.as_bytes().eq_ignore_ascii_case(asked))
+        })
 }
 
 /// Whether a 101 is the answer to what was asked.
 fn is_asked_for(head: &ResponseHead, bytes: &[u8], exchange: &Exchange<'_>) -> bool {
+    let asked = exchange.head.header(exchange.head_bytes(), b"upgrade").unwrap_or_default();
     relays_upgrade(exchange)
-        && head.header(bytes, b"upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case(UPGRADES_TO))
+        && head.header(bytes, b"upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case(asked))
 }
 
 enum Event {

@@ -75,7 +75,7 @@ fn server(name: &str, pool: &str) -> VirtualServer {
             strip_x_forwarded_proto: true,
             location_rewrite: LocationRewrite::IfHostMatches,
             location_pattern: None,
-            autodetect_upgrade: true,
+            upgrades: Vec::new(),
         },
         cookie: CookieRewrite::default(),
         error_page: ErrorPage::Default,
