@@ -495,6 +495,59 @@ async fn requests_over_a_nodes_limit_wait_their_turn() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_that_may_not_be_reused_makes_room() {
+    let node = Node::start("n").await;
+    let pool = json!({
+        "connection": { "max_connections_per_node": 1, "queue_timeout": 5 },
+        "http": { "keepalive_non_idempotent": false },
+    });
+    let site = Site::start(&[node.address], json!({}), pool).await;
+    // The workers take turns at having the idle connection: on another worker than the request it yields to the queue.
+    for _ in 0..10 {
+        assert_eq!(site.get("/").await.status, 200);
+        let post = site.request("POST", "/", &[], b"x");
+        assert_eq!(takes(Duration::ZERO, Duration::from_secs(3), post).await.status, 200);
+    }
+    assert!(node.most_in_progress() <= 1);
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn sessions_that_wait_for_their_node_hold_up_nobody_else() {
+    let (slow, quick) = (RawNode::start().await, Node::start("quick").await);
+    let pool = json!({
+        "basic": { "persistence_class": "by-cookie" },
+        "connection": { "max_transactions_per_node": 1, "queue_timeout": 20 },
+    });
+    let site = Site::with(&[slow.address, quick.address], json!({}), pool, |document| {
+        document.add("persistence", "by-cookie", json!({ "basic": { "type": "transparent" } }))
+    })
+    .await;
+    // A session on the slow node, which then keeps a request of it for good.
+    let cookie = loop {
+        let mut client = site.client().await;
+        client.send(request("GET", "/", &[], b"")).await;
+        let connection = tokio::time::timeout(Duration::from_millis(300), slow.accept()).await;
+        let Ok(mut at_node) = connection else { continue };
+        at_node.head().await.unwrap().unwrap();
+        at_node.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        let response = client.response().await;
+        break response.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned();
+    };
+    let of_session = format!("Cookie: {cookie}");
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let mut client = site.client().await;
+        client.send(request("GET", "/", &[&of_session], b"")).await;
+        waiting.push(client);
+    }
+    for _ in 0..5 {
+        takes(Duration::ZERO, Duration::from_secs(2), site.get("/")).await;
+    }
+    site.tidegate.assert_calm();
+}
+
+#[tokio::test]
 async fn waiting_in_the_queue_has_an_end() {
     let node = Node::with("n", |_| Reply::hang()).await;
     let pool = json!({ "connection": { "max_transactions_per_node": 1, "queue_timeout": 1 } });
