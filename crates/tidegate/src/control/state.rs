@@ -456,11 +456,12 @@ impl State {
         if readiness != self.readiness {
             if readiness.is_ready() {
                 self.was_ready = true;
-                for pool in self.first_answers.overdue(now) {
-                    effects.push(Effect::Log(
-                        Line::new(Level::Warn, "discovery has not answered in time; ready without its nodes")
-                            .of_pool(pool.clone()),
-                    ));
+                let serving = self.serving.as_deref();
+                for pool in
+                    serving.map(|serving| self.first_answers.overdue(serving, now)).unwrap_or_default()
+                {
+                    let text = "discovery has not answered in time; ready without its nodes";
+                    effects.push(Effect::Log(Line::new(Level::Warn, text).of_pool(pool)));
                 }
                 effects.push(Effect::Log(Line::new(Level::Info, "ready")));
             }

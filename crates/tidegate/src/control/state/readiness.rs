@@ -69,12 +69,15 @@ impl FirstAnswers {
             .collect()
     }
 
-    /// Pools that did not answer in time.
-    pub(super) fn overdue(&self, now: Moment) -> impl Iterator<Item = &PoolName> {
+    /// Pools in use that did not answer in time.
+    pub(super) fn overdue(&self, configuration: &Configuration, now: Moment) -> Vec<PoolName> {
+        let used = in_use(configuration);
+        let late = |answer: FirstAnswer| answer != FirstAnswer::Had && is_settled(answer, now);
         self.pools
             .iter()
-            .filter(move |(_, answer)| **answer != FirstAnswer::Had && is_settled(**answer, now))
-            .map(|(pool, _)| pool)
+            .filter(|(pool, answer)| late(**answer) && used.contains(pool))
+            .map(|(pool, _)| pool.clone())
+            .collect()
     }
 }
 
