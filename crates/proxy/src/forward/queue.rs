@@ -2,7 +2,7 @@
 //! `max_transactions_per_node`): one queue per pool, first come first served whichever worker a request is on.
 //!
 //! A released place calls the first in the queue. One that cannot use it (its session belongs to another node)
-//! passes the call on to the next. How many may wait is the pool's business
+//! passes the call on to the next, and holds up nobody who would take any node. How many may wait is the pool's business
 //! ([`tidegate_pool::Pool::enter_queue`]). Nothing here is touched while no limit is set.
 
 use std::{
@@ -29,6 +29,8 @@ pub(crate) struct Queue {
 struct Waiting {
     next: u64,
     places: BTreeMap<u64, Caller>,
+    /// How many of them are not bound.
+    free: usize,
 }
 
 #[derive(Debug, Default)]
@@ -60,13 +62,15 @@ impl Queue {
         waiting.next += 1;
         let called = !self.comes_first();
         waiting.places.insert(ticket, Caller { called, ..Caller::default() });
-        self.count(&waiting);
+        waiting.free += 1;
+        self.tell(&waiting);
         Place { queue: self, ticket }
     }
 
-    fn count(&self, waiting: &Waiting) {
+    /// Makes the counts known to those who look without the lock.
+    fn tell(&self, waiting: &Waiting) {
         self.length.store(waiting.places.len(), Ordering::Release);
-        self.free.store(waiting.places.values().filter(|caller| !caller.bound).count(), Ordering::Release);
+        self.free.store(waiting.free, Ordering::Release);
     }
 
     fn call_after(&self, ticket: Option<u64>) {
@@ -127,10 +131,9 @@ impl Place<'_> {
         let mut waiting = self.queue.lock();
         if let Some(caller) = waiting.places.get_mut(&self.ticket) {
             caller.called = std::mem::take(&mut caller.again);
-            if caller.bound != bound {
-                caller.bound = bound;
-                self.queue.count(&waiting);
-            }
+            let was_bound = std::mem::replace(&mut caller.bound, bound);
+            waiting.free = waiting.free + usize::from(was_bound) - usize::from(bound);
+            self.queue.tell(&waiting);
         }
         drop(waiting);
         if bound {
@@ -142,8 +145,10 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut waiting = self.queue.lock();
-        waiting.places.remove(&self.ticket);
-        self.queue.count(&waiting);
+        if waiting.places.remove(&self.ticket).is_some_and(|caller| !caller.bound) {
+            waiting.free -= 1;
+        }
+        self.queue.tell(&waiting);
         drop(waiting);
         self.queue.call_after(None);
     }
