@@ -9,7 +9,7 @@ use crate::{
     algorithm::{self, Candidates, rendezvous},
     node::Node,
     pool::Pool,
-    roster::{Roster, takes_new_sessions},
+    roster::Roster,
     session::{Found, Session},
 };
 
@@ -148,18 +148,6 @@ impl Pool {
             prepared.remember(session, choice.node.id(), now);
         }
         Ok(choice)
-    }
-
-    /// Whether another node could be asked at once, without a session: what a reply of 503 that may be retried
-    /// hangs on.
-    pub fn has_another(&self, tried: &Tried, now: Moment) -> bool {
-        !self.shared.has_failed()
-            && (0..).zip(&self.members).any(|(slot, member)| {
-                takes_new_sessions(member)
-                    && !tried.contains(Slot(slot))
-                    && member.node.usable(now)
-                    && self.has_room(&member.node)
-            })
     }
 
     /// Whether the session's own node takes the request.
