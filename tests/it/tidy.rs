@@ -34,6 +34,37 @@ fn files(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
     found
 }
 
+/// Crates of the workspace that each crate may know, as `ARCHITECTURE.md` draws them.
+const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("http1", &[]),
+    ("config", &["model"]),
+    ("pool", &["model"]),
+    ("telemetry", &["model"]),
+    ("discovery", &["model"]),
+    ("proxy", &["model", "http1", "pool", "telemetry"]),
+    ("tidegate", &["model", "config", "discovery", "proxy", "telemetry"]),
+];
+
+#[test]
+fn crates_know_only_what_is_below_them() {
+    let mut seen = 0;
+    for (name, allowed) in MAY_KNOW {
+        let manifest = fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
+        for line in manifest.lines().filter(|line| line.starts_with("tidegate-") && line.contains('=')) {
+            let known = line.split([' ', '=', '.']).next().unwrap().trim_start_matches("tidegate-");
+            assert!(allowed.contains(&known), "{name} must not know {known}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no dependency was read: the manifests are written in another way");
+    assert_eq!(
+        fs::read_dir(root().join("crates")).unwrap().count(),
+        MAY_KNOW.len(),
+        "a crate is not in the table"
+    );
+}
+
 #[test]
 fn every_crate_and_module_begins_with_its_front_page() {
     let mut bare = Vec::new();
