@@ -138,22 +138,35 @@ impl TlsServer {
     }
 
     /// Certificates that have ended, or will within 14 days, seen at `now` (seconds since 1970).
-    pub fn expiry_notices(&self, now: i64) -> Vec<Problem> {
+    pub fn expiry_notices(&self, now: i64) -> Vec<Expiring> {
         let expiring =
             self.certificates.iter().filter(|(_, certificate)| certificate.not_after < now + EXPIRY_WARNING);
         expiring
             .map(|(name, certificate)| {
-                let message = if certificate.not_after < now {
-                    let days = (now - certificate.not_after) / 86_400;
-                    format!("the certificate ended {days} days ago and clients refuse it; put a new one in its place")
+                let ended = certificate.not_after < now;
+                let days = certificate.not_after.abs_diff(now) / 86_400;
+                let message = if ended {
+                    format!(
+                        "the certificate ended {days} days ago and clients refuse it; put a new one in its place"
+                    )
                 } else {
-                    let days = (certificate.not_after - now) / 86_400;
                     format!("the certificate ends in {days} days; put a new one in its place")
                 };
-                Problem::new(format!("ssl/server_keys/{name}"), message).of_key("basic.public")
+                Expiring { certificate: name.clone(), ended, message }
             })
             .collect()
     }
+}
+
+/// A certificate that needs somebody's attention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiring {
+    /// Its name in `ssl/server_keys`.
+    pub certificate: KeyName,
+    /// Its time is over already.
+    pub ended: bool,
+    /// How long there is, and what to do.
+    pub message: String,
 }
 
 /// Builds the TLS of virtual server `name`.
