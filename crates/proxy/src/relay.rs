@@ -18,6 +18,7 @@ use tidegate_pool::Node;
 
 use crate::{
     buffer::{BUFFER, Buffer, Output},
+    socket::Socket,
     stream::Stream,
     timers::Deadline,
     worker::Worker,
@@ -80,6 +81,16 @@ impl<'a> Guarded<'a> {
     /// Whether it is the transaction as a whole whose time is over.
     pub(crate) fn transaction_is_over(&self) -> bool {
         self.end.is_some_and(|end| self.worker.now() >= end)
+    }
+
+    /// Whether the client has gone while the node had nothing to say. It is watched once that has lasted for a sweep.
+    pub(crate) fn lost_client(&self, cx: &mut Context<'_>, client: &mut Stream) -> bool {
+        self.deadline.has_waited() && client.poll_reset(cx).is_ready()
+    }
+
+    /// [`Guarded::lost_client`], of a plain client.
+    pub(crate) fn lost_plain_client(&self, cx: &mut Context<'_>, client: &mut Socket) -> bool {
+        self.deadline.has_waited() && client.poll_reset(cx).is_ready()
     }
 
     /// What `polled` says, or `None` once the deadline has passed.

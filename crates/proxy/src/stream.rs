@@ -135,6 +135,14 @@ impl Stream {
         self.socket().is_none_or(Socket::is_stale)
     }
 
+    /// Ready once the peer has reset the connection; see [`Socket::poll_reset`].
+    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.socket() {
+            Some(socket) => socket.poll_reset(cx),
+            None => Poll::Ready(()),
+        }
+    }
+
     /// Whether there is no TLS on it, so that the kernel can move its bytes.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_))

@@ -109,6 +109,9 @@ async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow
 /// Answers a failed request: the error page, a redirect, or nothing but a close.
 async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
     tell(client, failure);
+    if failure.kind == Kind::ClientGone {
+        exchange.server.counters.shard(client.worker.index).clients_gone.add(1);
+    }
     let Some(status) = failure.status() else {
         if failure.kind == Kind::Discard {
             exchange.server.counters.shard(client.worker.index).discarded.add(1);

@@ -176,6 +176,10 @@ counters! {
         upgrades,
         /// Access log lines dropped because the writer could not keep up.
         log_lines_dropped,
+        /// Requests whose client was gone before it had its answer.
+        clients_gone,
+        /// Connections reset (`tcp.close_with_rst`) although the client had not taken all bytes in time.
+        resets_undelivered,
     }
 }
 

@@ -378,6 +378,9 @@ async fn next_event(
             Poll::Ready(Ok(_)) => return Poll::Ready(Event::Bytes),
             Poll::Pending => {}
         }
+        if guard.lost_client(cx, stream) {
+            return Poll::Ready(Event::Failed(Failure::new(Kind::ClientGone, progress(upload))));
+        }
         guard.or_passed(cx, Poll::<Event>::Pending).map(|passed| {
             passed.unwrap_or_else(|| {
                 let kind = if guard.node_died() {

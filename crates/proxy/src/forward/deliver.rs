@@ -1,6 +1,6 @@
 //! Passes a node's response on to the client: head, body, and what becomes of both connections.
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{future::poll_fn, io, sync::Arc, task::Poll};
 
 use tidegate_http1::{
     chunked::{ChunkedRelay, Output as ChunkedOutput},
@@ -193,6 +193,9 @@ async fn move_bodies(
             };
             if polled.is_ready() {
                 return polled.map(Some);
+            }
+            if guard.lost_client(cx, stream) {
+                return Poll::Ready(Some(Err(RelayError::Sink(io::ErrorKind::ConnectionReset.into()))));
             }
             if moving || !armed {
                 armed = true;
