@@ -121,7 +121,11 @@ impl Proxy {
         let before = self.shared.snapshot.swap(Arc::clone(snapshot));
         let gone = before.has_lost_nodes(snapshot);
         self.shared.generation.store(snapshot.generation, Ordering::Release);
-        self.monitors.update(snapshot.monitors.clone(), &snapshot.monitor_scripts);
+        let same = Arc::ptr_eq(&before.monitors, &snapshot.monitors)
+            && Arc::ptr_eq(&before.monitor_scripts, &snapshot.monitor_scripts);
+        if !same {
+            self.monitors.update(&snapshot.monitors, &snapshot.monitor_scripts);
+        }
         let mut problems = Vec::new();
         listening.retain(|key, _| {
             let stays = snapshot.servers.contains_key(key);

@@ -38,8 +38,9 @@ pub struct Snapshot {
     pub(crate) servers: HashMap<ListenKey, Arc<RunningServer>>,
     pub(crate) pools: BTreeMap<PoolName, Arc<RunningPool>>,
     pub(crate) global: GlobalSettings,
-    /// What monitors check, derived once so that publishing only hands it over.
-    pub(crate) monitors: Vec<crate::monitor::MonitorTask>,
+    /// What monitors check, derived once; the same one as before while no pool and no monitor has changed, so that
+    /// publishing leaves them alone.
+    pub(crate) monitors: Arc<[crate::monitor::MonitorTask]>,
     /// `monitor_scripts`.
     pub(crate) monitor_scripts: Arc<BTreeMap<ScriptName, Arc<[u8]>>>,
 }
@@ -51,7 +52,7 @@ impl Snapshot {
             servers: HashMap::new(),
             pools: BTreeMap::new(),
             global: GlobalSettings::default(),
-            monitors: Vec::new(),
+            monitors: Arc::default(),
             monitor_scripts: Arc::default(),
         }
     }

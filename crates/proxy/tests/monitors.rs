@@ -52,7 +52,7 @@ impl Bench {
     }
 
     fn update(&self, tasks: &[MonitorTask]) {
-        self.monitors.update(tasks.to_vec(), &self.scripts);
+        self.monitors.update(tasks, &self.scripts);
     }
 
     fn status(&self, monitor: &str) -> MonitorStatus {

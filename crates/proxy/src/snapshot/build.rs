@@ -16,7 +16,11 @@ use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
 use tidegate_telemetry::access_log::{AccessLog, Writer};
 
 use super::{ListenKey, Rewrites, RunningPool, RunningServer, Snapshot};
-use crate::{forward::queue::Queue, monitor, tls};
+use crate::{
+    forward::queue::Queue,
+    monitor::{self, MonitorTask},
+    tls,
+};
 
 /// Inputs of a build that are not configuration.
 #[derive(Debug, Clone)]
@@ -101,14 +105,27 @@ pub fn build(
         }
     }
     let next_expiry = pools.values().filter_map(|pool| pool.pool.next_expiry(context.now)).min();
-    let monitors = monitor::tasks(configuration, &pools);
+    let monitor_scripts = match previous {
+        Some(previous) if *previous.monitor_scripts == configuration.monitor_scripts => {
+            Arc::clone(&previous.monitor_scripts)
+        }
+        _ => Arc::new(configuration.monitor_scripts.clone()),
+    };
+    let tasks = monitor::tasks(configuration, &pools);
+    let same = |known: &[MonitorTask]| {
+        known.len() == tasks.len() && known.iter().zip(&tasks).all(|(known, task)| known.same(task))
+    };
+    let monitors = match previous {
+        Some(previous) if same(&previous.monitors) => Arc::clone(&previous.monitors),
+        _ => tasks.into(),
+    };
     let snapshot = Arc::new(Snapshot {
         generation: previous.map_or(0, |previous| previous.generation) + 1,
         servers,
         pools,
         global: configuration.global.clone(),
         monitors,
-        monitor_scripts: Arc::new(configuration.monitor_scripts.clone()),
+        monitor_scripts,
     });
     Built { snapshot, problems: builder.problems, next_expiry }
 }
@@ -365,4 +382,63 @@ impl Rewrites {
 fn compile(substitution: &Substitution) -> Option<(Regex, Arc<[u8]>)> {
     let regex = Regex::new(&substitution.regex).ok()?;
     Some((regex, substitution.replace.as_bytes().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::{
+        Monitor, Pool as PoolSettings,
+        monitor::{Probe, Scope},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_list_of_monitors_is_kept_until_it_changes() {
+        let context = |now| BuildContext {
+            session_key: [0; 32],
+            now,
+            seed: 0,
+            listen_hosts: BTreeMap::new(),
+            ipv6: false,
+            workers: 1,
+            access_logs: None,
+        };
+        let monitor = |failures| Monitor {
+            name: "m".into(),
+            probe: Probe::Connect,
+            scope: Scope::PerNode,
+            delay: std::time::Duration::from_secs(3),
+            timeout: std::time::Duration::from_secs(3),
+            failures,
+            back_off: true,
+            use_tls: false,
+            verbose: false,
+            health_only: false,
+        };
+        let mut configuration = Configuration::default();
+        let pool = PoolSettings { monitors: vec!["m".into()], ..PoolSettings::named("p") };
+        configuration.pools.insert("p".into(), Arc::new(pool.clone()));
+        configuration.monitors.insert("m".into(), Arc::new(monitor(3)));
+        let nodes = |ports: std::ops::Range<u16>| {
+            let set = NodeSet::of(ports.map(|port| ([127, 0, 0, 1], port).into()));
+            BTreeMap::from([(PoolName::from("p"), set)])
+        };
+        let mut before = build(&configuration, &nodes(1..4), None, &context(Moment(1))).snapshot;
+        assert_eq!(before.monitors.len(), 3);
+        let mut step = |configuration: &Configuration, ports| {
+            let after = build(configuration, &nodes(ports), Some(&before), &context(Moment(2))).snapshot;
+            let kept = Arc::ptr_eq(&before.monitors, &after.monitors);
+            before = after;
+            kept
+        };
+        assert!(step(&configuration, 1..4));
+        let weighty = PoolSettings { max_queue_size: Some(1), ..pool };
+        configuration.pools.insert("p".into(), Arc::new(weighty));
+        assert!(step(&configuration, 1..4), "a setting that concerns no monitor");
+        assert!(!step(&configuration, 1..5), "a node more");
+        assert!(step(&configuration, 1..5));
+        configuration.monitors.insert("m".into(), Arc::new(monitor(4)));
+        assert!(!step(&configuration, 1..5), "a monitor that is another");
+    }
 }
