@@ -28,6 +28,8 @@ pub struct NodeView {
     pub leaving: bool,
     /// A word or two: `working`, `draining`, `disabled`, `pool failed`, or one of [`crate::Node::status`].
     pub status: &'static str,
+    /// Whether requests and monitors say that it works.
+    pub alive: bool,
     /// Weight.
     pub weight: u32,
     /// Priority.
@@ -73,6 +75,7 @@ fn view(member: &Member, pool_wide: &[MonitorName]) -> NodeView {
         state: member.state,
         leaving: member.leaving.is_some(),
         status,
+        alive: pool_wide.is_empty() && node.health().in_rotation(),
         weight: member.weight,
         priority: member.priority,
         in_flight: node.in_flight(),
