@@ -11,6 +11,7 @@ mod discovery;
 mod documents;
 mod framing;
 mod headers;
+mod metrics;
 mod monitors;
 mod never;
 mod persistence;

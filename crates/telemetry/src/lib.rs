@@ -9,6 +9,7 @@
 pub mod access_log;
 pub mod counters;
 pub mod logging;
+pub mod metrics;
 pub mod observation;
 #[cfg(test)]
 mod page;

@@ -10,6 +10,8 @@ mod document_files;
 mod health;
 mod listen_hosts;
 mod logging;
+mod metrics;
+mod pages;
 mod run;
 mod session_key;
 mod settings;

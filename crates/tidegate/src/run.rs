@@ -25,8 +25,10 @@ use crate::{
         machine::{self, Machine},
     },
     document_files::watch::{self as document_watch, ReadAgain},
-    health::{self, Readiness},
-    listen_hosts, session_key,
+    health::{Health, Readiness},
+    listen_hosts,
+    metrics::Metrics,
+    pages, session_key,
     settings::{Environment, Settings},
     watching::Watching,
     zeus_variables,
@@ -150,7 +152,11 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(document_watch::run(settings.base.clone(), read_again.clone(), readings_sender));
     tasks.spawn(listen_hosts::run(names, events_sender.clone()));
-    tasks.spawn(health::serve(settings.health, hooks.readiness.subscribe()));
+    tasks.spawn(pages::serve(settings.health, Health(hooks.readiness.subscribe())));
+    if let Some(address) = settings.metrics.address {
+        let metrics = Metrics { watching: Arc::clone(&watching), details: settings.metrics.details };
+        tasks.spawn(pages::serve(address, metrics));
+    }
     if hooks.reads_on_hangup {
         tasks.spawn(read_on_hangup(read_again));
     }
