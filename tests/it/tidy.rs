@@ -38,11 +38,12 @@ fn files(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("http1", &[]),
-    ("config", &["model"]),
+    ("config", &["model", "trafficscript"]),
+    ("trafficscript", &[]),
     ("pool", &["model"]),
     ("telemetry", &["model"]),
     ("discovery", &["model"]),
-    ("proxy", &["model", "http1", "pool", "telemetry"]),
+    ("proxy", &["model", "http1", "pool", "telemetry", "trafficscript"]),
     ("tidegate", &["model", "config", "discovery", "proxy", "telemetry"]),
 ];
 
