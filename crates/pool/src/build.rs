@@ -172,7 +172,6 @@ impl Pool {
         let limit = |limit: Option<u32>| limit.unwrap_or(0);
         self.shared.transaction_limit.store(limit(settings.max_transactions_per_node), Ordering::Relaxed);
         self.shared.connection_limit.store(limit(settings.max_connections_per_node), Ordering::Relaxed);
-        self.shared.change_pool_wide(|failing| failing.retain(|name| settings.monitors.contains(name)));
         for member in &self.members {
             member.node.keep_monitors(&settings.monitors, now);
             if !settings.passive_monitoring {

@@ -1,7 +1,7 @@
 //! The handle the control side holds: starts the workers, publishes snapshots, drains.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt, io,
     net::SocketAddr,
     sync::{
@@ -20,6 +20,7 @@ use crate::{
     listener,
     monitor::{self, Monitors},
     snapshot::{ListenKey, Snapshot},
+    tls::server::Expiring,
     worker::{self, Command, Shared},
 };
 
@@ -194,6 +195,16 @@ impl Proxy {
                 })
             })
             .collect()
+    }
+
+    /// Certificates of running virtual servers that have ended or will soon, seen at `now` (seconds since 1970).
+    pub fn expiring_certificates(&self, now: i64) -> BTreeMap<VirtualServerName, Vec<Expiring>> {
+        let snapshot = self.shared.snapshot.load();
+        let notices = snapshot.servers.values().filter_map(|server| {
+            let notices = server.tls.as_ref()?.expiry_notices(now);
+            (!notices.is_empty()).then(|| (server.settings.name.clone(), notices))
+        });
+        notices.collect()
     }
 
     /// Open client connections.

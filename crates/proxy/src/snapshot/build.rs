@@ -42,8 +42,29 @@ pub struct BuildContext {
 pub struct Problem {
     /// The object as a document path, such as `ssl/server_keys/site`.
     pub object: String,
+    /// Section and key at fault, such as `basic.public`, where it is one; `content` for that of a raw object.
+    pub key: Option<&'static str>,
     /// What is wrong and what to do.
     pub message: String,
+    /// It only follows from faults that are reported for themselves.
+    pub follows: bool,
+}
+
+impl Problem {
+    /// A fault of an object as a whole.
+    pub(crate) fn new(object: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { object: object.into(), key: None, message: message.into(), follows: false }
+    }
+
+    /// The fault is one of this key.
+    pub(crate) fn of_key(self, key: &'static str) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// The fault follows from others.
+    pub(crate) fn following(self) -> Self {
+        Self { follows: true, ..self }
+    }
 }
 
 /// Outcome of [`build`].
@@ -292,32 +313,39 @@ impl Builder<'_> {
         match writer.open(settings.name.as_str(), &log.filename, &log.format, self.context.workers) {
             Ok(log) => Some(log),
             Err(error) => {
-                self.problems.push(Problem {
-                    object: format!("virtual_servers/{}", settings.name),
-                    message: format!("{error}; no access log is written"),
-                });
+                let problem = Problem::new(
+                    format!("virtual_servers/{}", settings.name),
+                    format!("{error}; no access log is written"),
+                );
+                self.problems.push(problem.of_key("log.filename"));
                 None
             }
         }
+    }
+
+    fn host_addresses(&mut self, settings: &VirtualServer, host: &ListenHost) -> Vec<IpAddr> {
+        let name = match host {
+            ListenHost::Address(ip) => return vec![*ip],
+            ListenHost::Name(name) => name,
+        };
+        if let Some(ips) = self.context.listen_hosts.get(name) {
+            return ips.clone();
+        }
+        let problem = Problem::new(
+            format!("virtual_servers/{}", settings.name),
+            format!("listen_on_hosts: {name} has no address yet; name an address of this machine"),
+        );
+        self.problems.push(problem.of_key("basic.listen_on_hosts"));
+        Vec::new()
     }
 
     fn addresses(&mut self, settings: &VirtualServer) -> Vec<SocketAddr> {
         let ips = match &settings.listen {
             Listen::Any if self.context.ipv6 => vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
             Listen::Any => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-            Listen::Hosts(hosts) => hosts
-                .iter()
-                .flat_map(|host| match host {
-                    ListenHost::Address(ip) => vec![*ip],
-                    ListenHost::Name(name) => if let Some(ips) = self.context.listen_hosts.get(name) { ips.clone() } else {
-                        self.problems.push(Problem {
-                            object: format!("virtual_servers/{}", settings.name),
-                            message: format!("listen_on_hosts: {name} has no address yet; name an address of this machine"),
-                        });
-                        Vec::new()
-                    },
-                })
-                .collect(),
+            Listen::Hosts(hosts) => {
+                hosts.iter().flat_map(|host| self.host_addresses(settings, host)).collect()
+            }
         };
         ips.into_iter().map(|ip| SocketAddr::new(ip, settings.port)).collect()
     }
