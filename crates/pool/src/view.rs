@@ -24,6 +24,8 @@ pub struct NodeView {
     pub leaving: bool,
     /// A word or two: `working`, `draining`, `disabled`, or one of [`crate::Node::status`].
     pub status: &'static str,
+    /// Whether requests and monitors say that it works.
+    pub alive: bool,
     /// Weight.
     pub weight: u32,
     /// Priority.
@@ -64,6 +66,7 @@ fn view(member: &Member) -> NodeView {
         state: member.state,
         leaving: member.leaving.is_some(),
         status,
+        alive: pool_wide.is_empty() && node.health().in_rotation(),
         weight: member.weight,
         priority: member.priority,
         in_flight: node.in_flight(),

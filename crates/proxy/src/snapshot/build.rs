@@ -1,7 +1,7 @@
 //! Configuration and node sets into a [`Snapshot`], keeping every part whose input did not change.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
@@ -13,9 +13,12 @@ use tidegate_model::{
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
 use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
-use tidegate_telemetry::access_log::{AccessLog, Writer};
+use tidegate_telemetry::{
+    access_log::{AccessLog, Writer},
+    counters::Sharded,
+};
 
-use super::{ListenKey, Rewrites, RunningPool, RunningServer, Snapshot};
+use super::{ListenAddress, ListenKey, OpenConnections, Rewrites, RunningPool, RunningServer, Snapshot};
 use crate::{forward::queue::Queue, monitor, tls};
 
 /// Inputs of a build that are not configuration.
@@ -93,6 +96,8 @@ pub fn build(
         builder.pool(name, 0);
     }
     let servers = builder.servers();
+    let silent = builder.silent(&servers);
+    let listening = builder.listening(&servers);
     let pools = builder.pools;
     // Pools that are no longer configured end with their nodes.
     for (name, pool) in previous.iter().flat_map(|previous| &previous.pools) {
@@ -105,6 +110,8 @@ pub fn build(
     let snapshot = Arc::new(Snapshot {
         generation: previous.map_or(0, |previous| previous.generation) + 1,
         servers,
+        silent,
+        listening,
         pools,
         global: configuration.global.clone(),
         monitors,
@@ -159,6 +166,7 @@ impl Builder<'_> {
                 ip_table_size: global.ip_session_table_size,
                 ip_expiry: global.ip_session_expiry,
                 cookie_table_size: global.cookie_session_table_size,
+                workers: self.context.workers,
             },
         );
         let tls = settings.tls.as_ref().and_then(|tls| {
@@ -193,7 +201,7 @@ impl Builder<'_> {
                 tls,
                 failure_pool,
                 counters: previous.map_or_else(
-                    || Arc::new(tidegate_telemetry::counters::Sharded::new(self.context.workers)),
+                    || Arc::new(Sharded::new(self.context.workers)),
                     |previous| Arc::clone(&previous.counters),
                 ),
             }),
@@ -252,6 +260,31 @@ impl Builder<'_> {
         servers
     }
 
+    /// Virtual servers that are configured and not among `servers`.
+    fn silent(&self, servers: &HashMap<ListenKey, Arc<RunningServer>>) -> Vec<Arc<VirtualServer>> {
+        let running: HashSet<_> = servers.values().map(|server| server.name()).collect();
+        let configured = self.configuration.virtual_servers.values();
+        configured.filter(|settings| !running.contains(&settings.name)).cloned().collect()
+    }
+
+    /// What is counted per address; addresses that were there keep their counts.
+    fn listening(
+        &self,
+        servers: &HashMap<ListenKey, Arc<RunningServer>>,
+    ) -> BTreeMap<IpAddr, Arc<ListenAddress>> {
+        let known = |ip: &IpAddr| self.previous.and_then(|previous| previous.listening.get(ip)).cloned();
+        let of = |ip: IpAddr| {
+            known(&ip).unwrap_or_else(|| {
+                Arc::new(ListenAddress {
+                    counters: Sharded::new(self.context.workers),
+                    open: OpenConnections::default(),
+                })
+            })
+        };
+        let ips: BTreeSet<IpAddr> = servers.keys().map(|key| key.address.ip()).collect();
+        ips.into_iter().map(|ip| (ip, of(ip))).collect()
+    }
+
     fn server(&mut self, settings: &Arc<VirtualServer>) -> Option<Arc<RunningServer>> {
         let previous = self.previous.and_then(|snapshot| {
             snapshot.servers.values().find(|server| server.settings.name == settings.name)
@@ -287,7 +320,7 @@ impl Builder<'_> {
             rewrites: Rewrites::of(settings),
             access_log: self.access_log(settings, previous),
             counters: previous.map_or_else(
-                || Arc::new(tidegate_telemetry::counters::Sharded::new(self.context.workers)),
+                || Arc::new(Sharded::new(self.context.workers)),
                 |previous| Arc::clone(&previous.counters),
             ),
             connections: previous.map(|previous| Arc::clone(&previous.connections)).unwrap_or_default(),

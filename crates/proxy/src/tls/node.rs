@@ -77,6 +77,11 @@ struct NodeConfig {
 }
 
 impl TlsClient {
+    /// The certificate it shows nodes, if there is one, with the end of its validity in seconds since 1970.
+    pub fn certificate_ends(&self) -> impl Iterator<Item = (&KeyName, i64)> {
+        self.certificates.iter().map(|(name, certificate)| (name, certificate.not_after))
+    }
+
     /// The configuration and server name for a new connection to a node.
     ///
     /// `node_name` is the host name the node was configured by, if it was. `request_host` is the request's host without

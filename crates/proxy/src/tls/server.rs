@@ -137,6 +137,11 @@ impl TlsServer {
         &self.inputs.settings
     }
 
+    /// Every certificate it shows, with the end of its validity in seconds since 1970.
+    pub fn certificate_ends(&self) -> impl Iterator<Item = (&KeyName, i64)> {
+        self.certificates.iter().map(|(name, certificate)| (name, certificate.not_after))
+    }
+
     /// Certificates that have ended, or will within 14 days, seen at `now` (seconds since 1970).
     pub fn expiry_notices(&self, now: i64) -> Vec<Expiring> {
         let expiring =
