@@ -30,7 +30,17 @@ pub(crate) const RAW_TYPES: [&str; 4] = ["extra_files", "monitor_scripts", "serv
 const FULLY: &[(&str, &str, &[&str])] = &[
     ("global_settings", "connection", &["idle_timeout", "listen_queue_size"]),
     ("global_settings", "log", &["flush_time", "reopen"]),
-    ("global_settings", "session", &["ip_cache_expiry", "ip_cache_size", "j2ee_cache_size"]),
+    (
+        "global_settings",
+        "session",
+        &[
+            "ip_cache_expiry",
+            "ip_cache_size",
+            "j2ee_cache_size",
+            "universal_cache_expiry",
+            "universal_cache_size",
+        ],
+    ),
     (
         "global_settings",
         "ssl",
@@ -210,7 +220,7 @@ const PARTLY: &[(&str, &str, &str, &[&str])] = &[
     ("global_settings", "ssl", "support_tls1", &["false"]),
     ("global_settings", "ssl", "support_tls1_1", &["false"]),
     ("monitors", "basic", "type", &["connect", "http", "ping", "program", "tcp_transaction"]),
-    ("persistence", "basic", "type", &["cookie", "ip", "transparent"]),
+    ("persistence", "basic", "type", &["cookie", "ip", "named", "transparent", "universal"]),
     ("pools", "ssl", "support_ssl3", &["disabled"]),
     ("pools", "ssl", "support_tls1", &["disabled"]),
     ("pools", "ssl", "support_tls1_1", &["disabled"]),

@@ -51,6 +51,10 @@ pub struct GlobalSettings {
     pub ip_session_expiry: Option<Duration>,
     /// `session.j2ee_cache_size`, used for learned application cookies (default 32768).
     pub cookie_session_table_size: usize,
+    /// `session.universal_cache_size`: entries of the table of a `universal` class (default 32768).
+    pub universal_session_table_size: usize,
+    /// `session.universal_cache_expiry`: lifetime of a `universal` session; `None` (0) means until evicted.
+    pub universal_session_expiry: Option<Duration>,
     /// `ssl.support_tls1_2`, `ssl.support_tls1_3`.
     pub tls_versions: TlsVersions,
     /// `ssl.tickets_enabled`.
@@ -75,6 +79,8 @@ impl Default for GlobalSettings {
             ip_session_table_size: 32_768,
             ip_session_expiry: None,
             cookie_session_table_size: 32_768,
+            universal_session_table_size: 32_768,
+            universal_session_expiry: None,
             tls_versions: TlsVersions::default(),
             tls_tickets: true,
             tls_session_cache: true,
