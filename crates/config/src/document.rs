@@ -10,7 +10,7 @@ use std::{
 };
 
 use base64::Engine as _;
-use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 use crate::{
     diagnostic::{Position, quote},
@@ -62,7 +62,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Node, SyntaxFault> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
-            Ok((event, span)) => builder.take(event, position(&span.start))?,
+            Ok((event, span)) => builder.take(event, &span)?,
             Err(error) => return Err(SyntaxFault::new(position(error.marker()), error.info())),
         }
     }
@@ -115,7 +115,8 @@ struct Builder {
 }
 
 impl Builder {
-    fn take(&mut self, event: Event<'_>, at: Position) -> Result<(), SyntaxFault> {
+    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), SyntaxFault> {
+        let at = position(&span.start);
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -126,7 +127,10 @@ impl Builder {
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let kind = scalar(&text, style, tag.as_deref(), at)?;
+                let mut kind = scalar(&text, style, tag.as_deref(), at)?;
+                if let Kind::Scalar(scalar) = &mut kind {
+                    scalar.literal = begins(&text, style, at, span);
+                }
                 self.place(Node { kind, at }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -268,7 +272,18 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Re
     if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
         return Ok(Kind::Null);
     }
-    Ok(Kind::Scalar(Scalar { text: text.to_owned(), binary, file: None }))
+    Ok(Kind::Scalar(Scalar { text: text.to_owned(), binary, file: None, literal: None }))
+}
+
+/// Where text begins that stands in the document as it is. The span of a block begins with its first line that is
+/// not empty, at its indentation.
+fn begins(text: &str, style: ScalarStyle, at: Position, span: &Span) -> Option<Position> {
+    let empty = text.bytes().take_while(|byte| *byte == b'\n').count() as u32;
+    match style {
+        ScalarStyle::Literal => Some(Position { line: at.line.saturating_sub(empty).max(1), ..at }),
+        ScalarStyle::Plain if span.start.line() == span.end.line() => Some(at),
+        _ => None,
+    }
 }
 
 /// Namespace of the tags written `!!name`.

@@ -43,11 +43,14 @@ mod schema;
 mod tree;
 
 pub use coerce::MAX_MISFITS;
-pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, MAX_QUOTE_CHARS, Severity};
+pub use diagnostic::{Diagnostic, Excerpt, MAX_DIAGNOSTICS, MAX_QUOTE_CHARS, Severity};
 pub use document::{MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_EXPANDED_BYTES, MAX_KEY_CHARS, MAX_NODES};
 pub use keys_page::keys_page;
 pub use merge::{MAX_NAME_BYTES, MAX_OBJECTS};
-pub use objects::pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN};
+pub use objects::{
+    pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN},
+    rules::MAX_RULE_BYTES,
+};
 pub use pattern::{MAX_PATTERN_BYTES, MAX_PATTERNS};
 pub use references::{MAX_PATH_BYTES, MAX_REFERENCE_BYTES, MAX_REFERENCES_BYTES, References};
 use tidegate_model::Configuration;
@@ -113,6 +116,15 @@ impl Compiled {
 
 /// Compiles documents into a configuration. Safe for arbitrary bytes.
 pub fn compile(input: &Input<'_>, references: &dyn References) -> Compiled {
+    compile_after(input, references, None)
+}
+
+/// The same, where `previous` is what was compiled last: its rules that did not change are not compiled again.
+pub fn compile_after(
+    input: &Input<'_>,
+    references: &dyn References,
+    previous: Option<&Configuration>,
+) -> Compiled {
     let in_order = |documents: &'_ [Document]| {
         let mut order: Vec<usize> = (0..documents.len()).collect();
         order.sort_by(|a, b| documents[*a].name.cmp(&documents[*b].name));
@@ -143,7 +155,7 @@ pub fn compile(input: &Input<'_>, references: &dyn References) -> Compiled {
         }
     }
     acted_on::warn(&merged, &mut report);
-    let configuration = objects::build(&merged, &mut report);
+    let configuration = objects::build(&merged, previous, &mut report);
     let stopped = report.stopped();
     Compiled {
         diagnostics: report.finish(),
@@ -176,6 +188,7 @@ fn object_names(merged: &Merged, configuration: &Configuration) -> Vec<String> {
         "monitor_scripts" => configuration.monitor_scripts.contains_key(name),
         "monitors" => configuration.monitors.contains_key(name),
         "persistence" => configuration.persistence.contains_key(name),
+        "rules" => configuration.rules.get(name).is_some_and(|rule| rule.program.is_some()),
         "servicediscovery" => configuration.plugins.contains_key(name),
         "ssl/cas" => configuration.certificate_authorities.contains_key(name),
         "ssl/client_keys" => configuration.client_keys.contains_key(name),
