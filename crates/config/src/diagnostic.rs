@@ -94,17 +94,20 @@ struct Sentence<'a>(&'a Diagnostic);
 impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Diagnostic { line, column, path, message, hint, document, .. } = self.0;
-        write!(f, "{}", OneLine(document))?;
-        if let Some(line) = line {
-            write!(f, ":{line}")?;
-            if let Some(column) = column {
-                write!(f, ":{column}")?;
+        if !document.is_empty() {
+            write!(f, "{}", OneLine(document))?;
+            if let Some(line) = line {
+                write!(f, ":{line}")?;
+                if let Some(column) = column {
+                    write!(f, ":{column}")?;
+                }
             }
+            f.write_str(": ")?;
         }
         if !path.is_empty() {
-            write!(f, ": {}", OneLine(path))?;
+            write!(f, "{}: ", OneLine(path))?;
         }
-        write!(f, ": {}", OneLine(message))?;
+        write!(f, "{}", OneLine(message))?;
         if let Some(hint) = hint {
             write!(f, " ({})", OneLine(hint))?;
         }
@@ -166,6 +169,8 @@ pub(crate) struct DocumentId(pub(crate) usize);
 pub(crate) struct Report<'a> {
     /// Verdicts on patterns, kept here because whoever asks for one also reports it.
     pub(crate) patterns: Patterns,
+    /// A document could not be read, so that references may lead into what it says.
+    pub(crate) incomplete: bool,
     names: &'a [&'a str],
     diagnostics: Vec<Diagnostic>,
     left_out: usize,
@@ -180,6 +185,7 @@ impl<'a> Report<'a> {
     pub(crate) fn new(names: &'a [&'a str]) -> Self {
         Self {
             patterns: Patterns::default(),
+            incomplete: false,
             names,
             diagnostics: Vec::new(),
             left_out: 0,

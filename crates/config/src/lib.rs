@@ -27,7 +27,7 @@
 //! # Reading order
 //!
 //! `document`, `tree`, `references`, `schema`, `coerce`, `merge`, `acted_on`, `objects`, `pattern`,
-//! `diagnostic`, `nearest`, `keys_page`.
+//! `diagnostic`, `places`, `nearest`, `keys_page`.
 
 mod acted_on;
 mod coerce;
@@ -38,13 +38,16 @@ mod merge;
 mod nearest;
 mod objects;
 mod pattern;
+mod places;
 mod references;
 mod schema;
 mod tree;
 
 pub use coerce::MAX_MISFITS;
 pub use diagnostic::{Diagnostic, Excerpt, MAX_DIAGNOSTICS, MAX_QUOTE_CHARS, Severity};
-pub use document::{MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_EXPANDED_BYTES, MAX_KEY_CHARS, MAX_NODES};
+pub use document::{
+    MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_EXPANDED_BYTES, MAX_KEY_CHARS, MAX_NODES, MAX_SYNTAX_FAULTS,
+};
 pub use keys_page::keys_page;
 pub use merge::{MAX_NAME_BYTES, MAX_OBJECTS};
 pub use objects::{
@@ -57,7 +60,9 @@ use tidegate_model::Configuration;
 
 use crate::{
     diagnostic::{DocumentId, Origin, Position, Report},
+    document::Reading,
     merge::Merged,
+    places::Places,
     references::Resolver,
     schema::SCHEMA,
 };
@@ -85,7 +90,7 @@ impl std::fmt::Debug for Document {
 }
 
 /// The documents of one import.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[expect(missing_debug_implementations, reason = "whoever reads references need not be shown")]
 pub struct Input<'a> {
     /// Imported once, at first run; they lie under the watched ones.
@@ -94,6 +99,8 @@ pub struct Input<'a> {
     pub base_references: Option<&'a dyn References>,
     /// What is in the watched directory now.
     pub watched: &'a [Document],
+    /// Some documents are missing here because they could not be read, so that a reference may lead into one of them.
+    pub incomplete: bool,
 }
 
 /// What came of an import.
@@ -101,13 +108,35 @@ pub struct Input<'a> {
 pub struct Compiled {
     /// The whole configuration; `None` when a fault of form stops the import, and nothing may be changed.
     pub configuration: Option<Configuration>,
+    /// What could be made of the documents when a fault of form stops the import. Never to be served: it lets whoever
+    /// looks for faults go on looking.
+    pub remains: Option<Configuration>,
     /// Every fault, in the order of documents and lines. At most [`MAX_DIAGNOSTICS`] and a last line.
     pub diagnostics: Vec<Diagnostic>,
     /// Every object that the documents name and that was not left out, such as `virtual_servers/site`, for the `Creating …` lines of the log.
     pub objects: Vec<String>,
+    places: Places,
 }
 
 impl Compiled {
+    /// Adds a fault that was found in the configuration after it was compiled.
+    ///
+    /// `object` is the object as a path, such as `ssl/server_keys/site`, `key` the section and key at fault, such as
+    /// `basic.public`. Document, line and key path are looked up; the faults stay in order.
+    pub fn add(
+        &mut self,
+        severity: Severity,
+        object: &str,
+        key: Option<&str>,
+        message: String,
+        hint: Option<String>,
+    ) {
+        let fault = self.places.diagnostic(severity, object, key, message, hint);
+        let place = self.places.order(&fault);
+        let at = self.diagnostics.partition_point(|known| self.places.order(known) <= place);
+        self.diagnostics.insert(at, fault);
+    }
+
     /// Whether any diagnostic is an error.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
@@ -136,6 +165,7 @@ pub fn compile_after(
     let names: Vec<&str> = documents.iter().map(|document| document.name.as_str()).collect();
 
     let mut report = Report::new(&names);
+    report.incomplete = input.incomplete;
     let mut merged = Merged::factory();
     if fits(&documents, &mut report) {
         let mut resolver = Resolver::new(references);
@@ -143,25 +173,26 @@ pub fn compile_after(
         for (index, document) in documents.iter().enumerate() {
             let resolver = if index < input.base.len() { &mut base_resolver } else { &mut resolver };
             let id = DocumentId(index);
-            match document::read(&document.text) {
-                Ok(mut root) => {
-                    resolver.resolve(&mut root, id, &mut report);
-                    merged.lay(&root, id, &mut report);
-                }
-                Err(fault) => {
-                    report.stop(Origin { document: id, at: fault.at }, "", fault.message, fault.hint);
-                }
+            let Reading { root, faults } = document::read(&document.text);
+            for fault in faults {
+                report.stop(Origin { document: id, at: fault.at }, "", fault.message, fault.hint);
+            }
+            if let Some(mut root) = root {
+                resolver.resolve(&mut root, id, &mut report);
+                merged.lay(&root, id, &mut report);
+            } else {
+                report.incomplete = true;
             }
         }
     }
     acted_on::warn(&merged, &mut report);
     let configuration = objects::build(&merged, previous, &mut report);
     let stopped = report.stopped();
-    Compiled {
-        diagnostics: report.finish(),
-        objects: if stopped { Vec::new() } else { object_names(&merged, &configuration) },
-        configuration: (!stopped).then_some(configuration),
-    }
+    let objects = if stopped { Vec::new() } else { object_names(&merged, &configuration) };
+    let (configuration, remains) =
+        if stopped { (None, Some(configuration)) } else { (Some(configuration), None) };
+    let diagnostics = report.finish();
+    Compiled { configuration, remains, diagnostics, objects, places: Places::of(&merged, &names) }
 }
 
 /// Whether there is not too much to read.

@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Scalar(Scalar),
     /// A sequence.
     List(Vec<Node>),
-    /// A mapping, in the order written; keys differ from each other.
+    /// A mapping, in the order written. Keys differ from each other, unless that has been reported.
     Map(Vec<Entry>),
 }
 

@@ -11,9 +11,10 @@
 //! configuration key (`section.key` of the document format) a field comes from.
 //!
 //! Reading order: [`name`], [`configuration`], [`virtual_server`], [`pool`], [`persistence`], [`monitor`],
-//! [`tls`], [`rule`], [`node_set`], [`moment`].
+//! [`tls`], [`rule`], [`node_set`], [`moment`]; [`counters`] are what the crates above count with.
 
 pub mod configuration;
+pub mod counters;
 pub mod moment;
 pub mod monitor;
 pub mod name;

@@ -9,7 +9,7 @@ mod build;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::{
         Arc,
@@ -24,7 +24,7 @@ use tidegate_model::{
 };
 use tidegate_telemetry::{
     access_log::AccessLog,
-    counters::{PoolCounters, Sharded, VirtualServerCounters},
+    counters::{ListenCounters, PoolCounters, Sharded, VirtualServerCounters},
 };
 
 pub use self::build::{BuildContext, Built, Problem, build};
@@ -39,6 +39,10 @@ pub struct Snapshot {
     /// Counts built snapshots, from 1; 0 is the empty one a process starts with.
     pub generation: u64,
     pub(crate) servers: HashMap<ListenKey, Arc<RunningServer>>,
+    /// Virtual servers that do not listen: disabled, of another protocol, or with a fault.
+    pub(crate) silent: Vec<Arc<VirtualServer>>,
+    /// What is counted per listening address.
+    pub(crate) listening: BTreeMap<IpAddr, Arc<ListenAddress>>,
     pub(crate) pools: BTreeMap<PoolName, Arc<RunningPool>>,
     pub(crate) global: GlobalSettings,
     /// What monitors check, derived once so that publishing only hands it over.
@@ -65,6 +69,8 @@ impl Snapshot {
         Self {
             generation: 0,
             servers: HashMap::new(),
+            silent: Vec::new(),
+            listening: BTreeMap::new(),
             pools: BTreeMap::new(),
             global: GlobalSettings::default(),
             monitors: Vec::new(),
@@ -104,6 +110,46 @@ pub(crate) struct ListenKey {
     pub(crate) address: SocketAddr,
 }
 
+/// What is counted of one IP address that virtual servers listen on.
+#[derive(Debug)]
+pub(crate) struct ListenAddress {
+    pub(crate) counters: Sharded<ListenCounters>,
+    pub(crate) open: OpenConnections,
+}
+
+/// How many connections are open, and how many ever were at a time.
+#[derive(Debug, Default)]
+pub(crate) struct OpenConnections {
+    now: AtomicU32,
+    most: AtomicU32,
+}
+
+impl OpenConnections {
+    /// One more.
+    pub(crate) fn enter(&self) {
+        let now = self.now.fetch_add(1, Ordering::AcqRel) + 1;
+        // The peak is written only while it grows.
+        if now > self.most.load(Ordering::Relaxed) {
+            self.most.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    /// One less.
+    pub(crate) fn leave(&self) {
+        self.now.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Open now.
+    pub(crate) fn now(&self) -> u32 {
+        self.now.load(Ordering::Acquire)
+    }
+
+    /// The most at a time.
+    pub(crate) fn most(&self) -> u32 {
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
 /// A virtual server in executable form.
 pub(crate) struct RunningServer {
     pub(crate) settings: Arc<VirtualServer>,
@@ -114,7 +160,7 @@ pub(crate) struct RunningServer {
     pub(crate) rules: Rules,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) counters: Arc<Sharded<VirtualServerCounters>>,
-    pub(crate) connections: Arc<AtomicU32>,
+    pub(crate) connections: Arc<OpenConnections>,
 }
 
 /// A virtual server as one connection holds it: a request clones it without touching a count that workers share.
@@ -123,9 +169,7 @@ pub(crate) type LocalServer = Rc<Arc<RunningServer>>;
 impl RunningServer {
     /// Whether `max_concurrent_connections` is reached.
     pub(crate) fn is_full(&self) -> bool {
-        self.settings
-            .max_concurrent_connections
-            .is_some_and(|limit| self.connections.load(Ordering::Acquire) >= limit)
+        self.settings.max_concurrent_connections.is_some_and(|limit| self.connections.now() >= limit)
     }
 
     /// Its name.

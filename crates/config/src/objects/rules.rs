@@ -141,7 +141,7 @@ pub(crate) fn lists(
             };
             let Some(rule) = configuration.rules.get(name) else {
                 let known = configuration.rules.keys().map(RuleName::as_str);
-                reader.missing(report, ("basic", key), "rule", name, (known, "the entry is left out"));
+                reader.missing(report, ("basic", key), "rules", name, (known, "the entry is left out"));
                 continue;
             };
             if enabled {
@@ -162,9 +162,9 @@ fn look_at(
 ) {
     let name = quote(rule.name.as_str());
     let Some(program) = &rule.program else {
+        // The error itself has been told where the rule stands.
         let message = format!("the rule {name} has an error and does not run");
-        let hint = Some(format!("correct what is told of rules/{}", rule.name));
-        return reader.fault(report, "basic", key, message, hint);
+        return reader.tell(report, Severity::Warning, ("basic", key), message, None, None);
     };
     let misplaced = program.uses().misplaced(phase);
     let Some(first) = misplaced.first() else { return };

@@ -172,7 +172,7 @@ fn pool(reader: &Reader<'_>, configuration: &Configuration, report: &mut Report<
     }
     let known = configuration.pools.keys().map(PoolName::as_str).chain(["discard"]);
     let then = "requests are answered with the error page";
-    reader.missing(report, ("basic", "pool"), "pool", &name, (known, then));
+    reader.missing(report, ("basic", "pool"), "pools", &name, (known, then));
     DefaultPool::Missing((&*name).into())
 }
 
@@ -249,7 +249,7 @@ fn error_page(reader: &Reader<'_>, configuration: &Configuration, report: &mut R
     if !matches!(&*name, "" | "Default") {
         let known = configuration.extra_files.keys().map(ExtraFileName::as_str).chain(["Default"]);
         let at = ("connection_errors", "error_file");
-        reader.missing(report, at, "extra file", &name, (known, "the default page is sent"));
+        reader.missing(report, at, "extra_files", &name, (known, "the default page is sent"));
     }
     ErrorPage::Default
 }

@@ -1,7 +1,7 @@
 //! Configuration and node sets into a [`Snapshot`], keeping every part whose input did not change.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
@@ -14,9 +14,15 @@ use tidegate_model::{
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
 use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
-use tidegate_telemetry::access_log::{AccessLog, Writer};
+use tidegate_telemetry::{
+    access_log::{AccessLog, Writer},
+    counters::Sharded,
+};
 
-use super::{ListenKey, Resource, Rewrites, Rules, RunningPool, RunningServer, Snapshot};
+use super::{
+    ListenAddress, ListenKey, OpenConnections, Resource, Rewrites, Rules, RunningPool, RunningServer,
+    Snapshot,
+};
 use crate::{forward::queue::Queue, monitor, tls};
 
 /// Inputs of a build that are not configuration.
@@ -43,8 +49,29 @@ pub struct BuildContext {
 pub struct Problem {
     /// The object as a document path, such as `ssl/server_keys/site`.
     pub object: String,
+    /// Section and key at fault, such as `basic.public`, where it is one; `content` for that of a raw object.
+    pub key: Option<&'static str>,
     /// What is wrong and what to do.
     pub message: String,
+    /// It only follows from faults that are reported for themselves.
+    pub follows: bool,
+}
+
+impl Problem {
+    /// A fault of an object as a whole.
+    pub(crate) fn new(object: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { object: object.into(), key: None, message: message.into(), follows: false }
+    }
+
+    /// The fault is one of this key.
+    pub(crate) fn of_key(self, key: &'static str) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// The fault follows from others.
+    pub(crate) fn following(self) -> Self {
+        Self { follows: true, ..self }
+    }
 }
 
 /// Outcome of [`build`].
@@ -74,6 +101,8 @@ pub fn build(
     }
     let servers = builder.servers();
     let (rates, resources) = (builder.rates(), builder.resources());
+    let silent = builder.silent(&servers);
+    let listening = builder.listening(&servers);
     let pools = builder.pools;
     // Pools that are no longer configured end with their nodes.
     for (name, pool) in previous.iter().flat_map(|previous| &previous.pools) {
@@ -86,6 +115,8 @@ pub fn build(
     let snapshot = Arc::new(Snapshot {
         generation: previous.map_or(0, |previous| previous.generation) + 1,
         servers,
+        silent,
+        listening,
         pools,
         global: configuration.global.clone(),
         monitors,
@@ -142,6 +173,7 @@ impl Builder<'_> {
                 ip_table_size: global.ip_session_table_size,
                 ip_expiry: global.ip_session_expiry,
                 cookie_table_size: global.cookie_session_table_size,
+                workers: self.context.workers,
             },
         );
         let tls = settings.tls.as_ref().and_then(|tls| {
@@ -176,7 +208,7 @@ impl Builder<'_> {
                 tls,
                 failure_pool,
                 counters: previous.map_or_else(
-                    || Arc::new(tidegate_telemetry::counters::Sharded::new(self.context.workers)),
+                    || Arc::new(Sharded::new(self.context.workers)),
                     |previous| Arc::clone(&previous.counters),
                 ),
             }),
@@ -269,6 +301,31 @@ impl Builder<'_> {
         servers
     }
 
+    /// Virtual servers that are configured and not among `servers`.
+    fn silent(&self, servers: &HashMap<ListenKey, Arc<RunningServer>>) -> Vec<Arc<VirtualServer>> {
+        let running: HashSet<_> = servers.values().map(|server| server.name()).collect();
+        let configured = self.configuration.virtual_servers.values();
+        configured.filter(|settings| !running.contains(&settings.name)).cloned().collect()
+    }
+
+    /// What is counted per address; addresses that were there keep their counts.
+    fn listening(
+        &self,
+        servers: &HashMap<ListenKey, Arc<RunningServer>>,
+    ) -> BTreeMap<IpAddr, Arc<ListenAddress>> {
+        let known = |ip: &IpAddr| self.previous.and_then(|previous| previous.listening.get(ip)).cloned();
+        let of = |ip: IpAddr| {
+            known(&ip).unwrap_or_else(|| {
+                Arc::new(ListenAddress {
+                    counters: Sharded::new(self.context.workers),
+                    open: OpenConnections::default(),
+                })
+            })
+        };
+        let ips: BTreeSet<IpAddr> = servers.keys().map(|key| key.address.ip()).collect();
+        ips.into_iter().map(|ip| (ip, of(ip))).collect()
+    }
+
     fn server(&mut self, settings: &Arc<VirtualServer>) -> Option<Arc<RunningServer>> {
         let previous = self.previous.and_then(|snapshot| {
             snapshot.servers.values().find(|server| server.settings.name == settings.name)
@@ -307,7 +364,7 @@ impl Builder<'_> {
             rules,
             access_log: self.access_log(settings, previous),
             counters: previous.map_or_else(
-                || Arc::new(tidegate_telemetry::counters::Sharded::new(self.context.workers)),
+                || Arc::new(Sharded::new(self.context.workers)),
                 |previous| Arc::clone(&previous.counters),
             ),
             connections: previous.map(|previous| Arc::clone(&previous.connections)).unwrap_or_default(),
@@ -333,32 +390,39 @@ impl Builder<'_> {
         match writer.open(settings.name.as_str(), &log.filename, &log.format, self.context.workers) {
             Ok(log) => Some(log),
             Err(error) => {
-                self.problems.push(Problem {
-                    object: format!("virtual_servers/{}", settings.name),
-                    message: format!("{error}; no access log is written"),
-                });
+                let problem = Problem::new(
+                    format!("virtual_servers/{}", settings.name),
+                    format!("{error}; no access log is written"),
+                );
+                self.problems.push(problem.of_key("log.filename"));
                 None
             }
         }
+    }
+
+    fn host_addresses(&mut self, settings: &VirtualServer, host: &ListenHost) -> Vec<IpAddr> {
+        let name = match host {
+            ListenHost::Address(ip) => return vec![*ip],
+            ListenHost::Name(name) => name,
+        };
+        if let Some(ips) = self.context.listen_hosts.get(name) {
+            return ips.clone();
+        }
+        let problem = Problem::new(
+            format!("virtual_servers/{}", settings.name),
+            format!("listen_on_hosts: {name} has no address yet; name an address of this machine"),
+        );
+        self.problems.push(problem.of_key("basic.listen_on_hosts"));
+        Vec::new()
     }
 
     fn addresses(&mut self, settings: &VirtualServer) -> Vec<SocketAddr> {
         let ips = match &settings.listen {
             Listen::Any if self.context.ipv6 => vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
             Listen::Any => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-            Listen::Hosts(hosts) => hosts
-                .iter()
-                .flat_map(|host| match host {
-                    ListenHost::Address(ip) => vec![*ip],
-                    ListenHost::Name(name) => if let Some(ips) = self.context.listen_hosts.get(name) { ips.clone() } else {
-                        self.problems.push(Problem {
-                            object: format!("virtual_servers/{}", settings.name),
-                            message: format!("listen_on_hosts: {name} has no address yet; name an address of this machine"),
-                        });
-                        Vec::new()
-                    },
-                })
-                .collect(),
+            Listen::Hosts(hosts) => {
+                hosts.iter().flat_map(|host| self.host_addresses(settings, host)).collect()
+            }
         };
         ips.into_iter().map(|ip| SocketAddr::new(ip, settings.port)).collect()
     }

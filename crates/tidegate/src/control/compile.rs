@@ -6,10 +6,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tidegate_config::{Document, Input, compile_after};
+use tidegate_config::{Compiled, Document, Input, compile_after};
 use tidegate_model::Configuration;
 
-use crate::document_files::{self, DocumentFile, DocumentFiles, References};
+use crate::document_files::{self, DocumentFile, DocumentFiles, ReadError, References};
 
 /// What an import came to.
 #[derive(Debug)]
@@ -63,19 +63,31 @@ impl Importer {
     /// Reads the base documents: those of `base_config/config`, or of `base_config` itself where there is no such
     /// directory.
     pub(crate) fn new(base: &Path, base_config: Option<&Path>) -> Result<Self, String> {
-        let documents = match base_config {
-            None => Vec::new(),
-            Some(directory) => {
-                let files = document_files::read_base(directory).map_err(|error| error.to_string())?;
-                files.documents.iter().map(document).collect()
-            }
+        let files = match base_config {
+            None => DocumentFiles::default(),
+            Some(directory) => document_files::read_base(directory).map_err(|error| error.to_string())?,
         };
-        Ok(Self {
+        Ok(Self::of(base, base_config, &files))
+    }
+
+    /// As [`Self::new`], with the base documents that can be read and why the others cannot.
+    pub(crate) fn of_what_can_be_read(base: &Path, base_config: Option<&Path>) -> (Self, Vec<ReadError>) {
+        let read = base_config.map(document_files::read_what_can_be_of_base);
+        let (files, errors) = match read {
+            None => (DocumentFiles::default(), Vec::new()),
+            Some(Ok(read)) => read,
+            Some(Err(error)) => (DocumentFiles::default(), vec![error]),
+        };
+        (Self::of(base, base_config, &files), errors)
+    }
+
+    fn of(base: &Path, base_config: Option<&Path>, files: &DocumentFiles) -> Self {
+        Self {
             references: References::below(base),
-            base: documents,
+            base: files.documents.iter().map(document).collect(),
             base_references: base_config.map(References::below),
             last: Mutex::default(),
-        })
+        }
     }
 
     /// How many base documents there are.
@@ -90,19 +102,24 @@ impl Importer {
         if outcome.configuration.is_some() { Ok(()) } else { Err(outcome.faults) }
     }
 
-    /// Compiles.
-    pub(crate) fn import(&self, files: &DocumentFiles) -> Outcome {
+    /// Compiles. `incomplete`: some documents could not be read.
+    pub(crate) fn compile(&self, files: &DocumentFiles, incomplete: bool) -> Compiled {
         let watched: Vec<Document> = files.documents.iter().map(document).collect();
         let input = Input {
             base: &self.base,
             base_references: self.base_references.as_ref().map(|references| references as _),
             watched: &watched,
+            incomplete,
         };
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let compiled = compile_after(&input, &self.references, last.as_deref());
+        compile_after(&input, &self.references, last.as_deref())
+    }
+
+    /// Compiles for serving.
+    pub(crate) fn import(&self, files: &DocumentFiles) -> Outcome {
+        let compiled = self.compile(files, false);
         let base = if compiled.configuration.is_none() && !self.base.is_empty() {
-            let input = Input { watched: &[], ..input };
-            compile_after(&input, &self.references, last.as_deref()).configuration
+            self.compile(&DocumentFiles::default(), false).configuration
         } else {
             None
         };
