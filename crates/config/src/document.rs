@@ -10,7 +10,7 @@ use std::{
 };
 
 use base64::Engine as _;
-use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 use crate::{
     diagnostic::{Position, quote},
@@ -89,7 +89,7 @@ fn tree(text: &[u8], faults: &mut Vec<SyntaxFault>) -> Result<Node, SyntaxFault>
     };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
-            Ok((event, span)) => builder.take(event, position(&span.start))?,
+            Ok((event, span)) => builder.take(event, &span)?,
             Err(error) => return Err(SyntaxFault::new(position(error.marker()), error.info())),
         }
     }
@@ -157,7 +157,8 @@ impl Builder<'_> {
         value.or_else(|fault| self.note(fault).map(|()| replacement))
     }
 
-    fn take(&mut self, event: Event<'_>, at: Position) -> Result<(), SyntaxFault> {
+    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), SyntaxFault> {
+        let at = position(&span.start);
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -168,7 +169,10 @@ impl Builder<'_> {
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let kind = self.or_note(scalar(&text, style, tag.as_deref(), at), Kind::Unresolved)?;
+                let mut kind = self.or_note(scalar(&text, style, tag.as_deref(), at), Kind::Unresolved)?;
+                if let Kind::Scalar(scalar) = &mut kind {
+                    scalar.literal = begins(&text, style, at, span);
+                }
                 self.place(Node { kind, at }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -323,7 +327,18 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Re
     if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
         return Ok(Kind::Null);
     }
-    Ok(Kind::Scalar(Scalar { text: text.to_owned(), binary, file: None }))
+    Ok(Kind::Scalar(Scalar { text: text.to_owned(), binary, file: None, literal: None }))
+}
+
+/// Where text begins that stands in the document as it is. The span of a block begins with its first line that is
+/// not empty, at its indentation.
+fn begins(text: &str, style: ScalarStyle, at: Position, span: &Span) -> Option<Position> {
+    let empty = text.bytes().take_while(|byte| *byte == b'\n').count() as u32;
+    match style {
+        ScalarStyle::Literal => Some(Position { line: at.line.saturating_sub(empty).max(1), ..at }),
+        ScalarStyle::Plain if span.start.line() == span.end.line() => Some(at),
+        _ => None,
+    }
 }
 
 /// Namespace of the tags written `!!name`.

@@ -46,13 +46,16 @@ mod schema;
 mod tree;
 
 pub use coerce::MAX_MISFITS;
-pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, MAX_QUOTE_CHARS, Severity};
+pub use diagnostic::{Diagnostic, Excerpt, MAX_DIAGNOSTICS, MAX_QUOTE_CHARS, Severity};
 pub use document::{
     MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_EXPANDED_BYTES, MAX_KEY_CHARS, MAX_NODES, MAX_SYNTAX_FAULTS,
 };
 pub use keys_page::keys_page;
 pub use merge::{MAX_NAME_BYTES, MAX_OBJECTS};
-pub use objects::pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN};
+pub use objects::{
+    pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN},
+    rules::MAX_RULE_BYTES,
+};
 pub use pattern::{MAX_PATTERN_BYTES, MAX_PATTERNS};
 pub use references::{MAX_PATH_BYTES, MAX_REFERENCE_BYTES, MAX_REFERENCES_BYTES, References};
 use std::borrow::Cow;
@@ -151,7 +154,16 @@ impl Compiled {
 
 /// Compiles documents into a configuration. Safe for arbitrary bytes.
 pub fn compile(input: &Input<'_>, references: &dyn References) -> Compiled {
-    import(input, references).lay(&Layer::default())
+    compile_after(input, references, None)
+}
+
+/// The same, where `previous` is what was compiled last: its rules that did not change are not compiled again.
+pub fn compile_after(
+    input: &Input<'_>,
+    references: &dyn References,
+    previous: Option<&Configuration>,
+) -> Compiled {
+    import(input, references).lay(&Layer::default(), previous)
 }
 
 /// Documents read and laid over each other: what the REST layer is laid upon.
@@ -225,8 +237,9 @@ pub fn import(input: &Input<'_>, references: &dyn References) -> Imported {
 }
 
 impl Imported {
-    /// The configuration that these documents and what REST wrote over them make.
-    pub fn lay(&self, layer: &Layer) -> Compiled {
+    /// The configuration that these documents and what REST wrote over them make. `previous` is what was compiled last:
+    /// its rules that did not change are not compiled again.
+    pub fn lay(&self, layer: &Layer, previous: Option<&Configuration>) -> Compiled {
         let mut names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         names.push(REST_DOCUMENT);
         let mut report = Report::resume(&names, self.findings.clone(), self.incomplete);
@@ -235,7 +248,7 @@ impl Imported {
             layer.lay_over(merged.to_mut(), DocumentId(self.names.len()));
         }
         acted_on::warn(&merged, &mut report);
-        let configuration = objects::build(&merged, &mut report);
+        let configuration = objects::build(&merged, previous, &mut report);
         let stopped = self.stopped();
         let objects = if stopped { Vec::new() } else { object_names(&merged, &configuration) };
         let (configuration, remains) =
@@ -284,6 +297,7 @@ fn object_names(merged: &Merged, configuration: &Configuration) -> Vec<String> {
         "monitor_scripts" => configuration.monitor_scripts.contains_key(name),
         "monitors" => configuration.monitors.contains_key(name),
         "persistence" => configuration.persistence.contains_key(name),
+        "rules" => configuration.rules.get(name).is_some_and(|rule| rule.program.is_some()),
         "servicediscovery" => configuration.plugins.contains_key(name),
         "ssl/cas" => configuration.certificate_authorities.contains_key(name),
         "ssl/client_keys" => configuration.client_keys.contains_key(name),

@@ -42,9 +42,21 @@ pub(crate) struct Object {
     pub(crate) settings: BTreeMap<(String, String), Setting>,
     /// Content of a raw object.
     pub(crate) content: Option<Arc<[u8]>>,
+    /// Where that stands; `None` for a factory object.
+    pub(crate) content_place: Option<ContentPlace>,
     /// Keys (section and key; for content an empty section) given something that cannot be used, which has been
     /// reported, with its place.
     pub(crate) unusable: BTreeMap<(String, String), Origin>,
+}
+
+/// Where the content of a raw object stands.
+#[derive(Clone, Debug)]
+pub(crate) struct ContentPlace {
+    pub(crate) origin: Origin,
+    /// The file it was read from, for content given by reference.
+    pub(crate) file: Option<Arc<str>>,
+    /// Where its first character stands, if it is written line by line behind `|`.
+    pub(crate) literal: Option<Position>,
 }
 
 /// A value with its place; `None` for a factory value.
@@ -318,10 +330,16 @@ impl Laying<'_, '_> {
                 );
             }
         };
+        let origin = self.origin(node.at);
         if let Some(object) =
             self.merged.objects.get_mut(object_type.path.as_str()).and_then(|all| all.get_mut(name))
         {
             object.content = Some(content);
+            let (file, literal) = match &node.kind {
+                Kind::Scalar(scalar) => (scalar.file.clone(), scalar.literal),
+                _ => (None, None),
+            };
+            object.content_place = Some(ContentPlace { origin, file, literal });
         }
     }
 
@@ -448,7 +466,7 @@ impl Laying<'_, '_> {
     /// A node where a list or mapping is expected. Text that came from a file is read as a document of its own and
     /// keeps the place of the reference, which is where people have to look.
     fn structure<'n>(&mut self, node: &'n Node, path: &str) -> Cow<'n, Node> {
-        let Kind::Scalar(Scalar { text, binary: None, file: Some(file) }) = &node.kind else {
+        let Kind::Scalar(Scalar { text, binary: None, file: Some(file), .. }) = &node.kind else {
             return Cow::Borrowed(node);
         };
         let Reading { root, faults } = document::read(text.as_bytes());

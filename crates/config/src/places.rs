@@ -79,6 +79,7 @@ impl Places {
             path,
             message,
             hint,
+            excerpt: None,
         }
     }
 

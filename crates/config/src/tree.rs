@@ -36,6 +36,8 @@ pub(crate) struct Scalar {
     pub(crate) binary: Option<Vec<u8>>,
     /// The file it was read from, for a value given by reference.
     pub(crate) file: Option<Arc<str>>,
+    /// Where its first character stands, for text written line by line behind `|`.
+    pub(crate) literal: Option<Position>,
 }
 
 /// One key of a mapping with its value.

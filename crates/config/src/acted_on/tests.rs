@@ -90,7 +90,11 @@ fn a_key_set_by_several_documents_is_one_warning_where_the_last_one_stands() {
 #[test]
 fn objects_that_nothing_is_done_with_are_told_once() {
     for (text, path, message) in [
-        ("rules: [{name: r, content: x}]", "rules.r", "not run yet"),
+        (
+            "kerberos: {krb5confs: [{name: k, content: x}]}",
+            "kerberos.krb5confs.k",
+            "does not act on kerberos.krb5confs yet",
+        ),
         ("bandwidth: [{name: b, properties: {}}]", "bandwidth.b", "does not act on bandwidth yet"),
         (
             "bandwidth: [{name: b, properties: {basic: {maximum: 7}}}]",

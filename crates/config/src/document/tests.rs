@@ -142,3 +142,21 @@ fn bombs_are_refused() {
     let deep = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
     assert!(read(deep.as_bytes()).root.is_some(), "the limit itself is fine");
 }
+
+#[test]
+fn text_written_line_by_line_knows_where_it_begins() {
+    for (text, expected) in [
+        ("a: |\n  one\n  two\n", Some((2, 3))),
+        ("a: |\n\n\n    one\n      two\n", Some((2, 5))),
+        ("a: |2-\n     one\n", Some((2, 3))),
+        ("a: one\n", Some((1, 4))),
+        ("a: one\n   two\n", None),
+        ("a: >\n  one\n  two\n", None),
+        ("a: 'one'\n", None),
+    ] {
+        let node = read(text.as_bytes()).root.unwrap();
+        let Kind::Map(entries) = &node.kind else { panic!("{text}") };
+        let Kind::Scalar(scalar) = &entries[0].value.kind else { panic!("{text}") };
+        assert_eq!(scalar.literal.map(|at| (at.line, at.column)), expected, "{text}");
+    }
+}

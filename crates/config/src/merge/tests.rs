@@ -181,14 +181,14 @@ fn faults_of_form_change_nothing_and_say_what_is_known() {
         ("pools: [{name: p, propertys: {}}]", "pools.p.propertys", "no key “propertys”", "“properties”"),
         ("pools: [{name: p, content: x}]", "pools.p.content", "no key “content”", "name and properties"),
         (
-            "rules: [{name: r, properties: {}}]",
-            "rules.r.properties",
+            "kerberos: {krb5confs: [{name: r, properties: {}}]}",
+            "kerberos.krb5confs.r.properties",
             "no key “properties”",
             "name and content",
         ),
         (
-            "rules: [{name: r, content: [x]}]",
-            "rules.r.content",
+            "kerberos: {krb5confs: [{name: r, content: [x]}]}",
+            "kerberos.krb5confs.r.content",
             "text is expected here, not a list",
             "content: |",
         ),

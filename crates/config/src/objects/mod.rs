@@ -8,6 +8,7 @@ pub(crate) mod global;
 pub(crate) mod monitor;
 pub(crate) mod persistence;
 pub(crate) mod pool;
+pub(crate) mod rules;
 pub(crate) mod tls;
 pub(crate) mod virtual_server;
 
@@ -22,16 +23,22 @@ use tidegate_model::{Configuration, tls::TlsVersions, virtual_server::ListenHost
 use crate::{
     acted_on::{Acted, acted},
     coerce::{Row, Value},
-    diagnostic::{Origin, Report, quote},
-    merge::{Merged, Object, object_path},
+    diagnostic::{Excerpt, Origin, Report, Severity, quote},
+    merge::{ContentPlace, Merged, Object, object_path},
     nearest,
     schema::{ObjectType, SCHEMA},
 };
 
 /// Builds every object, those that are referred to before those that refer.
-pub(crate) fn build(merged: &Merged, report: &mut Report<'_>) -> Configuration {
-    let mut configuration = Configuration { global: global::build(merged), ..Configuration::default() };
+pub(crate) fn build(
+    merged: &Merged,
+    previous: Option<&Configuration>,
+    report: &mut Report<'_>,
+) -> Configuration {
+    let mut configuration =
+        Configuration { global: global::build(merged, report), ..Configuration::default() };
     catalogue::build(merged, &mut configuration, report);
+    rules::build(merged, previous, &mut configuration, report);
     tls::build_keys(merged, &mut configuration, report);
     persistence::build(merged, &mut configuration, report);
     monitor::build(merged, &mut configuration, report);
@@ -68,6 +75,11 @@ impl<'a> Reader<'a> {
         self.object.content.as_ref()
     }
 
+    /// Where that stands.
+    pub(crate) fn content_place(&self) -> Option<&'a ContentPlace> {
+        self.object.content_place.as_ref()
+    }
+
     /// Whether the key has been given a value.
     pub(crate) fn is_set(&self, section: &str, key: &str) -> bool {
         self.setting(section, key).is_some()
@@ -90,8 +102,7 @@ impl<'a> Reader<'a> {
 
     fn setting(&self, section: &str, key: &str) -> Option<&'a crate::merge::Setting> {
         debug_assert!(
-            acted(&self.object_type.path, section, key) != Acted::No
-                || section == "basic" && key.ends_with("_rules"),
+            acted(&self.object_type.path, section, key) != Acted::No,
             "{} {section}.{key} is read and not in the table of what is acted on",
             self.object_type.path
         );
@@ -202,6 +213,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A finding about the rule that a key names, with the line of that rule.
+    pub(crate) fn tell(
+        &self,
+        report: &mut Report<'_>,
+        severity: Severity,
+        (section, key): (&str, &str),
+        message: String,
+        hint: Option<String>,
+        excerpt: Option<Excerpt>,
+    ) {
+        if let Some(origin) = self.origin(section, key) {
+            report.tell(severity, origin, &self.path(section, key), message, hint, excerpt);
+        }
+    }
+
     /// Reports a fault of the object as a whole.
     pub(crate) fn object_fault(&self, report: &mut Report<'_>, message: String) {
         let Some(origin) = self.object.origin else { return };
@@ -232,6 +258,7 @@ impl<'a> Reader<'a> {
             "monitors" => "monitor",
             "persistence" => "persistence class",
             "pools" => "pool",
+            "rules" => "rule",
             "servicediscovery" => "service discovery plugin",
             "ssl/cas" => "certificate authority",
             "ssl/client_keys" => "client key",

@@ -6,14 +6,14 @@ use std::{
 };
 
 use tidegate_model::{
-    Configuration, ExtraFileName, PoolName, RuleName, VirtualServer,
+    Configuration, ExtraFileName, PoolName, VirtualServer,
     virtual_server::{
         AccessLog, CookieDomain, CookieRewrite, CookieSecure, DefaultPool, ErrorPage, FailureLog,
         HttpOptions, Listen, ListenHost, LocationRewrite, Protocol, ProxyProtocol, Substitution,
     },
 };
 
-use super::{Reader, host, readers, tls};
+use super::{Reader, host, readers, rules, tls};
 use crate::{
     diagnostic::{Report, quote},
     merge::Merged,
@@ -67,9 +67,7 @@ fn virtual_server(
     report: &mut Report<'_>,
 ) -> VirtualServer {
     let (tls, safe) = tls::server(reader, configuration, report);
-    let rules = |key: &str| -> Vec<RuleName> {
-        reader.list("basic", key).iter().map(|name| RuleName::from(&**name)).collect()
-    };
+    let [request_rules, response_rules, completion_rules] = rules::lists(reader, configuration, report);
     VirtualServer {
         name: reader.name().into(),
         enabled: reader.flag("basic", "enabled") && safe,
@@ -77,8 +75,9 @@ fn virtual_server(
         listen: listen(reader, report),
         port: u16::try_from(reader.number("basic", "port")).unwrap_or_default(),
         pool: pool(reader, configuration, report),
-        request_rules: rules("request_rules"),
-        response_rules: rules("response_rules"),
+        request_rules,
+        response_rules,
+        completion_rules,
         connect_timeout: reader.time_limit("basic", "connect_timeout"),
         timeout: reader.time_limit("connection", "timeout"),
         keepalive: reader.flag("connection", "keepalive"),

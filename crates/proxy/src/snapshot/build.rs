@@ -8,7 +8,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    Configuration, Moment, NodeSet, PoolName, VirtualServer,
+    Configuration, ExtraFileName, Moment, NodeSet, PoolName, RateClass, RateName, Rule, RuleEntry,
+    VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
@@ -18,7 +19,10 @@ use tidegate_telemetry::{
     counters::Sharded,
 };
 
-use super::{ListenAddress, ListenKey, OpenConnections, Rewrites, RunningPool, RunningServer, Snapshot};
+use super::{
+    ListenAddress, ListenKey, OpenConnections, Resource, Rewrites, Rules, RunningPool, RunningServer,
+    Snapshot,
+};
 use crate::{forward::queue::Queue, monitor, tls};
 
 /// Inputs of a build that are not configuration.
@@ -96,6 +100,7 @@ pub fn build(
         builder.pool(name, 0);
     }
     let servers = builder.servers();
+    let (rates, resources) = (builder.rates(), builder.resources());
     let silent = builder.silent(&servers);
     let listening = builder.listening(&servers);
     let pools = builder.pools;
@@ -116,6 +121,8 @@ pub fn build(
         global: configuration.global.clone(),
         monitors,
         monitor_scripts: Arc::new(configuration.monitor_scripts.clone()),
+        rates,
+        resources,
     });
     Built { snapshot, problems: builder.problems, next_expiry }
 }
@@ -245,6 +252,40 @@ impl Builder<'_> {
         specs.into_values().collect()
     }
 
+    fn rates(&self) -> BTreeMap<RateName, Arc<RateClass>> {
+        let rate = |(name, class): (&RateName, &Arc<RateClass>)| {
+            let previous = self.previous.and_then(|snapshot| snapshot.rates.get(name));
+            (name.clone(), Arc::clone(previous.filter(|previous| *previous == class).unwrap_or(class)))
+        };
+        self.configuration.rates.iter().map(rate).collect()
+    }
+
+    fn resources(&self) -> BTreeMap<ExtraFileName, Arc<Resource>> {
+        let same = |a: &Arc<[u8]>, b: &Arc<[u8]>| Arc::ptr_eq(a, b) || a == b;
+        let resource = |(name, bytes): (&ExtraFileName, &Arc<[u8]>)| {
+            let previous = self.previous.and_then(|snapshot| snapshot.resources.get(name));
+            let resource = match previous.filter(|previous| same(&previous.bytes, bytes)) {
+                Some(previous) => Arc::clone(previous),
+                None => Arc::new(Resource { bytes: Arc::clone(bytes), since: self.context.now }),
+            };
+            (name.clone(), resource)
+        };
+        self.configuration.extra_files.iter().map(resource).collect()
+    }
+
+    fn rules(&self, settings: &VirtualServer) -> Rules {
+        let run = |entries: &[RuleEntry]| {
+            let enabled = entries.iter().filter(|entry| entry.enabled);
+            let rules = enabled.filter_map(|entry| self.configuration.rules.get(&entry.rule));
+            rules.filter(|rule| rule.program.is_some()).cloned().collect()
+        };
+        Rules {
+            request: run(&settings.request_rules),
+            response: run(&settings.response_rules),
+            completion: run(&settings.completion_rules),
+        }
+    }
+
     fn servers(&mut self) -> HashMap<ListenKey, Arc<RunningServer>> {
         let mut servers = HashMap::new();
         for settings in self.configuration.virtual_servers.values() {
@@ -308,8 +349,10 @@ impl Builder<'_> {
             DefaultPool::Pool(name) => self.pools.get(name).cloned(),
             DefaultPool::Discard | DefaultPool::Missing(_) => None,
         };
+        let rules = self.rules(settings);
         if let Some(previous) = previous
             && previous.settings == *settings
+            && previous.rules.is_same(&rules)
             && previous.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
             && previous.pool.as_ref().map(Arc::as_ptr) == pool.as_ref().map(Arc::as_ptr)
         {
@@ -317,6 +360,7 @@ impl Builder<'_> {
         }
         Some(Arc::new(RunningServer {
             rewrites: Rewrites::of(settings),
+            rules,
             access_log: self.access_log(settings, previous),
             counters: previous.map_or_else(
                 || Arc::new(Sharded::new(self.context.workers)),
@@ -380,6 +424,17 @@ impl Builder<'_> {
             }
         };
         ips.into_iter().map(|ip| SocketAddr::new(ip, settings.port)).collect()
+    }
+}
+
+impl Rules {
+    fn is_same(&self, other: &Self) -> bool {
+        let same = |a: &[Arc<Rule>], b: &[Arc<Rule>]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b) || a == b)
+        };
+        same(&self.request, &other.request)
+            && same(&self.response, &other.response)
+            && same(&self.completion, &other.completion)
     }
 }
 

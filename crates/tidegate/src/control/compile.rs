@@ -1,8 +1,12 @@
 //! Documents and what they refer to in, a configuration or faults out.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use tidegate_config::{Compiled, Document, Input, compile};
+use tidegate_config::{Compiled, Document, Input, compile_after};
 use tidegate_model::Configuration;
 
 use crate::document_files::{self, DocumentFile, DocumentFiles, ReadError, References};
@@ -51,6 +55,8 @@ pub(crate) struct Importer {
     /// Read once, with what they refer to: what they hold back must not come loose later.
     base: Vec<Document>,
     base_references: Option<References>,
+    /// What came of the last import that had no error: its rules need not be compiled again.
+    last: Mutex<Option<Arc<Configuration>>>,
 }
 
 impl Importer {
@@ -80,6 +86,7 @@ impl Importer {
             references: References::below(base),
             base: files.documents.iter().map(document).collect(),
             base_references: base_config.map(References::below),
+            last: Mutex::default(),
         }
     }
 
@@ -104,7 +111,8 @@ impl Importer {
             watched: &watched,
             incomplete,
         };
-        compile(&input, &self.references)
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        compile_after(&input, &self.references, last.as_deref())
     }
 
     /// Compiles for serving.
@@ -115,8 +123,12 @@ impl Importer {
         } else {
             None
         };
+        let configuration = compiled.configuration.map(Arc::new);
+        if configuration.is_some() {
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&configuration);
+        }
         Outcome {
-            configuration: compiled.configuration.map(Arc::new),
+            configuration,
             base: base.map(Arc::new),
             objects: compiled.objects,
             faults: compiled

@@ -60,6 +60,7 @@ fn server(name: &str, pool: &str) -> VirtualServer {
         pool: DefaultPool::Pool(pool.into()),
         request_rules: Vec::new(),
         response_rules: Vec::new(),
+        completion_rules: Vec::new(),
         connect_timeout: None,
         timeout: None,
         keepalive: true,
