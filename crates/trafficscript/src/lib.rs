@@ -38,6 +38,3 @@ pub use self::{
     syntax::{MAX_NESTING, MAX_NOTES, MAX_TEXT},
     value::{Text, Value},
 };
-
-mod compile_shim;
-pub use compile_shim::{Compiled, Note, Options, Program, Severity, Uses, compile};

@@ -82,8 +82,9 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
 
 /// A function by its name in lower case.
 pub fn find(name: &str) -> Option<&'static Function> {
-    static NAMES: LazyLock<HashMap<String, &'static Function>> =
-        LazyLock::new(|| functions().map(|function| (function.name.to_ascii_lowercase(), function)).collect());
+    static NAMES: LazyLock<HashMap<String, &'static Function>> = LazyLock::new(|| {
+        functions().map(|function| (function.name.to_ascii_lowercase(), function)).collect()
+    });
     let found = NAMES.get(name).copied();
     #[cfg(test)]
     let found = found.or_else(|| {

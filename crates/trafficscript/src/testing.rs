@@ -12,8 +12,8 @@ use std::{
 use crate::{
     Compiled, End, Limits, Machine, Options, PatternCache, Step, compile,
     host::{
-        Answer, Body, CompletionCode, Edit, Host, Level, Need, Order, Phase, PoolNode, RateVerdict, Refusal, Side,
-        Store, Times, TlsFact,
+        Answer, Body, CompletionCode, Edit, Host, Level, Need, Order, Phase, PoolNode, RateVerdict, Refusal,
+        Side, Store, Times, TlsFact,
     },
     library::{ANY, Call, Function, Interrupt, Outcome, Status, Traits},
     pattern::Flags,
