@@ -36,5 +36,5 @@ mod worker;
 
 pub use self::{
     proxy::{ListenProblem, NodeStatus, Proxy},
-    snapshot::{BuildContext, Built, Problem, Snapshot, build},
+    snapshot::{BuildContext, Built, Problem, Resource, Snapshot, build},
 };

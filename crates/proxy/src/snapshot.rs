@@ -18,7 +18,10 @@ use std::{
 };
 
 use regex::bytes::Regex;
-use tidegate_model::{GlobalSettings, PoolName, ScriptName, VirtualServer, VirtualServerName};
+use tidegate_model::{
+    ExtraFileName, GlobalSettings, Moment, PoolName, RateClass, RateName, Rule, ScriptName, VirtualServer,
+    VirtualServerName,
+};
 use tidegate_telemetry::{
     access_log::AccessLog,
     counters::{ListenCounters, PoolCounters, Sharded, VirtualServerCounters},
@@ -46,6 +49,19 @@ pub struct Snapshot {
     pub(crate) monitors: Vec<crate::monitor::MonitorTask>,
     /// `monitor_scripts`.
     pub(crate) monitor_scripts: Arc<BTreeMap<ScriptName, Arc<[u8]>>>,
+    /// `rate`: limits only. What has been counted against them is kept by name elsewhere.
+    pub(crate) rates: BTreeMap<RateName, Arc<RateClass>>,
+    /// `extra_files`, for rules.
+    pub(crate) resources: BTreeMap<ExtraFileName, Arc<Resource>>,
+}
+
+/// A file that rules can read.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// Its content.
+    pub bytes: Arc<[u8]>,
+    /// The first build that had this content.
+    pub since: Moment,
 }
 
 impl Snapshot {
@@ -59,7 +75,19 @@ impl Snapshot {
             global: GlobalSettings::default(),
             monitors: Vec::new(),
             monitor_scripts: Arc::default(),
+            rates: BTreeMap::new(),
+            resources: BTreeMap::new(),
         }
+    }
+
+    /// The rate class of this name. The same `Arc` over all builds until its limits change.
+    pub fn rate(&self, name: &str) -> Option<&Arc<RateClass>> {
+        self.rates.get(name)
+    }
+
+    /// The file of this name. The same `Arc` over all builds until its content changes.
+    pub fn resource(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.resources.get(name)
     }
 
     /// Whether nodes of this snapshot are gone for good in `after`.
@@ -76,7 +104,7 @@ impl Snapshot {
     }
 }
 
-/// A listening socket's identity. Options of the socket (`nagle`, `listen_queue_size`) are those of when it was opened.
+/// A listening socket's identity. Its options (`nagle`, `listen_queue_size`) change without reopening it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ListenKey {
     pub(crate) address: SocketAddr,
@@ -129,6 +157,7 @@ pub(crate) struct RunningServer {
     /// `None`: `discard`, or a pool that does not exist (see `settings.pool`).
     pub(crate) pool: Option<Arc<RunningPool>>,
     pub(crate) rewrites: Rewrites,
+    pub(crate) rules: Rules,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) counters: Arc<Sharded<VirtualServerCounters>>,
     pub(crate) connections: Arc<OpenConnections>,
@@ -153,6 +182,14 @@ impl fmt::Debug for RunningServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunningServer").field("name", &self.settings.name).finish_non_exhaustive()
     }
+}
+
+/// The rules of a virtual server that run, in order: enabled ones with a program.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    pub(crate) request: Vec<Arc<Rule>>,
+    pub(crate) response: Vec<Arc<Rule>>,
+    pub(crate) completion: Vec<Arc<Rule>>,
 }
 
 /// Compiled patterns of a virtual server, and whether responses need looking at all.

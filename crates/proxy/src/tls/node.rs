@@ -181,12 +181,9 @@ pub fn build(
     let trust = settings.strict_verify.then(|| {
         let roots = if cas.is_empty() { NATIVE_ROOTS.clone() } else { authorities.store() };
         if roots.is_empty() {
-            problems.push(Problem {
-                object: format!("pools/{pool}"),
-                message: "ssl.strict_verify is on and no certificate authority is known, so every node is refused; \
-                          add the nodes' authority to ssl/cas"
-                    .into(),
-            });
+            let message = "ssl.strict_verify is on and no certificate authority is known, so every node is refused; add \
+                           the nodes' authority to ssl/cas";
+            problems.push(Problem::new(format!("pools/{pool}"), message).of_key("ssl.strict_verify"));
         }
         Arc::new(Trust {
             roots,
@@ -209,10 +206,8 @@ pub fn build(
             (Some(Arc::new(client)), problems)
         }
         Err(error) => {
-            problems.push(Problem {
-                object: format!("pools/{pool}"),
-                message: format!("no TLS to its nodes is possible: {error}"),
-            });
+            let message = format!("no TLS to its nodes is possible: {error}");
+            problems.push(Problem::new(format!("pools/{pool}"), message).of_key("ssl.enable"));
             (None, problems)
         }
     }

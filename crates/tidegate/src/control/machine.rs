@@ -7,11 +7,11 @@ use std::{
     collections::BTreeSet,
     net::{Ipv6Addr, UdpSocket},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tidegate_model::Moment;
-use tidegate_proxy::{BuildContext, ListenProblem, Proxy, build};
+use tidegate_proxy::{BuildContext, ListenProblem, Proxy, build, tls::server::Expiring};
 use tidegate_telemetry::access_log::Writer;
 use tokio::{
     sync::{mpsc, watch},
@@ -85,6 +85,7 @@ impl Machine {
             }
             Effect::Build(order) => self.build(order),
             Effect::TryListeners => self.try_listeners(),
+            Effect::CheckCertificates => self.check_certificates(),
             Effect::Ready(readiness) => {
                 self.parts.readiness.send_replace(readiness);
             }
@@ -160,6 +161,18 @@ impl Machine {
         }));
     }
 
+    fn check_certificates(&self) {
+        for (virtual_server, notices) in self.parts.proxy.expiring_certificates(unix_time()) {
+            for Expiring { certificate, ended, message } in notices {
+                if ended {
+                    error!(event = "vssslcertexpired", %virtual_server, %certificate, "{message}");
+                } else {
+                    warn!(event = "vssslcerttoexpire", %virtual_server, %certificate, "{message}");
+                }
+            }
+        }
+    }
+
     fn try_listeners(&mut self) {
         let proxy = Arc::clone(&self.parts.proxy);
         let events = self.parts.events.clone();
@@ -177,6 +190,12 @@ impl Machine {
             drop(events.send(event).await);
         }));
     }
+}
+
+/// Seconds since 1970.
+fn unix_time() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn closed_listener(problem: ListenProblem) -> ClosedListener {
