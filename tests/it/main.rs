@@ -7,6 +7,7 @@
 )]
 
 mod access_log;
+mod alerts;
 mod discovery;
 mod documents;
 mod framing;

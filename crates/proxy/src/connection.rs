@@ -252,7 +252,7 @@ impl Client {
                     if !server.failure_log.tls {
                         tracing::debug!(virtual_server = %server.name, client = %self.peer, "a TLS handshake failed: {error}");
                     } else if let Some(held_back) = HANDSHAKES.admit(self.worker.now()) {
-                        tracing::warn!(virtual_server = %server.name, client = %self.peer, held_back, "a TLS handshake failed: {error}");
+                        tracing::warn!(event = "sslfail", virtual_server = %server.name, client = %self.peer, held_back, "a TLS handshake failed: {error}");
                     }
                 }
                 None

@@ -96,6 +96,14 @@ impl Failure {
         }
     }
 
+    /// The tag of its event: `connfail` where a connection to a node could not be had, else `connerror`.
+    pub(crate) fn event(&self) -> &'static str {
+        match self.kind {
+            Kind::Connect | Kind::ConnectTimedOut | Kind::NodeTls | Kind::NoNode => "connfail",
+            _ => "connerror",
+        }
+    }
+
     /// Whether it says something about the node's health, and what.
     pub(crate) fn node_failure(&self) -> Option<tidegate_pool::FailureKind> {
         use tidegate_pool::FailureKind;

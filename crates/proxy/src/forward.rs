@@ -13,11 +13,11 @@ pub(crate) mod deliver;
 pub(crate) mod queue;
 pub(crate) mod upgrade;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tidegate_http1::request::Version;
-use tidegate_model::persistence::FailureMode;
-use tidegate_pool::{Session, Tried};
+use tidegate_model::{Moment, persistence::FailureMode};
+use tidegate_pool::{HealthChange, Session, Tried};
 
 use self::{
     attempt::{Answer, attempt},
@@ -161,6 +161,13 @@ async fn session_failed(
             })
         }
         FailureMode::Close | FailureMode::NewNode => Err(lost),
+    }
+}
+
+/// Passive monitoring: a node that had failed and answers works again.
+fn note_success(pool: &RunningPool, claimed: &Claim, response_time: Duration, now: Moment) {
+    if claimed.node().record_success(response_time, now) == Some(HealthChange::Working) {
+        tracing::info!(event = "nodeworking", pool = %pool.settings.name, node = %claimed.node().label(), "node is working again");
     }
 }
 

@@ -132,6 +132,9 @@ impl Proxy {
             let stays = snapshot.servers.contains_key(key);
             if !stays {
                 self.tell_all(|| Command::Close(key.clone()));
+                if let Some(server) = before.servers.get(key) {
+                    tracing::info!(event = "vsstop", virtual_server = %server.name(), address = %key.address, "no longer listening");
+                }
             }
             stays
         });
@@ -155,6 +158,7 @@ impl Proxy {
                         drop(worker.send(Command::Listen(key.clone(), socket)));
                     }
                     listening.insert(key.clone(), options);
+                    tracing::info!(event = "vsstart", virtual_server = %server.name(), address = %key.address, "listening");
                 }
                 Err(error) => problems.push(ListenProblem {
                     virtual_server: server.settings.name.clone(),
@@ -217,6 +221,17 @@ impl Proxy {
             (!notices.is_empty()).then(|| (server.settings.name.clone(), notices))
         });
         notices.collect()
+    }
+
+    /// Every pool that is in use, and whether a node of it can take a new session; `None` = it has no nodes.
+    pub fn pools_alive(&self) -> Vec<(PoolName, Option<bool>)> {
+        let snapshot = self.shared.snapshot.load();
+        let now = self.now();
+        let alive =
+            |pool: &tidegate_pool::Pool| (!pool.members().is_empty()).then(|| pool.usable_nodes(now) > 0);
+        let used = snapshot.servers.values().filter_map(|server| server.pool.as_ref());
+        let used: BTreeMap<_, _> = used.map(|pool| (&pool.settings.name, pool)).collect();
+        used.into_iter().map(|(name, pool)| (name.clone(), alive(&pool.pool))).collect()
     }
 
     /// Open client connections.

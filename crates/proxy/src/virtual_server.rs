@@ -175,7 +175,7 @@ fn tell(client: &Client, failure: Failure) {
     let server = &client.server.settings;
     if failure.is_told(server.failure_log) {
         if let Some(held_back) = FAILED.admit(client.worker.recent()) {
-            tracing::warn!(virtual_server = %server.name, client = %client.peer, held_back, "a request failed: {failure}");
+            tracing::warn!(event = failure.event(), virtual_server = %server.name, client = %client.peer, held_back, "a request failed: {failure}");
         }
     } else {
         tracing::debug!(virtual_server = %server.name, client = %client.peer, "a request failed: {failure}");

@@ -8,6 +8,7 @@
 
 pub mod access_log;
 pub mod counters;
+pub mod events;
 pub mod logging;
 pub mod metrics;
 pub mod observation;

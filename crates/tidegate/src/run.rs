@@ -161,6 +161,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         tasks.spawn(read_on_hangup(read_again));
     }
     tasks.spawn(Arc::clone(&watching).sample());
+    tasks.spawn(Arc::clone(&watching).alert(home.path().to_owned()));
     tasks.spawn(report_status(Arc::clone(&proxy), hooks.status.clone()));
     tasks.spawn(shut_down(hooks.stop.clone(), events_sender.clone()));
 

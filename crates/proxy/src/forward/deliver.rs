@@ -38,7 +38,7 @@ pub(crate) async fn deliver(
     let status = answer.head.status();
     exchange.answered.status = status;
     if status != 503 || !pool.settings.passive_monitoring {
-        claim.node().record_success(answer.response_time, now);
+        super::note_success(pool, claim, answer.response_time, now);
     }
     tally::answered(client, pool, claim.node(), status, answer.response_time);
     tally::server(&client.worker, &exchange.server).responded(status);

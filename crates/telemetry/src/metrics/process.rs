@@ -142,6 +142,9 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::process("tidegate_discovery_alarms", Gauge, "Pools whose discovery needs a look: faulty settings, repeated failures, an old answer, a removal held.", |of, _, out| {
         out.value(of.control.sources.iter().filter(|source| source.alarm).count() as u64);
     }),
+    Family::process("tidegate_events", Counter, "Events of the event log, those with a tag.", |of, _, out| {
+        out.value(of.control.events);
+    }),
     Family::process("tidegate_event_log_dropped_lines", Counter, "Lines of the event log dropped because standard output did not take them.", |of, _, out| {
         out.value(of.control.log_lines_dropped);
     }),

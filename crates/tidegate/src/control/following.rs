@@ -140,7 +140,7 @@ impl Followed {
         let question = status.question.as_deref().unwrap_or_default();
         match (&before.error, &now.error) {
             (_, Some(error)) if before.error != now.error => {
-                warn!(%pool, state = %status.state, question, nodes = status.nodes, "discovery: {error}");
+                warn!(event = "noderesolvefailure", %pool, state = %status.state, question, nodes = status.nodes, "discovery: {error}");
             }
             (Some(_), None) => info!(%pool, question, nodes = status.nodes, "discovery works again"),
             _ => {}
