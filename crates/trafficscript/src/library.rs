@@ -80,6 +80,14 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
     FAMILIES.iter().copied().flatten()
 }
 
+/// Names of all functions, for hints.
+pub(crate) fn names<'n>() -> impl Iterator<Item = &'n str> {
+    let names = functions().map(|function| -> &'n str { function.name });
+    #[cfg(test)]
+    let names = names.chain(crate::testing::FUNCTIONS.iter().map(|function| function.name));
+    names
+}
+
 /// A function by its name in lower case.
 pub fn find(name: &str) -> Option<&'static Function> {
     static NAMES: LazyLock<HashMap<String, &'static Function>> =

@@ -29,7 +29,9 @@ pub(crate) struct Place {
 /// A stretch of the text: a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
+    /// Where it stands, a variable with its dollar sign.
     pub place: Place,
+    pub start: u32,
     pub end: u32,
 }
 

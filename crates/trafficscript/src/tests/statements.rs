@@ -38,7 +38,7 @@ fn branches_and_loops() {
         ("$i = 0; do { test.show($i); if( $i == 1 ) { $i = 5; continue; } } while( $i++ < 2 );", &["0", "1"]),
         ("for( $i = 0; $i < 3; $i++ ) { if( $i == 1 ) continue; test.show($i); }", &["0", "2"]),
         ("for( $i = 0, $j = 9; ; $i++, $j-- ) { if( $i > $j ) break; } test.show($i);", &["5"]),
-        ("foreach( $v in [1, \"a\", [2]] ) { if( $v == 1 ) continue; test.show($v); }", &["\"a\"", "[2]"]),
+        ("foreach( $v in [1, \"a\", 2.5] ) { if( $v == 1 ) continue; test.show($v); }", &["\"a\"", "2.5"]),
         ("foreach( $k in [\"a\" => 1, \"b\" => 2] ) test.show($k);", &["\"a\"", "\"b\""]),
         ("foreach( $k in [] ) test.show($k); foreach( $k in $none ) test.show($k); ;;", &[]),
         (
