@@ -120,7 +120,7 @@ pub(crate) enum Statement {
     Switch { place: Place, value: Id, comparator: Option<Span>, cases: Vec<Case>, default: Option<Block> },
     While(Id, Block),
     Do(Block, Id),
-    For { first: Vec<Id>, condition: Option<Id>, step: Vec<Id>, block: Block },
+    For { place: Place, first: Vec<Id>, condition: Option<Id>, step: Vec<Id>, block: Block },
     Foreach(Span, Id, Block),
     Break(Place),
     Continue(Place),

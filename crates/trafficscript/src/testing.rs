@@ -348,8 +348,7 @@ fn regexmatch<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
     let flags = Flags { caseless: call.has(2) && call.text(2)?.contains(&b'i') };
     let pattern = call.pattern(1, flags)?;
-    call.charge(text.len())?;
-    let Some(found) = pattern.captures_at(&text, 0).map_err(Interrupt::Abort)? else {
+    let Some(found) = call.captures(&pattern, &text, 0)? else {
         return Ok(Value::Int(0));
     };
     for number in 1..=9 {
