@@ -43,7 +43,7 @@ fn meaning() {
         (b"[[:alpha:]]+", b"1ab2", Some("ab")),
         (b"[a&&b]+", b"1a&b2", Some("a&b")),
         (b"(?x) a b # comment", b"ab", Some("ab")),
-        (b"(?R)?a", b"aa", Some("aa")),
+        (b"b(?R)?a", b"xbbaa", Some("bbaa")),
         (b"a(?#note)b", b"ab", Some("ab")),
         (b"a(?i)b|c", b"C", Some("C")),
         (b"\\v+", b"\n\x0b", Some("\\n\\x0b")),
