@@ -41,6 +41,8 @@ pub enum Reached {
     String(usize),
     /// [`Limits::made`]
     Made(usize),
+    /// [`MAX_NESTING`](crate::value::MAX_NESTING)
+    Nesting(usize),
 }
 
 impl fmt::Display for Reached {
@@ -51,6 +53,7 @@ impl fmt::Display for Reached {
             }
             Self::String(limit) => write!(f, "a string would be longer than {limit} bytes"),
             Self::Made(limit) => write!(f, "the rule has made more than {limit} bytes of values"),
+            Self::Nesting(limit) => write!(f, "containers are nested deeper than {limit} levels"),
         }
     }
 }

@@ -5,6 +5,9 @@
 //! insertion), which also keeps a container from ever holding itself.
 
 pub mod cast;
+mod copy;
+
+pub use self::copy::{ELEMENT, MAX_NESTING};
 
 use std::{cell::RefCell, fmt, ops::Deref, rc::Rc};
 
