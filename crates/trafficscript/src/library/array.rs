@@ -7,7 +7,7 @@ use super::{
     lang::compare,
     make::{
         MAX_ELEMENTS, Output, array, array_at, charge_elements, charge_work, copied, copy_of, elements_at,
-        text_bytes, text_of,
+        number, text_bytes, text_of,
     },
     row::{mutator, with_pattern, works},
     string::pattern::flags_at,
@@ -79,7 +79,7 @@ fn length<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
             0
         }
     };
-    Ok(Value::Int(length as i64))
+    Ok(number(length))
 }
 
 /// `array.push(a, v)` → the array. v is copied.

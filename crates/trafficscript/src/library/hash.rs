@@ -2,7 +2,7 @@
 
 use super::{
     Call, Function, Interrupt, Outcome,
-    make::{array, charge_elements, charge_work, copied, hash_at},
+    make::{array, charge_elements, charge_made, charge_work, copied, hash_at, number},
     row::{mutator, works},
 };
 use crate::value::{Container, ELEMENT, Value};
@@ -41,7 +41,7 @@ fn count<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
             0
         }
     };
-    Ok(Value::Int(count as i64))
+    Ok(number(count))
 }
 
 /// `hash.contains(h, key)` → 1 or 0; what is no hash warns and gives 0.
@@ -92,7 +92,7 @@ fn entries<'p>(call: &mut Call<'_, 'p>) -> Result<(Vec<Value<'p>>, Vec<Value<'p>
         Container::Hash(entries) => {
             charge_elements(call, entries.len(), entries.len())?;
             let bytes: usize = entries.keys().map(|key| key.len().saturating_add(ELEMENT)).sum();
-            charge_work(call, bytes)?;
+            charge_made(call, bytes)?;
             Ok(entries.iter().map(|(key, value)| (Value::from(&**key), value.clone())).unzip())
         }
         Container::Array(_) => {

@@ -82,6 +82,7 @@ fn to_hash<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 }
 
 /// `lang.isArray(v)` → 1 for an array and for `[]`, else 0.
+#[expect(clippy::unnecessary_wraps, reason = "it is a `Native`")]
 fn is_array<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     Ok(Value::flag(match call.value(0) {
         Value::Container(container) => !matches!(*container.borrow(), Container::Hash(_)),
@@ -90,6 +91,7 @@ fn is_array<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 }
 
 /// `lang.isHash(v)` → 1 for a hash and for `[]`, else 0.
+#[expect(clippy::unnecessary_wraps, reason = "it is a `Native`")]
 fn is_hash<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     Ok(Value::flag(match call.value(0) {
         Value::Container(container) => !matches!(*container.borrow(), Container::Array(_)),
@@ -161,7 +163,7 @@ fn dumped<'p>(
     let container = match value {
         Value::Text(text) => return quoted(call, output, text),
         Value::Container(container) => container,
-        scalar => return output.push(call, &cast::text(scalar).as_deref().unwrap_or_default().to_vec()),
+        scalar => return output.push(call, cast::text(scalar).as_deref().unwrap_or_default()),
     };
     let Some(levels) = levels.checked_sub(1) else { return output.push(call, "[ … ]".as_bytes()) };
     let separator = |first: bool| if first { &b"[ "[..] } else { &b", "[..] };

@@ -61,11 +61,11 @@ pub(super) fn charge_elements(call: &mut Call<'_, '_>, count: usize, length: usi
     if length > MAX_ELEMENTS {
         return Err(Interrupt::Abort(format!("an array would have more than {MAX_ELEMENTS} elements")));
     }
-    charge_work(call, count.saturating_mul(ELEMENT))
+    charge_made(call, count.saturating_mul(ELEMENT))
 }
 
-/// Accounts for reading so many bytes, which may be more than one string could have.
-pub(super) fn charge_work(call: &mut Call<'_, '_>, bytes: usize) -> Result<(), Interrupt> {
+/// Accounts for making so many bytes, which may be more than one string could have.
+pub(super) fn charge_made(call: &mut Call<'_, '_>, bytes: usize) -> Result<(), Interrupt> {
     let piece = call.meter.limits().string.max(1);
     let mut left = bytes;
     while left > piece {
@@ -73,6 +73,15 @@ pub(super) fn charge_work(call: &mut Call<'_, '_>, bytes: usize) -> Result<(), I
         left -= piece;
     }
     call.charge(left)
+}
+
+/// Accounts for reading so many bytes, of which nothing is kept: they count as instructions only.
+pub(super) fn charge_work(call: &mut Call<'_, '_>, bytes: usize) -> Result<(), Interrupt> {
+    const BYTES_PER_STEP: usize = 1024;
+    for _ in 0..bytes / BYTES_PER_STEP {
+        call.meter.step().map_err(|limit| Interrupt::Abort(limit.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Part of a string; empty if the range is not within it. Parts of constants are not copied.
@@ -93,8 +102,13 @@ pub(super) fn part<'p>(call: &mut Call<'_, 'p>, text: &Text<'p>, range: Range<us
     }
 }
 
+/// A length, an offset or a number of things as integer.
+pub(super) fn number<'p>(size: usize) -> Value<'p> {
+    Value::Int(i64::try_from(size).unwrap_or(i64::MAX))
+}
+
 /// A new array.
-pub(super) fn array<'p>(elements: Vec<Value<'p>>) -> Value<'p> {
+pub(super) fn array(elements: Vec<Value<'_>>) -> Value<'_> {
     Container::Array(elements).into()
 }
 

@@ -218,6 +218,7 @@ impl Trial {
     }
 
     /// Calls a function by its name.
+    #[expect(clippy::needless_pass_by_value, reason = "tests write the values where they call")]
     pub(super) fn call(&mut self, name: &str, arguments: Vec<Value<'static>>) -> Outcome<'static> {
         let function = function(name);
         let (least, most) = (usize::from(function.arity.0), usize::from(function.arity.1));

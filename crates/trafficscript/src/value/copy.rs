@@ -9,7 +9,7 @@ pub const MAX_NESTING: usize = 100;
 /// Bytes that an element of a container, or an entry without its key, is accounted for.
 pub const ELEMENT: usize = 32;
 
-impl<'p> Value<'p> {
+impl Value<'_> {
     /// A value that shares no container with this one. Scalars are as cheap as a clone; elements and keys are charged
     /// to the meter. An error is a limit that was reached, [`MAX_NESTING`] among them.
     pub fn copied(&self, meter: &mut Meter) -> Result<Self, Reached> {

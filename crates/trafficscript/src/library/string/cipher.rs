@@ -151,6 +151,13 @@ mod tests {
     }
 
     #[test]
+    fn the_passphrase_may_be_empty() {
+        let mut trial = Trial::new();
+        let sealed = trial.call("string.encrypt", v!["x", ""]).unwrap();
+        assert_eq!(trial.shown("string.decrypt", v![sealed, ""]), "\"x\"");
+    }
+
+    #[test]
     fn many_keys_reach_a_limit() {
         let mut trial = Trial::new();
         let last = (0..1000).map(|_| trial.call("string.encrypt", v!["x", "p"])).find(Result::is_err);

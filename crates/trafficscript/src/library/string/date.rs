@@ -52,7 +52,8 @@ fn parsed(text: &[u8], now: Duration) -> Option<i64> {
             }
         } else if month.is_none() {
             // Before the month only the day of the week stands, behind it the zone.
-            month = MONTHS.iter().position(|name| word.eq_ignore_ascii_case(name)).map(|at| at as i64 + 1);
+            month =
+                (1..).zip(MONTHS).find(|(_, name)| word.eq_ignore_ascii_case(name)).map(|(month, _)| month);
             if month.is_none() && day.is_some() {
                 return None;
             }
@@ -85,7 +86,7 @@ fn seconds_of_day(word: &[u8]) -> Option<i64> {
 /// The year that two digits stand for: the latest not more than 50 years ahead.
 fn century(digits: i64, now: Duration) -> i64 {
     const DAYS_PER_400_YEARS: i64 = 146_097;
-    let days = (now.as_secs() / SECONDS_PER_DAY.unsigned_abs()) as i64;
+    let days = i64::try_from(now.as_secs()).unwrap_or(0) / SECONDS_PER_DAY;
     let latest = 1970 + days * 400 / DAYS_PER_400_YEARS + 50;
     latest - (latest - digits).rem_euclid(100)
 }

@@ -61,15 +61,12 @@ fn htmldecode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     while let Some(at) = memchr::memchr(b'&', rest) {
         let (before, reference) = rest.split_at(at);
         output.push(call, before)?;
-        rest = match decoded(reference) {
-            Some((character, behind)) => {
-                output.push(call, character.encode_utf8(&mut [0; 4]).as_bytes())?;
-                behind
-            }
-            None => {
-                output.push(call, b"&")?;
-                reference.get(1..).unwrap_or_default()
-            }
+        rest = if let Some((character, behind)) = decoded(reference) {
+            output.push(call, character.encode_utf8(&mut [0; 4]).as_bytes())?;
+            behind
+        } else {
+            output.push(call, b"&")?;
+            reference.get(1..).unwrap_or_default()
         };
     }
     output.push(call, rest)?;

@@ -55,10 +55,7 @@ fn int_to_hex<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 fn hex_to_int<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
     charge_work(call, text.len())?;
-    let digits = match &*text {
-        [b'0', b'x' | b'X', digits @ ..] => digits,
-        digits => digits,
-    };
+    let digits = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X")).unwrap_or(&text);
     let number =
         digits.iter().map_while(|digit| hex_value(*digit)).fold(0_u64, |n, digit| n << 4 | u64::from(digit));
     Ok(Value::Int(number.cast_signed()))

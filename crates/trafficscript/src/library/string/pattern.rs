@@ -63,7 +63,7 @@ pub(in crate::library) struct CallFlags {
 pub(in crate::library) fn flags_at(call: &mut Call<'_, '_>, index: usize) -> Result<CallFlags, Interrupt> {
     let text = call.text(index)?;
     charge_work(call, text.len())?;
-    let has = |flag: u8| text.contains(&flag) || text.contains(&flag.to_ascii_uppercase());
+    let has = |flag: u8| text.contains(&flag);
     Ok(CallFlags { pattern: Flags { caseless: has(b'i') }, every: has(b'g'), negate: has(b'!') })
 }
 
@@ -189,7 +189,7 @@ fn wildmatch<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
         steps += 1;
         if steps == BLOCK {
             steps = 0;
-            call.charge(BLOCK)?;
+            charge_work(call, BLOCK)?;
         }
         match (text.get(at), pattern.get(of_pattern)) {
             (_, Some(b'*')) => {

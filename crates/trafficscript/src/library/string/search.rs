@@ -5,7 +5,11 @@ use std::cmp::Ordering;
 use memchr::memmem;
 
 use super::{
-    super::{Call, Function, Interrupt, Outcome, make::charge_work, row::works},
+    super::{
+        Call, Function, Interrupt, Outcome,
+        make::{charge_work, number},
+        row::works,
+    },
     folded, offset_at,
 };
 use crate::value::Value;
@@ -42,7 +46,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
 
 /// `string.len(s)` → bytes.
 fn len<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    Ok(Value::Int(call.text(0)?.len() as i64))
+    Ok(number(call.text(0)?.len()))
 }
 
 /// `string.startsWith(s, prefix)` → 1 or 0. Every string begins with the empty one.
@@ -110,7 +114,7 @@ fn found(call: &mut Call<'_, '_>, caseless: bool) -> Result<Option<usize>, Inter
 }
 
 fn offset<'p>(at: Option<usize>) -> Value<'p> {
-    Value::Int(at.map_or(-1, |at| at as i64))
+    at.map_or(Value::Int(-1), number)
 }
 
 /// `string.findr(s, part[, skip=0])` → offset of the last part that lies wholly before the last `skip` bytes of s, or
@@ -132,7 +136,7 @@ fn count<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
         return Ok(Value::Int(0));
     }
     charge_work(call, rest.len().saturating_add(part.len()))?;
-    Ok(Value::Int(memmem::find_iter(rest, &*part).count() as i64))
+    Ok(number(memmem::find_iter(rest, &*part).count()))
 }
 
 /// `string.cmp(a, b)` → -1, 0 or 1, byte by byte.
