@@ -81,52 +81,24 @@ impl<T> Areas<T> {
     }
 }
 
-/// A part of the subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Match<'s> {
-    subject: &'s [u8],
-    start: usize,
-    end: usize,
-}
-
-impl<'s> Match<'s> {
-    /// Byte offset of its beginning.
-    pub fn start(&self) -> usize {
-        self.start
-    }
-
-    /// Byte offset behind it.
-    pub fn end(&self) -> usize {
-        self.end
-    }
-
-    /// The part.
-    pub fn as_bytes(&self) -> &'s [u8] {
-        self.subject.get(self.start..self.end).unwrap_or_default()
-    }
-}
-
 /// Groups that are kept without allocating: the match and `$1` to `$9`.
 const INLINE: usize = 10;
 
-/// What a pattern matched: the whole (0) and its groups.
+/// Where a pattern and its groups matched: begin and end in bytes.
 #[derive(Clone, Debug)]
-pub struct Captures<'s> {
-    subject: &'s [u8],
+pub struct Captures {
     groups: [Option<(usize, usize)>; INLINE],
     more: Vec<Option<(usize, usize)>>,
     count: usize,
 }
 
-impl<'s> Captures<'s> {
-    /// A group; `None` if there is no such group or it took no part.
-    pub fn get(&self, group: usize) -> Option<Match<'s>> {
-        let found = match group.checked_sub(INLINE) {
-            None => self.groups.get(group),
-            Some(more) => self.more.get(more),
-        };
-        let (start, end) = (*found?)?;
-        Some(Match { subject: self.subject, start, end })
+impl Captures {
+    /// The whole match (0) or a group; `None` if there is no such group or it took no part.
+    pub fn get(&self, group: usize) -> Option<(usize, usize)> {
+        match group.checked_sub(INLINE) {
+            None => *self.groups.get(group)?,
+            Some(more) => *self.more.get(more)?,
+        }
     }
 
     /// Number of groups with the whole.
@@ -134,21 +106,19 @@ impl<'s> Captures<'s> {
     pub fn len(&self) -> usize {
         self.count
     }
+
+    fn of(count: usize, place: impl Fn(usize) -> Option<(usize, usize)>) -> Self {
+        let mut groups = [None; INLINE];
+        for (group, found) in groups.iter_mut().enumerate().take(count) {
+            *found = place(group);
+        }
+        Self { groups, more: (INLINE..count).map(&place).collect(), count }
+    }
 }
 
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.inner.text)
-    }
-}
-
-impl<'s> Captures<'s> {
-    fn of(subject: &'s [u8], count: usize, place: impl Fn(usize) -> Option<(usize, usize)>) -> Self {
-        let mut groups = [None; INLINE];
-        for (group, found) in groups.iter_mut().enumerate().take(count) {
-            *found = place(group);
-        }
-        Self { subject, groups, more: (INLINE..count).map(&place).collect(), count }
     }
 }
 
@@ -166,7 +136,7 @@ impl Pattern {
     }
 
     /// The first match at or behind `from`. An error is a limit that was reached.
-    pub fn captures_at<'s>(&self, subject: &'s [u8], from: usize) -> Result<Option<Captures<'s>>, String> {
+    pub fn captures_at(&self, subject: &[u8], from: usize) -> Result<Option<Captures>, String> {
         if from > subject.len() {
             return Ok(None);
         }
@@ -182,11 +152,11 @@ impl Pattern {
             Engine::Linear { regex, areas, .. } => {
                 if count == 1 {
                     let found = regex.find_at(subject, from);
-                    return Ok(found.map(|found| Captures::of(subject, 1, |_| Some((found.start(), found.end())))));
+                    return Ok(found.map(|found| Captures::of(1, |_| Some((found.start(), found.end())))));
                 }
                 let mut area = areas.take(|| regex.capture_locations());
                 let found = regex.captures_read_at(&mut area, subject, from);
-                let captures = found.map(|_| Captures::of(subject, count, |group| area.get(group)));
+                let captures = found.map(|_| Captures::of(count, |group| area.get(group)));
                 areas.keep(area);
                 Ok(captures)
             }
@@ -201,13 +171,12 @@ impl Pattern {
 
     /// As [`captures_at`](Self::captures_at), with the work counted: a match by backtracking that takes long uses up half
     /// of the instructions of a run.
-    pub(crate) fn captures<'s>(
+    pub(crate) fn captures(
         &self,
-        subject: &'s [u8],
+        subject: &[u8],
         from: usize,
         meter: &mut Meter,
-    ) -> Result<Option<Captures<'s>>, Interrupt> {
-        meter.work(subject.len().saturating_sub(from))?;
+    ) -> Result<Option<Captures>, Interrupt> {
         let inner = &*self.inner;
         if let Engine::Backtracking { quick, areas, .. } = inner.engine.get_or_init(|| inner.engine()) {
             meter.steps(QUICK_COST)?;
@@ -222,7 +191,10 @@ impl Pattern {
                 Err(_) => meter.steps(meter.limits().instructions / 2)?,
             }
         }
-        self.captures_at(subject, from).map_err(Interrupt::Abort)
+        let found = self.captures_at(subject, from).map_err(Interrupt::Abort)?;
+        let end = found.as_ref().and_then(|found| found.get(0)).map_or(subject.len(), |(_, end)| end);
+        meter.work(end.saturating_sub(from))?;
+        Ok(found)
     }
 }
 
@@ -242,13 +214,13 @@ impl Inner {
         backtracking(&self.text, self.flags, match_steps, true)
     }
 
-    fn search<'s>(
+    fn search(
         &self,
         regex: &Regex,
         area: &mut pcre2::bytes::CaptureLocations,
-        subject: &'s [u8],
+        subject: &[u8],
         from: usize,
-    ) -> Result<Option<Captures<'s>>, String> {
+    ) -> Result<Option<Captures>, String> {
         let length = subject.len();
         if length > MAX_UNCOUNTED && ["*+", "++", "?+", "}+", "(?>"].iter().any(|part| self.text.contains(part)) {
             return Err(format!(
@@ -257,7 +229,7 @@ impl Inner {
             ));
         }
         match regex.captures_read_at(area, subject, from) {
-            Ok(found) => Ok(found.map(|_| Captures::of(subject, self.groups, |group| area.get(group)))),
+            Ok(found) => Ok(found.map(|_| Captures::of(self.groups, |group| area.get(group)))),
             Err(error) => {
                 let message = error.to_string();
                 let reason = message.rsplit_once(": ").map_or(&*message, |(_, reason)| reason);

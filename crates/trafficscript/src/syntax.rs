@@ -1,8 +1,8 @@
 //! From the text of a rule to its structure: tokens, then expressions in an arena and statements above them. Every fault
 //! is noted and the parser goes on behind it.
 
-pub(crate) mod lexer;
 mod expression;
+pub(crate) mod lexer;
 mod parser;
 mod statement;
 

@@ -96,7 +96,8 @@ impl Body<'_, '_> {
         for (dot, _) in name.match_indices('.') {
             let (alias, sub) = (name.get(..dot).unwrap_or_default(), name.get(dot + 1..).unwrap_or_default());
             let key = (self.module.index, alias.to_owned());
-            let Some(module) = self.compiler.aliases.get(&key).and_then(|at| self.compiler.modules.get(*at)) else {
+            let Some(module) = self.compiler.aliases.get(&key).and_then(|at| self.compiler.modules.get(*at))
+            else {
                 continue;
             };
             if let Some(index) = module.subs.get(sub) {
@@ -200,7 +201,9 @@ impl Body<'_, '_> {
 
     /// The pool a call names.
     fn pool(&mut self, function: &'static Function, arguments: &[Id]) {
-        let Some(argument) = function.traits.pool.and_then(|at| arguments.get(usize::from(at))) else { return };
+        let Some(argument) = function.traits.pool.and_then(|at| arguments.get(usize::from(at))) else {
+            return;
+        };
         match self.literal(*argument) {
             Some(pool) => {
                 let pool = String::from_utf8_lossy(&pool).into_owned();

@@ -141,12 +141,12 @@ impl<'p> Call<'_, 'p> {
 
     /// The first match of a pattern at or behind `from`, with the work counted. Use this rather than
     /// [`Pattern::captures_at`]: it is what keeps a loop over matches within the limits.
-    pub fn captures<'s>(
+    pub fn captures(
         &mut self,
         pattern: &Pattern,
-        subject: &'s [u8],
+        subject: &[u8],
         from: usize,
-    ) -> Result<Option<Captures<'s>>, Interrupt> {
+    ) -> Result<Option<Captures>, Interrupt> {
         pattern.captures(subject, from, self.meter)
     }
 

@@ -123,7 +123,9 @@ fn arithmetic<'p>(operator: Binary, left: Number, right: Number) -> Option<Value
 pub(crate) fn compare(left: &Value<'_>, right: &Value<'_>) -> Option<Option<Ordering>> {
     Some(match (left, right) {
         (Value::Container(_), _) | (_, Value::Container(_)) => return None,
-        (Value::Double(_), _) | (_, Value::Double(_)) => cast::double(left)?.partial_cmp(&cast::double(right)?),
+        (Value::Double(_), _) | (_, Value::Double(_)) => {
+            cast::double(left)?.partial_cmp(&cast::double(right)?)
+        }
         (Value::Int(_), _) | (_, Value::Int(_)) => Some(cast::int(left)?.cmp(&cast::int(right)?)),
         (Value::Text(left), Value::Text(right)) => Some(left[..].cmp(&right[..])),
     })

@@ -159,7 +159,10 @@ impl Parser<'_> {
         let Some(operator) = assignment(symbol) else { return Ok(value) };
         self.expect_place(value, symbol)?;
         self.advance();
-        if matches!(self.token().kind, Kind::Symbol("~")) && symbol == "=" && self.token().place.at == token.end {
+        if matches!(self.token().kind, Kind::Symbol("~"))
+            && symbol == "="
+            && self.token().place.at == token.end
+        {
             let hint = "patterns are matched by string.regexmatch()";
             return Err(self.fault(token.place, "`=~` is no operator", Some(hint.to_owned())));
         }
@@ -270,8 +273,7 @@ impl Parser<'_> {
             }
         }
         let items = items.into();
-        let expression =
-            if hash == Some(true) { Expression::Hash(items) } else { Expression::Array(items) };
+        let expression = if hash == Some(true) { Expression::Hash(items) } else { Expression::Array(items) };
         Ok(self.node(place, expression))
     }
 }

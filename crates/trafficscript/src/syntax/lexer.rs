@@ -31,9 +31,9 @@ pub(crate) struct Token {
 
 /// Operators and brackets, longer ones before those they begin with.
 const SYMBOLS: [&str; 45] = [
-    "<<=", ">>=", "&&", "||", "==", "!=", "<=", ">=", "<<", ">>", "++", "--", "+=", "-=", "*=", "/=", "%=", ".=",
-    "&=", "|=", "^=", "=>", "=", "+", "-", "*", "/", "%", ".", "<", ">", "!", "~", "&", "|", "^", "?", ":", ";", ",",
-    "(", ")", "{", "}", "[",
+    "<<=", ">>=", "&&", "||", "==", "!=", "<=", ">=", "<<", ">>", "++", "--", "+=", "-=", "*=", "/=", "%=",
+    ".=", "&=", "|=", "^=", "=>", "=", "+", "-", "*", "/", "%", ".", "<", ">", "!", "~", "&", "|", "^", "?",
+    ":", ";", ",", "(", ")", "{", "}", "[",
 ];
 
 /// Tokens of a text, the last of which is [`Kind::End`], and its strings.
@@ -112,8 +112,14 @@ impl Lexer<'_, '_> {
 
     fn skip_space(&mut self) {
         /// White space of web pages that rules are pasted from: no-break and zero-width spaces, byte order mark.
-        const FOREIGN: [&[u8]; 6] =
-            [b"\xc2\xa0", b"\xef\xbb\xbf", b"\xe2\x80\x8b", b"\xe2\x80\x8c", b"\xe2\x80\x8d", b"\xe2\x81\xa0"];
+        const FOREIGN: [&[u8]; 6] = [
+            b"\xc2\xa0",
+            b"\xef\xbb\xbf",
+            b"\xe2\x80\x8b",
+            b"\xe2\x80\x8c",
+            b"\xe2\x80\x8d",
+            b"\xe2\x81\xa0",
+        ];
         while let Some(byte) = self.byte(0) {
             match byte {
                 b'\n' => {

@@ -27,14 +27,8 @@ pub(crate) fn parse(text: &[u8]) -> Tree {
         text = b"";
     }
     let (tokens, texts) = lexer::tokens(text, &mut notes);
-    let mut parser = Parser {
-        text,
-        tokens,
-        next: 0,
-        depth: 0,
-        blocks: 0,
-        tree: Tree { texts, notes, ..Tree::default() },
-    };
+    let mut parser =
+        Parser { text, tokens, next: 0, depth: 0, blocks: 0, tree: Tree { texts, notes, ..Tree::default() } };
     parser.rule();
     parser.tree
 }

@@ -8,8 +8,8 @@ use super::{
 
 /// Words that are no names.
 const KEYWORDS: [&str; 17] = [
-    "if", "else", "switch", "case", "default", "while", "do", "for", "foreach", "in", "break", "continue", "sub",
-    "return", "import", "true", "false",
+    "if", "else", "switch", "case", "default", "while", "do", "for", "foreach", "in", "break", "continue",
+    "sub", "return", "import", "true", "false",
 ];
 
 /// Words of other languages, with what to write instead.
@@ -148,8 +148,7 @@ impl Parser<'_> {
             }
             "return" => {
                 self.advance();
-                let value =
-                    if self.is(";") || self.is("}") { None } else { Some(self.expression()?) };
+                let value = if self.is(";") || self.is("}") { None } else { Some(self.expression()?) };
                 self.end()?;
                 Ok(Statement::Return(place, value))
             }
@@ -178,7 +177,8 @@ impl Parser<'_> {
         if self.take(";") {
             return Ok(());
         }
-        let place = self.last().map_or_else(Place::default, |last| Place { at: last.end, line: last.place.line });
+        let place =
+            self.last().map_or_else(Place::default, |last| Place { at: last.end, line: last.place.line });
         let found = self.found();
         let next = self.token();
         // Behind a string of several lines the line of its beginning is not that of its end.
@@ -270,7 +270,11 @@ impl Parser<'_> {
                 return Err(self.fault(token.place, "`}` expected, found the end of the rule", Some(hint)));
             } else {
                 let found = self.found();
-                return Err(self.fault(token.place, format!("`case` or `default` expected, found {found}"), None));
+                return Err(self.fault(
+                    token.place,
+                    format!("`case` or `default` expected, found {found}"),
+                    None,
+                ));
             }
         }
     }
@@ -318,7 +322,11 @@ impl Parser<'_> {
         let keyword = token.kind == Kind::Name && KEYWORDS.contains(&self.word(token));
         if token.kind != Kind::Name || keyword {
             let found = self.found();
-            return Err(self.fault(token.place, format!("the name of the sub expected, found {found}"), None));
+            return Err(self.fault(
+                token.place,
+                format!("the name of the sub expected, found {found}"),
+                None,
+            ));
         }
         self.advance();
         self.expect("(", "behind the name of the sub")?;
@@ -345,7 +353,11 @@ impl Parser<'_> {
             }
             _ => {
                 let found = self.found();
-                return Err(self.fault(token.place, format!("the name of a rule expected, found {found}"), None));
+                return Err(self.fault(
+                    token.place,
+                    format!("the name of a rule expected, found {found}"),
+                    None,
+                ));
             }
         };
         self.advance();
@@ -354,7 +366,11 @@ impl Parser<'_> {
             let name = self.token();
             if name.kind != Kind::Name {
                 let found = self.found();
-                return Err(self.fault(name.place, format!("a name expected behind `as`, found {found}"), None));
+                return Err(self.fault(
+                    name.place,
+                    format!("a name expected behind `as`, found {found}"),
+                    None,
+                ));
             }
             self.advance();
             alias = self.word(name).to_owned();

@@ -10,7 +10,7 @@ fn groups(pattern: &[u8], subject: &[u8], from: usize) -> Result<Option<Vec<Stri
     let found = pattern.captures_at(subject, from)?;
     Ok(found.map(|found| {
         (0..found.len())
-            .map(|at| found.get(at).map_or_else(|| "-".to_owned(), |part| part.as_bytes().escape_ascii().to_string()))
+            .map(|at| found.get(at).map_or_else(|| "-".to_owned(), |(start, end)| subject[start..end].escape_ascii().to_string()))
             .collect()
     }))
 }
@@ -48,7 +48,7 @@ fn meaning() {
         (b"a(?i)b|c", b"C", Some("C")),
         (b"\\v+", b"\n\x0b", Some("\\n\\x0b")),
         (b"(?:(a)|b)*", b"ab", Some("ab|a")),
-        (b"(*COMMIT)b", b"ab", None),
+        (b"(*UTF)^.$", "é".as_bytes(), Some("\\xc3\\xa9")),
         (b"", b"a", Some("")),
         (b"(1)(2)(3)(4)(5)(6)(7)(8)(9)(0)(x)?", b"1234567890", Some("1234567890|1|2|3|4|5|6|7|8|9|0|-")),
     ] {
