@@ -1,9 +1,36 @@
 //! The functions rules can call: one table per family, each row a name, its arguments, where it may be called, and what
 //! does it. The documentation page, the compiler's diagnostics and the calls themselves come from the same rows.
 
+mod auth;
 mod call;
+mod clock;
+mod connection;
+mod counter;
+mod data;
+mod geo;
+mod glb;
+mod http;
+mod java;
+mod log;
+mod net;
+mod pool;
+mod rate;
+mod request;
+mod resource;
+mod response;
+mod rows;
+mod rtsp;
+mod rule;
+mod sip;
+mod slm;
+mod ssl;
+mod stats;
+mod stored;
+mod sys;
+mod tcp;
 
 pub use self::call::{CAPTURES, Call, Interrupt, Outcome, Site};
+pub(crate) use self::http::{is_framing, reply::is_token, status::usual_reason, url::is_target_byte};
 use crate::host::Phase;
 
 /// A function of the catalogue.
@@ -71,7 +98,39 @@ pub struct Traits {
 pub type Native = for<'c, 'p> fn(&mut Call<'c, 'p>) -> Outcome<'p>;
 
 /// Families of functions, in the order of the documentation.
-const FAMILIES: &[&[Function]] = &[];
+const FAMILIES: &[&[Function]] = &[
+    http::request::FUNCTIONS,
+    http::cookies::FUNCTIONS,
+    http::forms::FUNCTIONS,
+    http::body::FUNCTIONS,
+    http::response::FUNCTIONS,
+    http::reply::FUNCTIONS,
+    http::stream::FUNCTIONS,
+    http::fetch::FUNCTIONS,
+    http::switches::FUNCTIONS,
+    request::FUNCTIONS,
+    response::FUNCTIONS,
+    connection::FUNCTIONS,
+    pool::FUNCTIONS,
+    data::FUNCTIONS,
+    counter::FUNCTIONS,
+    rate::FUNCTIONS,
+    slm::FUNCTIONS,
+    log::FUNCTIONS,
+    stats::FUNCTIONS,
+    resource::FUNCTIONS,
+    rule::FUNCTIONS,
+    sys::FUNCTIONS,
+    net::FUNCTIONS,
+    tcp::FUNCTIONS,
+    ssl::FUNCTIONS,
+    auth::FUNCTIONS,
+    geo::FUNCTIONS,
+    java::FUNCTIONS,
+    sip::FUNCTIONS,
+    rtsp::FUNCTIONS,
+    glb::FUNCTIONS,
+];
 
 /// Every function of the catalogue, in the order of the documentation.
 pub fn functions() -> impl Iterator<Item = &'static Function> {
