@@ -12,6 +12,7 @@
 //! Reading order: [`value`] (what a rule computes with), [`host`] (what it can see and order), [`library`] (the
 //! functions), then the compiler and the machine.
 
+pub mod described;
 pub mod host;
 pub mod library;
 pub mod meter;
@@ -19,6 +20,7 @@ pub mod pattern;
 pub mod value;
 
 pub use self::{
+    described::Described,
     host::{Answer, Host, Need, Phase},
     value::{Text, Value},
 };

@@ -1,6 +1,8 @@
 //! The functions rules can call: one table per family, each row a name, its arguments, where it may be called, and what
 //! does it. The documentation page, the compiler's diagnostics and the calls themselves come from the same rows.
 
+#![allow(clippy::unnecessary_wraps, reason = "all functions of the catalogue have one signature")]
+
 mod auth;
 mod call;
 mod clock;
@@ -28,10 +30,12 @@ mod stats;
 mod stored;
 mod sys;
 mod tcp;
+#[cfg(test)]
+mod testing;
 
 pub use self::call::{CAPTURES, Call, Interrupt, Outcome, Site};
 pub(crate) use self::http::{is_framing, reply::is_token, status::usual_reason, url::is_target_byte};
-use crate::host::Phase;
+use crate::{host::Phase, value::Value};
 
 /// A function of the catalogue.
 #[derive(Clone, Copy, Debug)]
@@ -135,4 +139,9 @@ const FAMILIES: &[&[Function]] = &[
 /// Every function of the catalogue, in the order of the documentation.
 pub fn functions() -> impl Iterator<Item = &'static Function> {
     FAMILIES.iter().copied().flatten()
+}
+
+/// A count as integer; one that is too large for it, as no count is, gives the largest.
+fn number<'p>(count: impl TryInto<i64>) -> Value<'p> {
+    Value::Int(count.try_into().unwrap_or(i64::MAX))
 }

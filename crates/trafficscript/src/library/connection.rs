@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Call, Function, Interrupt, Outcome, http, request,
+    Call, Function, Interrupt, Outcome, http, number, request,
     rows::{ALWAYS, COMPLETION, REQUEST, TRAFFIC},
 };
 use crate::{
@@ -51,7 +51,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::switch("connection.getServiceLevelClass", "", (0, 0), ALWAYS, "The class that counts the request; empty if none.", SERVICE_LEVELS, |_| Ok(Value::EMPTY)),
     Function::works("connection.sleep", "milliseconds", (1, 1), TRAFFIC, "Waits.", sleep).waits(),
     Function::works("connection.checkLimits", "[pool]", (0, 1), REQUEST, "1 if a request to the pool would be served at once, 0 if it would wait, -1 if there is no such pool.", check_limits),
-    Function::works("connection.getMemoryUsage", "", (0, 0), ALWAYS, "Bytes buffered for this connection.", |call| Ok(Value::Int(call.host.memory() as i64))),
+    Function::works("connection.getMemoryUsage", "", (0, 0), ALWAYS, "Bytes buffered for this connection.", |call| Ok(number(call.host.memory()))),
     Function::works("connection.getCompletionReasonCode", "", (0, 0), COMPLETION, "How the exchange ended, such as `COMPLETE`.", |call| {
         let code = call.host.completion();
         call.make(code)

@@ -1,6 +1,6 @@
 //! `data.*`, `data.local.*`, `connection.data.*`: values that outlive a rule.
 
-use super::{Call, Function, Outcome, rows::ALWAYS, stored};
+use super::{Call, Function, Outcome, number, rows::ALWAYS, stored};
 use crate::{host::Store, value::Value};
 
 #[rustfmt::skip]
@@ -51,10 +51,10 @@ fn reset<'p>(call: &mut Call<'_, 'p>, store: Store) -> Outcome<'p> {
 }
 
 fn used<'p>(call: &Call<'_, 'p>, store: Store) -> Value<'p> {
-    Value::Int(call.host.usage(store).0 as i64)
+    number(call.host.usage(store).0)
 }
 
 fn free<'p>(call: &Call<'_, 'p>, store: Store) -> Value<'p> {
     let (used, most) = call.host.usage(store);
-    Value::Int(most.saturating_sub(used) as i64)
+    number(most.saturating_sub(used))
 }

@@ -4,7 +4,7 @@ use super::{Call, Function, Outcome, rows::ALWAYS};
 use crate::value::Value;
 
 /// Mean radius of the Earth in km (IUGG).
-const RADIUS: f64 = 6371.008_8;
+const RADIUS: f64 = 6_371.008_8;
 /// Kilometres of a mile.
 const MILE: f64 = 1.609_344;
 

@@ -21,6 +21,9 @@ use crate::{
     value::{Container, Value, cast},
 };
 
+/// A name and its value, such as a header field, a cookie or a parameter of a form.
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// The values of all fields of a name as one, joined by `separator`; `None` = there is no such field.
 fn joined(call: &Call<'_, '_>, side: Side, name: &[u8], separator: &[u8]) -> Option<Vec<u8>> {
     let mut whole: Option<Vec<u8>> = None;
@@ -45,7 +48,7 @@ fn has_field(call: &Call<'_, '_>, side: Side, name: &[u8]) -> bool {
 }
 
 /// Fields of a message, those of one name joined, in the order and spelling of the first of each name.
-fn all_fields(call: &Call<'_, '_>, side: Side) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn all_fields(call: &Call<'_, '_>, side: Side) -> Vec<Pair> {
     let mut fields: IndexMap<Vec<u8>, (Vec<u8>, Vec<u8>)> = IndexMap::new();
     call.host.fields(side, &mut |name, value| {
         let (_, whole) = fields

@@ -1,7 +1,7 @@
 //! `pool.*`: which pool serves the request, and how pools are.
 
 use super::{
-    Call, Function, Interrupt, Outcome, http,
+    Call, Function, Interrupt, Outcome, http, number,
     rows::{ALWAYS, REQUEST},
 };
 use crate::{
@@ -66,21 +66,16 @@ fn select<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 /// The nodes of the pool that the first argument names; none with a warning if there is no such pool.
 fn nodes(call: &mut Call<'_, '_>) -> Result<Vec<PoolNode>, Interrupt> {
     let pool = call.text(0)?;
-    match call.host.pool_nodes(&pool) {
-        Some(nodes) => {
-            call.charge(nodes.len() * size_of::<PoolNode>())?;
-            Ok(nodes)
-        }
-        None => {
-            call.warn(&format!("there is no pool `{}`", pool.escape_ascii()))?;
-            Ok(Vec::new())
-        }
-    }
+    let Some(nodes) = call.host.pool_nodes(&pool) else {
+        call.warn(&format!("there is no pool `{}`", pool.escape_ascii()))?;
+        return Ok(Vec::new());
+    };
+    call.charge(nodes.len() * size_of::<PoolNode>())?;
+    Ok(nodes)
 }
 
 fn count<'p>(call: &mut Call<'_, 'p>, state: NodeState) -> Outcome<'p> {
-    let number = nodes(call)?.iter().filter(|node| node.state == state).count();
-    Ok(Value::Int(number as i64))
+    Ok(number(nodes(call)?.iter().filter(|node| node.state == state).count()))
 }
 
 fn list<'p>(call: &mut Call<'_, 'p>, state: Option<NodeState>) -> Outcome<'p> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Call, Function, Interrupt, Outcome,
     http::{body, head},
+    number,
     rows::{ALWAYS, REQUEST, RESPONSE, TRAFFIC},
 };
 use crate::{
@@ -58,7 +59,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::works("request.setMaxTransactionDuration", "seconds", (1, 1), TRAFFIC, "Longest time for this request as a whole; 0 = no limit.", |call| seconds(call, Order::MaxTransactionDuration)),
     Function::works("request.getMaxTransactionDuration", "", (0, 0), ALWAYS, "Longest time for this request as a whole in seconds; 0 = no limit.", |call| {
         let seconds = call.host.max_transaction_duration().map_or(0, |time| time.as_secs());
-        Ok(Value::Int(seconds as i64))
+        Ok(number(seconds))
     }),
     Function::switch("request.setBandwidthClass", "class", (1, 1), TRAFFIC, "Limits what is sent to the node. 1 if there is such a class, else 0.", BANDWIDTH, |_| Ok(Value::Int(0))),
     Function::switch("request.getBandwidthClass", "", (0, 0), ALWAYS, "The class that limits what is sent to the node; empty if none.", BANDWIDTH, |_| Ok(Value::EMPTY)),
@@ -153,7 +154,7 @@ pub(super) fn get<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
 /// `request.getLength`, `response.getLength`
 pub(super) fn length<'p>(call: &mut Call<'_, 'p>, side: Side) -> Value<'p> {
     let length = head(call, side).len() + call.host.body(side).bytes.len();
-    Value::Int(length as i64)
+    number(length)
 }
 
 /// `request.getLine`, `response.getLine`
@@ -172,7 +173,7 @@ pub(super) fn get_line<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
 
 fn line<'p>(call: &mut Call<'_, 'p>, text: &[u8], offset: usize, end: usize) -> Outcome<'p> {
     let line = text.get(offset..end).unwrap_or_default();
-    call.set_capture(1, end.max(offset) as i64);
+    call.set_capture(1, number(end.max(offset)));
     call.make(line)
 }
 

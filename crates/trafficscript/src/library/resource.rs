@@ -28,7 +28,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
 ];
 
-fn find(call: &mut Call<'_, '_>) -> Result<Option<(Arc<[u8]>, i64)>, Interrupt> {
+/// Content of a file and when it changed, in seconds since 1970.
+type File = (Arc<[u8]>, i64);
+
+fn find(call: &mut Call<'_, '_>) -> Result<Option<File>, Interrupt> {
     let name = call.text(0)?;
     let found = call.host.resource(&name);
     if found.is_none() {

@@ -120,7 +120,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02X}"))
 }
 
 fn common_name(certificate: &X509Certificate<'_>, _: &[u8]) -> String {

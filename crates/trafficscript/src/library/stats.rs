@@ -1,17 +1,16 @@
 //! `stats.*`: how long the exchange took so far, in milliseconds.
 
-use super::{Function, rows::ALWAYS};
-use crate::value::Value;
+use super::{Function, number, rows::ALWAYS};
 
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::works("stats.getServerResponseTime", "", (0, 0), ALWAYS, "Milliseconds from the request to the head of the node's response; 0 while there is none.", |call| {
-        Ok(Value::Int(call.host.times().node_response.unwrap_or_default().as_millis() as i64))
+        Ok(number(call.host.times().node_response.unwrap_or_default().as_millis()))
     }),
     Function::works("stats.getQueueTime", "", (0, 0), ALWAYS, "Milliseconds in the queue of the pool.", |call| {
-        Ok(Value::Int(call.host.times().queued.as_millis() as i64))
+        Ok(number(call.host.times().queued.as_millis()))
     }),
     Function::works("stats.getTransactionDuration", "", (0, 0), ALWAYS, "Milliseconds since the first byte of the request.", |call| {
-        Ok(Value::Int(call.host.times().transaction.as_millis() as i64))
+        Ok(number(call.host.times().transaction.as_millis()))
     }),
 ];

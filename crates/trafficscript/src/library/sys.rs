@@ -48,7 +48,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 fn now(call: &Call<'_, '_>) -> i64 {
-    call.host.now().as_secs() as i64
+    i64::try_from(call.host.now().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The time that an argument gives; now unless it is given.

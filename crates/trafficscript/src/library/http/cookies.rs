@@ -1,6 +1,6 @@
 //! `http.*`: cookies of the request and of the response.
 
-use super::{edit, field_value, hash, joined};
+use super::{Pair, edit, field_value, hash, joined};
 use crate::{
     host::{Edit, Side},
     library::{
@@ -44,7 +44,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
 ];
 
 /// Name and value of every cookie of the request, in their order.
-fn request_cookies(call: &Call<'_, '_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn request_cookies(call: &Call<'_, '_>) -> Vec<Pair> {
     let whole = joined(call, Side::Request, b"cookie", b"; ").unwrap_or_default();
     whole
         .split(|&byte| byte == b';')
@@ -73,11 +73,7 @@ fn get_cookie<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 /// Name and value of a cookie as they can be sent; `None` with a warning if the name cannot be one. In the value, what
 /// would end it is left out with a warning.
-fn sendable(
-    call: &mut Call<'_, '_>,
-    name: &[u8],
-    value: &[u8],
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, Interrupt> {
+fn sendable(call: &mut Call<'_, '_>, name: &[u8], value: &[u8]) -> Result<Option<Pair>, Interrupt> {
     let is_name = |byte: &u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(byte);
     if name.is_empty() || !name.iter().all(is_name) {
         call.warn(&format!("`{}` cannot be the name of a cookie; it is not set", name.escape_ascii()))?;
@@ -91,7 +87,7 @@ fn sendable(
     Ok(Some((name.to_vec(), value)))
 }
 
-fn write_cookies(call: &mut Call<'_, '_>, cookies: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Interrupt> {
+fn write_cookies(call: &mut Call<'_, '_>, cookies: &[Pair]) -> Result<(), Interrupt> {
     if cookies.is_empty() {
         edit(call, Side::Request, Edit::Remove(b"cookie"))?;
         return Ok(());

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::{array, body, field, hash, url};
+use super::{Pair, array, body, field, hash, url};
 use crate::{
     host::{Phase, Side},
     library::{Call, Function, Interrupt, Outcome, rows::ALWAYS},
@@ -30,7 +30,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
 ];
 
 /// Name and value of every parameter in a query or a body.
-fn parameters(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+fn parameters(text: &[u8]) -> impl Iterator<Item = Pair> {
     text.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
         let at = pair.iter().position(|&byte| byte == b'=');
         let (name, value) = match at {
@@ -41,7 +41,7 @@ fn parameters(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     })
 }
 
-fn in_query(call: &mut Call<'_, '_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Interrupt> {
+fn in_query(call: &mut Call<'_, '_>) -> Result<Vec<Pair>, Interrupt> {
     let query = url::split(&call.host.target()).1.unwrap_or_default().to_vec();
     call.charge(query.len())?;
     Ok(parameters(&query).collect())
@@ -49,7 +49,7 @@ fn in_query(call: &mut Call<'_, '_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Interrup
 
 /// Parameters of the body, after waiting for it; none if it is no form, and none behind the request rules, when the body
 /// is on its way to the node.
-fn in_body(call: &mut Call<'_, '_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Interrupt> {
+fn in_body(call: &mut Call<'_, '_>) -> Result<Vec<Pair>, Interrupt> {
     const FORM: &[u8] = b"application/x-www-form-urlencoded";
     let kind = field(call, Side::Request, b"content-type");
     let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
@@ -61,7 +61,7 @@ fn in_body(call: &mut Call<'_, '_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Interrupt
 
 /// The values of a parameter: those of the query, else those of the body.
 fn values(call: &mut Call<'_, '_>, name: &[u8]) -> Result<Vec<Vec<u8>>, Interrupt> {
-    let of_name = |parameters: Vec<(Vec<u8>, Vec<u8>)>| -> Vec<Vec<u8>> {
+    let of_name = |parameters: Vec<Pair>| -> Vec<Vec<u8>> {
         parameters.into_iter().filter(|(known, _)| known == name).map(|(_, value)| value).collect()
     };
     let found = of_name(in_query(call)?);

@@ -1,7 +1,7 @@
 //! `http.*`: replies in place of a node's. They end the rules of the phase. No value a rule gives can make a second header
 //! field or a second response of one.
 
-use super::{field, field_value, has_field, is_framing, request, status, url};
+use super::{Pair, field, field_value, has_field, is_framing, request, status, url};
 use crate::{
     host::{Order, Reply, Side},
     library::{Call, Function, Interrupt, Outcome, rows::TRAFFIC},
@@ -30,11 +30,7 @@ pub(super) fn code(call: &mut Call<'_, '_>, index: usize) -> Result<(u16, Vec<u8
 
 /// Header fields of a reply: its type, and what the text of header lines gives. What is no header field is left out with
 /// a warning, framing fields without one, for they are the proxy's own.
-pub(super) fn headers(
-    call: &mut Call<'_, '_>,
-    kind: &[u8],
-    text: &[u8],
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Interrupt> {
+pub(super) fn headers(call: &mut Call<'_, '_>, kind: &[u8], text: &[u8]) -> Result<Vec<Pair>, Interrupt> {
     let mut fields = Vec::new();
     let kind = field_value(call, kind)?;
     if !kind.is_empty() {
@@ -54,7 +50,7 @@ pub(super) fn headers(
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         if !is_token(name) || !value.iter().copied().all(super::is_field_byte) {
             call.warn(&format!("`{}` is not a header line; it is left out", line.escape_ascii()))?;
-        } else if !is_framing(name) && !(typed && name.eq_ignore_ascii_case(b"content-type")) {
+        } else if !(is_framing(name) || typed && name.eq_ignore_ascii_case(b"content-type")) {
             fields.push((name.to_vec(), value.to_vec()));
         }
     }
@@ -128,6 +124,7 @@ fn change_site<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     }
 
     let usual = |secure: bool| if secure { 443 } else { 80 };
+    let (usual_there, usual_here) = (usual(target_secure), usual(secure));
     let known = has_field(call, Side::Request, b"host");
     let current = field(call, Side::Request, b"host");
     let (current_host, current_port) = request::host_and_port(&current);
@@ -146,7 +143,7 @@ fn change_site<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
         || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
     let there = target_secure == secure
         && request::host_name(host) == request::host_name(current_host)
-        && port.unwrap_or(usual(target_secure)) == current_port.unwrap_or(usual(secure))
+        && port.unwrap_or(usual_there) == current_port.unwrap_or(usual_here)
         && below;
     if there {
         return Ok(Value::EMPTY);
@@ -154,7 +151,7 @@ fn change_site<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
     let mut location = if target_secure { b"https://".to_vec() } else { b"http://".to_vec() };
     location.extend_from_slice(host);
-    if let Some(port) = port.filter(|&port| port != usual(target_secure)) {
+    if let Some(port) = port.filter(|&port| port != usual_there) {
         location.extend_from_slice(format!(":{port}").as_bytes());
     }
     location.extend_from_slice(prefix);
