@@ -32,6 +32,8 @@ mod sys;
 mod tcp;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use self::call::{CAPTURES, Call, Interrupt, Outcome, Site};
 pub(crate) use self::http::{is_framing, reply::is_token, status::usual_reason, url::is_target_byte};

@@ -135,18 +135,19 @@ fn is_field_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-/// `value` without the bytes that may not stand in a header field: nothing a rule puts into a field can end it.
+/// `value` with spaces in place of the bytes that may not stand in a header field (RFC 9110 §5.5): nothing a rule puts
+/// into a field can end it.
 pub(super) fn field_value(call: &mut Call<'_, '_>, value: &[u8]) -> Result<Vec<u8>, Interrupt> {
     let value = value.trim_ascii();
     if value.iter().copied().all(is_field_byte) {
         return Ok(value.to_vec());
     }
-    call.warn("a header value held bytes that may not stand in one; they are left out")?;
-    let kept: Vec<u8> = value.iter().copied().filter(|&byte| is_field_byte(byte)).collect();
+    call.warn("a header value held bytes that may not stand in one; they are spaces now")?;
+    let kept: Vec<u8> = value.iter().map(|&byte| if is_field_byte(byte) { byte } else { b' ' }).collect();
     Ok(kept.trim_ascii().to_vec())
 }
 
-/// Edits a header field. What may not stand in a value is left out with a warning; what the host refuses otherwise is a
+/// Edits a header field. What may not stand in a value becomes spaces with a warning; what the host refuses otherwise is a
 /// warning. Gives whether it was done.
 pub(super) fn edit(call: &mut Call<'_, '_>, side: Side, edit: Edit<'_>) -> Result<bool, Interrupt> {
     let value = match edit {

@@ -189,6 +189,6 @@ fn line_end(
         return Ok(memchr::memchr(b'\n', rest).map(|at| from + at + 1));
     }
     let pattern = call.pattern(0, Flags::default())?;
-    let found = pattern.captures_at(text, from).map_err(Interrupt::Abort)?;
-    Ok(found.and_then(|captures| captures.get(0).map(|found| found.end())))
+    let found = pattern.captures_at(rest, 0).map_err(Interrupt::Abort)?;
+    Ok(found.and_then(|captures| captures.get(0).map(|found| from + found.end())))
 }

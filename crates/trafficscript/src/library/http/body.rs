@@ -182,13 +182,17 @@ fn parts<'b>(body: &'b [u8], boundary: &[u8]) -> impl Iterator<Item = (&'b [u8],
     })
 }
 
-/// What is before and behind the first delimiter that begins a line.
+/// What is before and behind the first delimiter. One begins a line and has nothing behind it but two dashes or white
+/// space: text that merely begins like it is content.
 fn after_delimiter<'b>(text: &'b [u8], delimiter: &[u8]) -> Option<(&'b [u8], &'b [u8])> {
     let mut from = 0;
     loop {
         let at = from + find(text.get(from..)?, delimiter)?;
-        if at == 0 || text[at - 1] == b'\n' {
-            return Some((&text[..at], &text[at + delimiter.len()..]));
+        let (before, behind) = (text.get(..at)?, text.get(at + delimiter.len()..)?);
+        let blank = behind.trim_ascii_start().len();
+        let ends = behind.starts_with(b"--") || behind[..behind.len() - blank].contains(&b'\n');
+        if ends && before.last().is_none_or(|&byte| byte == b'\n') {
+            return Some((before, behind));
         }
         from = at + 1;
     }
