@@ -144,22 +144,13 @@ fn response(coding: &str, body: Vec<u8>) -> Described {
 fn coded_responses_are_decoded() {
     let text = "a text that is longer than its code\n".repeat(40);
     let bytes = text.as_bytes();
-    let coded = |mut encoder: Box<dyn FnMut(&[u8]) -> Vec<u8>>| encoder(bytes);
-    let gzip = coded(Box::new(|bytes| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }));
-    let zlib = coded(Box::new(|bytes| {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }));
-    let raw = coded(Box::new(|bytes| {
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }));
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+    let mut raw = DeflateEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(bytes).unwrap();
+    zlib.write_all(bytes).unwrap();
+    raw.write_all(bytes).unwrap();
+    let (gzip, zlib, raw) = (gzip.finish().unwrap(), zlib.finish().unwrap(), raw.finish().unwrap());
     for (coding, body) in
         [("", bytes), ("gzip", &gzip), ("X-GZIP", &gzip), ("deflate", &zlib), ("deflate", &raw)]
     {

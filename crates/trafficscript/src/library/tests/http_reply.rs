@@ -91,7 +91,7 @@ fn sites_are_changed() {
     let http = || Described::request("GET", "/p?q=1").header("Host", "a.example");
     let port = || Described::request("GET", "/p").header("Host", "a.example:8080");
     let https = || http().secure();
-    let cases: [(Described, &str, Option<&str>); 16] = [
+    let cases: Vec<(Described, &str, Option<&str>)> = vec![
         (http(), "b.example", Some("http://b.example/p?q=1")),
         (http(), "https://a.example", Some("https://a.example/p?q=1")),
         (http(), "https://b.example:8443/x/", Some("https://b.example:8443/x/p?q=1")),

@@ -293,7 +293,7 @@ fn fields_of_certificates() {
     let der = certificate.der().to_vec();
     let mut host = Described::request("GET", "/").secure();
     host.client_certificates = vec![der.clone(), der.clone()];
-    host.server_certificate = Some(der.clone());
+    host.server_certificate = Some(der);
     for of in ["ssl.clientCert", "ssl.serverCert"] {
         let name = |field: &str| format!("{of}{field}");
         check(
