@@ -22,11 +22,13 @@ mod http;
 mod listener;
 pub mod monitor;
 mod node;
+mod observe;
 mod proxy;
 mod relay;
 pub mod snapshot;
 mod socket;
 mod stream;
+mod tally;
 mod timers;
 pub mod tls;
 mod virtual_server;
@@ -34,5 +36,5 @@ mod worker;
 
 pub use self::{
     proxy::{ListenProblem, NodeStatus, Proxy},
-    snapshot::{BuildContext, Built, Problem, Snapshot, build},
+    snapshot::{BuildContext, Built, Problem, Resource, Snapshot, build},
 };

@@ -19,6 +19,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tidegate_http1::{request::RequestHead, response::ResponseHead};
 use tidegate_model::Moment;
+use tidegate_telemetry::counters::{ProcessCounters, Sharded};
 use tokio::{
     runtime::LocalOptions,
     sync::{mpsc, oneshot},
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU64,
     /// How many workers there are.
     pub(crate) workers: usize,
+    /// What is counted altogether.
+    pub(crate) counters: Sharded<ProcessCounters>,
 }
 
 impl Shared {
@@ -220,6 +223,8 @@ const IDLE_SWEEP_EVERY: u32 = 5;
 pub(crate) enum Command {
     /// Accept on this socket, for the virtual server that owns the address in the running snapshot.
     Listen(ListenKey, std::net::TcpListener),
+    /// The settings of this address's socket have changed.
+    Adjust(ListenKey, listener::Options),
     /// Close the socket of this address.
     Close(ListenKey),
     /// Drop idle connections to nodes that left or are leaving; if some are gone, requests in flight have to look.
@@ -227,6 +232,8 @@ pub(crate) enum Command {
         /// Whether some are gone for good.
         gone: bool,
     },
+    /// Say when everything this worker was doing is counted.
+    Settle(oneshot::Sender<()>),
     /// Stop accepting, close idle client connections, and say when no connection is left.
     Drain(oneshot::Sender<()>),
 }
@@ -256,12 +263,21 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>
                 }
                 Err(error) => tracing::error!(address = %key.address, %error, "failed to listen"),
             },
+            Command::Adjust(key, options) => {
+                if let Some(Err(error)) = listening.get(&key).map(|socket| socket.adjust(options)) {
+                    tracing::error!(address = %key.address, %error, "a listening socket keeps its old options");
+                }
+            }
             Command::Close(key) => drop(listening.remove(&key)),
             Command::DropLeavers { gone } => {
                 worker.idle.drop_leavers();
                 if gone {
                     worker.timers.wake_in_flight();
                 }
+            }
+            Command::Settle(done) => {
+                // Whoever asked may have given up.
+                let _heard = done.send(());
             }
             Command::Drain(done) => {
                 worker.begin_draining();

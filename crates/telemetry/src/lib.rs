@@ -9,3 +9,9 @@
 pub mod access_log;
 pub mod counters;
 pub mod logging;
+pub mod observation;
+#[cfg(test)]
+mod page;
+pub mod peaks;
+pub mod statistics;
+pub mod system;

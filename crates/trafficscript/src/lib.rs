@@ -12,15 +12,31 @@
 //! Reading order: [`value`] (what a rule computes with), [`host`] (what it can see and order), [`library`] (the
 //! functions), then the compiler and the machine.
 
+mod compiler;
 pub mod described;
 pub mod host;
 pub mod library;
+mod machine;
 pub mod meter;
+mod note;
 pub mod pattern;
+mod program;
+mod syntax;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod value;
 
 pub use self::{
+    compiler::{Compiled, Options, compile},
     described::Described,
     host::{Answer, Host, Need, Phase},
+    machine::{End, Machine, Step},
+    meter::Limits,
+    note::{Note, Severity},
+    pattern::PatternCache,
+    program::{Program, Uses},
+    syntax::{MAX_NESTING, MAX_NOTES, MAX_TEXT},
     value::{Text, Value},
 };

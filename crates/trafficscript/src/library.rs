@@ -37,6 +37,8 @@ mod tests;
 
 pub use self::call::{CAPTURES, Call, Interrupt, Outcome, Site};
 pub(crate) use self::http::{is_framing, reply::is_token, status::usual_reason, url::is_target_byte};
+use std::{collections::HashMap, sync::LazyLock};
+
 use crate::{host::Phase, value::Value};
 
 /// A function of the catalogue.
@@ -146,4 +148,18 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
 /// A count as integer; one that is too large for it, as no count is, gives the largest.
 fn number<'p>(count: impl TryInto<i64>) -> Value<'p> {
     Value::Int(count.try_into().unwrap_or(i64::MAX))
+}
+
+/// A function by its name in lower case.
+pub fn find(name: &str) -> Option<&'static Function> {
+    static NAMES: LazyLock<HashMap<String, &'static Function>> = LazyLock::new(|| {
+        functions().map(|function| (function.name.to_ascii_lowercase(), function)).collect()
+    });
+    let found = NAMES.get(name).copied();
+    #[cfg(test)]
+    let found = found.or_else(|| {
+        let more = crate::testing::FUNCTIONS.iter();
+        more.into_iter().find(|function| function.name.eq_ignore_ascii_case(name))
+    });
+    found
 }
