@@ -19,13 +19,20 @@ use std::{
     time::Duration,
 };
 
-use crate::host::{
-    Answer, CompletionCode, Fetched, Level, Need, Order, Phase, PoolNode, RateVerdict, Side, Store, Times,
-    TlsFact,
+use crate::{
+    End, Limits, Machine, PatternCache, Program, Step,
+    host::{
+        Answer, CompletionCode, Fetched, Level, Need, Order, Phase, PoolNode, RateVerdict, Side, Store,
+        Times, TlsFact,
+    },
 };
 
 /// Room of each store.
 const STORE: usize = 1 << 20;
+/// Compiled patterns that are kept during a run.
+const PATTERNS: usize = 57;
+/// Needs that are answered in a run: the time of a described request does not end.
+const MAX_NEEDS: usize = 10_000;
 /// Number of user counters.
 const COUNTERS: u32 = 10;
 /// The time, unless one is given: 1 January 2024, in seconds since 1970.
@@ -326,6 +333,30 @@ impl Described {
                 Answer::Piece(body.drain(..end).collect())
             }
         }
+    }
+
+    /// Runs a rule and answers what it needs. A rule that is aborted leaves a warning in the event log, as everywhere.
+    pub fn run(&mut self, program: &Program, limits: Limits) -> End {
+        let mut machine = Machine::new(program, limits);
+        let mut patterns = PatternCache::new(PATTERNS, limits.match_steps);
+        let mut answered = 0;
+        let end = loop {
+            match machine.run(self, &mut patterns) {
+                Step::Done(end) => break end,
+                Step::Wait(_) if answered == MAX_NEEDS => {
+                    let name = program.name();
+                    break End::Aborted(format!("Rule {name}: it has waited {MAX_NEEDS} times"));
+                }
+                Step::Wait(need) => {
+                    answered += 1;
+                    machine.resume(self.answer(&need));
+                }
+            }
+        };
+        if let End::Aborted(line) = &end {
+            self.lines.push((Level::Warn, line.clone().into_bytes()));
+        }
+        end
     }
 
     /// The pool that was ordered last, or the default one.
