@@ -3,6 +3,7 @@
 
 #![allow(clippy::unnecessary_wraps, reason = "all functions of the catalogue have one signature")]
 
+mod array;
 mod auth;
 mod call;
 mod clock;
@@ -11,16 +12,21 @@ mod counter;
 mod data;
 mod geo;
 mod glb;
+mod hash;
 mod http;
 mod java;
+mod json;
+mod lang;
 mod log;
+mod make;
+mod math;
 mod net;
 mod pool;
 mod rate;
 mod request;
 mod resource;
 mod response;
-mod rows;
+mod row;
 mod rtsp;
 mod rule;
 mod sip;
@@ -28,12 +34,16 @@ mod slm;
 mod ssl;
 mod stats;
 mod stored;
+mod string;
 mod sys;
 mod tcp;
+#[cfg(test)]
+mod test_host;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod xml;
 
 pub use self::call::{CAPTURES, Call, Interrupt, Outcome, Site};
 pub(crate) use self::http::{is_framing, reply::is_token, status::usual_reason, url::is_target_byte};
@@ -107,6 +117,24 @@ pub type Native = for<'c, 'p> fn(&mut Call<'c, 'p>) -> Outcome<'p>;
 
 /// Families of functions, in the order of the documentation.
 const FAMILIES: &[&[Function]] = &[
+    lang::FUNCTIONS,
+    math::FUNCTIONS,
+    array::FUNCTIONS,
+    hash::FUNCTIONS,
+    json::FUNCTIONS,
+    string::search::FUNCTIONS,
+    string::cut::FUNCTIONS,
+    string::replace::FUNCTIONS,
+    string::pattern::FUNCTIONS,
+    string::encode::FUNCTIONS,
+    string::html::FUNCTIONS,
+    string::digest::FUNCTIONS,
+    string::cipher::FUNCTIONS,
+    string::numbers::FUNCTIONS,
+    string::format::FUNCTIONS,
+    string::address::FUNCTIONS,
+    string::date::FUNCTIONS,
+    xml::FUNCTIONS,
     http::request::FUNCTIONS,
     http::cookies::FUNCTIONS,
     http::forms::FUNCTIONS,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Call, Function, Interrupt, Outcome, http, number, request,
-    rows::{ALWAYS, COMPLETION, REQUEST, TRAFFIC},
+    row::{COMPLETION, REQUEST, TRAFFIC, deprecated, planned, switch, works},
 };
 use crate::{
     host::{Need, Order, Side},
@@ -14,60 +14,106 @@ use crate::{
 const SERVICE_LEVELS: &str = "service level classes";
 const BANDWIDTH: &str = "bandwidth classes";
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::works("connection.discard", "", (0, 0), TRAFFIC, "Closes the connection at once and ends the rules of the phase.", discard),
-    Function::deprecated("connection.drop", "", (0, 0), TRAFFIC, "connection.discard", discard),
-    Function::works("connection.close", "data[, read]", (1, 2), TRAFFIC, "Writes data, closes the connection and ends the rules of the phase. Unless `read` is 0, what the client still sends is read first.", close),
-    Function::works("connection.getVirtualServer", "", (0, 0), ALWAYS, "Name of the virtual server.", |call| {
+    works("connection.discard", "", (0, 0),
+        "Closes the connection at once and ends the rules of the phase.",
+        discard).only(TRAFFIC),
+    deprecated("connection.drop", "", (0, 0), "connection.discard", discard).only(TRAFFIC),
+    works("connection.close", "data[, read]", (1, 2),
+        "Writes data, closes the connection and ends the rules of the phase. Unless `read` is 0, what the \
+         client still sends is read first.",
+        close).only(TRAFFIC),
+    works("connection.getVirtualServer", "", (0, 0), "Name of the virtual server.", |call| {
         let name = call.host.virtual_server().into_owned();
         call.make(name)
     }),
-    Function::works("connection.getPool", "", (0, 0), ALWAYS, "Name of the pool that serves the request.", |call| {
+    works("connection.getPool", "", (0, 0), "Name of the pool that serves the request.", |call| {
         let name = call.host.pool().map(String::from).unwrap_or_default();
         call.make(name)
     }),
-    Function::works("connection.getNode", "", (0, 0), ALWAYS, "The node, such as `10.1.2.3:80`; empty until it is chosen.", |call| {
-        let name = call.host.node().map(String::from).unwrap_or_default();
-        call.make(name)
-    }),
-    Function::works("connection.setPersistence", "[class]", (0, 1), REQUEST, "Session persistence by this class for the request; without an argument by the pool's. 1 if there is such a class, else 0.", set_persistence),
-    Function::deprecated("connection.setPersistenceClass", "[class]", (0, 1), REQUEST, "connection.setPersistence", set_persistence),
-    Function::works("connection.getPersistence", "", (0, 0), ALWAYS, "Name of the session persistence class in force; empty if none.", |call| {
-        let name = call.host.persistence().map(String::from).unwrap_or_default();
-        call.make(name)
-    }),
-    Function::works("connection.setPersistenceKey", "key", (1, 1), REQUEST, "The key that tells sessions apart, for universal session persistence.", |call| {
-        let key = call.text(0)?.to_vec();
-        call.host.order(Order::PersistenceKey(key));
-        Ok(Value::EMPTY)
-    }),
-    Function::works("connection.setPersistenceNode", "node", (1, 1), REQUEST, "The node of the session, such as `10.1.2.3:80`, for named-node session persistence.", |call| {
-        let node = call.text(0)?.to_vec();
-        call.host.order(Order::PersistenceNode(node));
-        Ok(Value::EMPTY)
-    }),
-    Function::switch("connection.setServiceLevelClass", "class", (1, 1), TRAFFIC, "Counts the request for this class. 1 if there is such a class, else 0.", SERVICE_LEVELS, |_| Ok(Value::Int(0))),
-    Function::switch("connection.getServiceLevelClass", "", (0, 0), ALWAYS, "The class that counts the request; empty if none.", SERVICE_LEVELS, |_| Ok(Value::EMPTY)),
-    Function::works("connection.sleep", "milliseconds", (1, 1), TRAFFIC, "Waits.", sleep).waits(),
-    Function::works("connection.checkLimits", "[pool]", (0, 1), REQUEST, "1 if a request to the pool would be served at once, 0 if it would wait, -1 if there is no such pool.", check_limits),
-    Function::works("connection.getMemoryUsage", "", (0, 0), ALWAYS, "Bytes buffered for this connection.", |call| Ok(number(call.host.memory()))),
-    Function::works("connection.getCompletionReasonCode", "", (0, 0), COMPLETION, "How the exchange ended, such as `COMPLETE`.", |call| {
-        let code = call.host.completion();
-        call.make(code)
-    }),
-    Function::works("connection.getCompletionReasonInfo", "", (0, 0), COMPLETION, "Hash that says how the exchange ended: code, message, iserror, isservererror, isclienterror, istimeout, isprocessingtimeout.", completion_info),
-    Function::deprecated("connection.getData", "[bytes]", (0, 1), REQUEST, "request.get", |call| request::get(call, Side::Request)).waits(),
-    Function::deprecated("connection.getDataLen", "", (0, 0), REQUEST, "request.getLength", |call| Ok(request::length(call, Side::Request))),
-    Function::deprecated("connection.getLine", "[pattern[, offset]]", (0, 2), REQUEST, "request.getLine", |call| request::get_line(call, Side::Request)).waits(),
-    Function::planned("connection.setData", "data", (1, 1), REQUEST, "Old name of request.set. For protocols other than HTTP."),
-    Function::deprecated("connection.getLocalIP", "", (0, 0), ALWAYS, "request.getLocalIP", request::local_ip),
-    Function::deprecated("connection.getLocalPort", "", (0, 0), ALWAYS, "request.getLocalPort", request::local_port),
-    Function::deprecated("connection.getRemoteIP", "", (0, 0), ALWAYS, "request.getRemoteIP", request::remote_ip),
-    Function::deprecated("connection.getRemotePort", "", (0, 0), ALWAYS, "request.getRemotePort", request::remote_port),
-    Function::deprecated("connection.setIdempotent", "flag", (1, 1), TRAFFIC, "request.setIdempotent", request::set_idempotent),
-    Function::switch("connection.setBandwidthClass", "class", (1, 1), TRAFFIC, "Old name of response.setBandwidthClass.", BANDWIDTH, |_| Ok(Value::Int(0))),
-    Function::switch("connection.getBandwidthClass", "", (0, 0), ALWAYS, "Old name of response.getBandwidthClass.", BANDWIDTH, |_| Ok(Value::EMPTY)),
+    works("connection.getNode", "", (0, 0),
+        "The node, such as `10.1.2.3:80`; empty until it is chosen.",
+        |call| {
+            let name = call.host.node().map(String::from).unwrap_or_default();
+            call.make(name)
+        }),
+    works("connection.setPersistence", "[class]", (0, 1),
+        "Session persistence by this class for the request; without an argument by the pool's. 1 if there is \
+         such a class, else 0.",
+        set_persistence).only(REQUEST),
+    deprecated("connection.setPersistenceClass", "[class]", (0, 1),
+        "connection.setPersistence",
+        set_persistence).only(REQUEST),
+    works("connection.getPersistence", "", (0, 0),
+        "Name of the session persistence class in force; empty if none.",
+        |call| {
+            let name = call.host.persistence().map(String::from).unwrap_or_default();
+            call.make(name)
+        }),
+    works("connection.setPersistenceKey", "key", (1, 1),
+        "The key that tells sessions apart, for universal session persistence.",
+        |call| {
+            let key = call.text(0)?.to_vec();
+            call.host.order(Order::PersistenceKey(key));
+            Ok(Value::EMPTY)
+        }).only(REQUEST),
+    works("connection.setPersistenceNode", "node", (1, 1),
+        "The node of the session, such as `10.1.2.3:80`, for named-node session persistence.",
+        |call| {
+            let node = call.text(0)?.to_vec();
+            call.host.order(Order::PersistenceNode(node));
+            Ok(Value::EMPTY)
+        }).only(REQUEST),
+    switch("connection.setServiceLevelClass", "class", (1, 1),
+        "Counts the request for this class. 1 if there is such a class, else 0.",
+        SERVICE_LEVELS, |_| Ok(Value::Int(0))).only(TRAFFIC),
+    switch("connection.getServiceLevelClass", "", (0, 0),
+        "The class that counts the request; empty if none.",
+        SERVICE_LEVELS, |_| Ok(Value::EMPTY)),
+    works("connection.sleep", "milliseconds", (1, 1), "Waits.", sleep).only(TRAFFIC).waits(),
+    works("connection.checkLimits", "[pool]", (0, 1),
+        "1 if a request to the pool would be served at once, 0 if it would wait, -1 if there is no such \
+         pool.",
+        check_limits).only(REQUEST),
+    works("connection.getMemoryUsage", "", (0, 0),
+        "Bytes buffered for this connection.",
+        |call| Ok(number(call.host.memory()))),
+    works("connection.getCompletionReasonCode", "", (0, 0),
+        "How the exchange ended, such as `COMPLETE`.",
+        |call| {
+            let code = call.host.completion();
+            call.make(code)
+        }).only(COMPLETION),
+    works("connection.getCompletionReasonInfo", "", (0, 0),
+        "Hash that says how the exchange ended: code, message, iserror, isservererror, isclienterror, \
+         istimeout, isprocessingtimeout.",
+        completion_info).only(COMPLETION),
+    deprecated("connection.getData", "[bytes]", (0, 1),
+        "request.get",
+        |call| request::get(call, Side::Request)).only(REQUEST).waits(),
+    deprecated("connection.getDataLen", "", (0, 0),
+        "request.getLength",
+        |call| Ok(request::length(call, Side::Request))).only(REQUEST),
+    deprecated("connection.getLine", "[pattern[, offset]]", (0, 2),
+        "request.getLine",
+        |call| request::get_line(call, Side::Request)).only(REQUEST).waits(),
+    planned("connection.setData", "data", (1, 1),
+        "Old name of request.set. For protocols other than HTTP.").only(REQUEST),
+    deprecated("connection.getLocalIP", "", (0, 0), "request.getLocalIP", request::local_ip),
+    deprecated("connection.getLocalPort", "", (0, 0), "request.getLocalPort", request::local_port),
+    deprecated("connection.getRemoteIP", "", (0, 0), "request.getRemoteIP", request::remote_ip),
+    deprecated("connection.getRemotePort", "", (0, 0), "request.getRemotePort", request::remote_port),
+    deprecated("connection.setIdempotent", "flag", (1, 1),
+        "request.setIdempotent",
+        request::set_idempotent).only(TRAFFIC),
+    switch("connection.setBandwidthClass", "class", (1, 1),
+        "Old name of response.setBandwidthClass.",
+        BANDWIDTH, |_| Ok(Value::Int(0))).only(TRAFFIC),
+    switch("connection.getBandwidthClass", "", (0, 0),
+        "Old name of response.getBandwidthClass.",
+        BANDWIDTH, |_| Ok(Value::EMPTY)),
 ];
 
 fn discard<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {

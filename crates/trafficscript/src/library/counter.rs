@@ -1,12 +1,17 @@
 //! `counter.*`, `counter64.*`: counters of the user's own.
 
-use super::{Call, Function, Outcome, rows::ALWAYS};
+use super::{Call, Function, Outcome, row::works};
 use crate::value::Value;
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::works("counter.increment", "number[, by]", (1, 2), ALWAYS, "Adds to a user counter of 32 bits; 1 unless given.", |call| increment(call, false)),
-    Function::works("counter64.increment", "number[, by]", (1, 2), ALWAYS, "Adds to a user counter of 64 bits; 1 unless given.", |call| increment(call, true)),
+    works("counter.increment", "number[, by]", (1, 2),
+        "Adds to a user counter of 32 bits; 1 unless given.",
+        |call| increment(call, false)),
+    works("counter64.increment", "number[, by]", (1, 2),
+        "Adds to a user counter of 64 bits; 1 unless given.",
+        |call| increment(call, true)),
 ];
 
 fn increment<'p>(call: &mut Call<'_, 'p>, wide: bool) -> Outcome<'p> {

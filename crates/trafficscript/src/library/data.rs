@@ -1,24 +1,51 @@
 //! `data.*`, `data.local.*`, `connection.data.*`: values that outlive a rule.
 
-use super::{Call, Function, Outcome, number, rows::ALWAYS, stored};
+use super::{Call, Function, Outcome, number, row::works, stored};
 use crate::{host::Store, value::Value};
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::works("data.set", "key, value", (2, 2), ALWAYS, "Stores a value for all rules of this process. 1, or 0 if there is no room.", |call| set(call, Store::Process)),
-    Function::works("data.get", "key", (1, 1), ALWAYS, "A stored value; scalars come back as strings. Empty if there is none.", |call| get(call, Store::Process)),
-    Function::works("data.remove", "key", (1, 1), ALWAYS, "Removes a stored value. 1, or 0 if there was none.", |call| remove(call, Store::Process)),
-    Function::works("data.reset", "[prefix]", (0, 1), ALWAYS, "Removes every stored value, or those whose keys begin with the prefix.", |call| reset(call, Store::Process)),
-    Function::works("data.getMemoryFree", "", (0, 0), ALWAYS, "Bytes there is room for.", |call| Ok(free(call, Store::Process))),
-    Function::works("data.getMemoryUsage", "", (0, 0), ALWAYS, "Bytes in use.", |call| Ok(used(call, Store::Process))),
-    Function::works("data.local.set", "key, value", (2, 2), ALWAYS, "Stores a value for the rules of this worker. 1, or 0 if there is no room.", |call| set(call, Store::Worker)),
-    Function::works("data.local.get", "key", (1, 1), ALWAYS, "A value stored by this worker; empty if there is none.", |call| get(call, Store::Worker)),
-    Function::works("data.local.remove", "key", (1, 1), ALWAYS, "Removes a value stored by this worker. 1, or 0 if there was none.", |call| remove(call, Store::Worker)),
-    Function::works("data.local.reset", "[prefix]", (0, 1), ALWAYS, "Removes every value stored by this worker, or those whose keys begin with the prefix.", |call| reset(call, Store::Worker)),
-    Function::works("data.local.getMemoryFree", "", (0, 0), ALWAYS, "Bytes there is room for at this worker.", |call| Ok(free(call, Store::Worker))),
-    Function::works("data.local.getMemoryUsage", "", (0, 0), ALWAYS, "Bytes in use at this worker.", |call| Ok(used(call, Store::Worker))),
-    Function::works("connection.data.set", "key, value", (2, 2), ALWAYS, "Stores a value for the later rules of this connection. 1, or 0 if there is no room.", |call| set(call, Store::Connection)),
-    Function::works("connection.data.get", "key", (1, 1), ALWAYS, "A value stored for this connection; empty if there is none.", |call| get(call, Store::Connection)),
+    works("data.set", "key, value", (2, 2),
+        "Stores a value for all rules of this process. 1, or 0 if there is no room.",
+        |call| set(call, Store::Process)),
+    works("data.get", "key", (1, 1),
+        "A stored value; scalars come back as strings. Empty if there is none.",
+        |call| get(call, Store::Process)),
+    works("data.remove", "key", (1, 1),
+        "Removes a stored value. 1, or 0 if there was none.",
+        |call| remove(call, Store::Process)),
+    works("data.reset", "[prefix]", (0, 1),
+        "Removes every stored value, or those whose keys begin with the prefix.",
+        |call| reset(call, Store::Process)),
+    works("data.getMemoryFree", "", (0, 0),
+        "Bytes there is room for.",
+        |call| Ok(free(call, Store::Process))),
+    works("data.getMemoryUsage", "", (0, 0), "Bytes in use.", |call| Ok(used(call, Store::Process))),
+    works("data.local.set", "key, value", (2, 2),
+        "Stores a value for the rules of this worker. 1, or 0 if there is no room.",
+        |call| set(call, Store::Worker)),
+    works("data.local.get", "key", (1, 1),
+        "A value stored by this worker; empty if there is none.",
+        |call| get(call, Store::Worker)),
+    works("data.local.remove", "key", (1, 1),
+        "Removes a value stored by this worker. 1, or 0 if there was none.",
+        |call| remove(call, Store::Worker)),
+    works("data.local.reset", "[prefix]", (0, 1),
+        "Removes every value stored by this worker, or those whose keys begin with the prefix.",
+        |call| reset(call, Store::Worker)),
+    works("data.local.getMemoryFree", "", (0, 0),
+        "Bytes there is room for at this worker.",
+        |call| Ok(free(call, Store::Worker))),
+    works("data.local.getMemoryUsage", "", (0, 0),
+        "Bytes in use at this worker.",
+        |call| Ok(used(call, Store::Worker))),
+    works("connection.data.set", "key, value", (2, 2),
+        "Stores a value for the later rules of this connection. 1, or 0 if there is no room.",
+        |call| set(call, Store::Connection)),
+    works("connection.data.get", "key", (1, 1),
+        "A value stored for this connection; empty if there is none.",
+        |call| get(call, Store::Connection)),
 ];
 
 fn set<'p>(call: &mut Call<'_, 'p>, store: Store) -> Outcome<'p> {

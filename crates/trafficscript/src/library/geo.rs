@@ -1,6 +1,9 @@
 //! `geo.*`: where addresses are, and how far places are from each other.
 
-use super::{Call, Function, Outcome, rows::ALWAYS};
+use super::{
+    Call, Function, Outcome,
+    row::{planned, works},
+};
 use crate::value::Value;
 
 /// Mean radius of the Earth in km (IUGG).
@@ -8,21 +11,28 @@ const RADIUS: f64 = 6_371.008_8;
 /// Kilometres of a mile.
 const MILE: f64 = 1.609_344;
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::planned("geo.getCountryCode", "address", (1, 1), ALWAYS, "Code of an address's country; empty if unknown."),
-    Function::planned("geo.getCountry", "address", (1, 1), ALWAYS, "Name of an address's country; empty if unknown."),
-    Function::planned("geo.getCity", "address", (1, 1), ALWAYS, "City of an address; empty if unknown."),
-    Function::planned("geo.getRegion", "address", (1, 1), ALWAYS, "Region of an address; empty if unknown."),
-    Function::planned("geo.getRegionCode", "address", (1, 1), ALWAYS, "Code of an address's region; empty if unknown."),
-    Function::planned("geo.getLatitude", "address", (1, 1), ALWAYS, "Latitude of an address in degrees; -1 if unknown."),
-    Function::planned("geo.getLongitude", "address", (1, 1), ALWAYS, "Longitude of an address in degrees; -1 if unknown."),
-    Function::planned("geo.getIPDistanceKM", "address, address", (2, 2), ALWAYS, "Kilometres between two addresses; -1 if unknown."),
-    Function::planned("geo.getIPDistanceMiles", "address, address", (2, 2), ALWAYS, "Miles between two addresses; -1 if unknown."),
-    Function::works("geo.getDistanceKM", "latitude, longitude, latitude, longitude", (4, 4), ALWAYS, "Kilometres between two places given in degrees; -1 if they are none.", |call| distance(call, 1.0)),
-    Function::works("geo.getDistanceMiles", "latitude, longitude, latitude, longitude", (4, 4), ALWAYS, "Miles between two places given in degrees; -1 if they are none.", |call| distance(call, MILE)),
-    Function::planned("geo.getLocation", "", (0, 0), ALWAYS, "Name of the traffic manager's location."),
-    Function::planned("geo.getLocationLonLat", "", (0, 0), ALWAYS, "Longitude and latitude of the traffic manager's location."),
+    planned("geo.getCountryCode", "address", (1, 1), "Code of an address's country; empty if unknown."),
+    planned("geo.getCountry", "address", (1, 1), "Name of an address's country; empty if unknown."),
+    planned("geo.getCity", "address", (1, 1), "City of an address; empty if unknown."),
+    planned("geo.getRegion", "address", (1, 1), "Region of an address; empty if unknown."),
+    planned("geo.getRegionCode", "address", (1, 1), "Code of an address's region; empty if unknown."),
+    planned("geo.getLatitude", "address", (1, 1), "Latitude of an address in degrees; -1 if unknown."),
+    planned("geo.getLongitude", "address", (1, 1), "Longitude of an address in degrees; -1 if unknown."),
+    planned("geo.getIPDistanceKM", "address, address", (2, 2),
+        "Kilometres between two addresses; -1 if unknown."),
+    planned("geo.getIPDistanceMiles", "address, address", (2, 2),
+        "Miles between two addresses; -1 if unknown."),
+    works("geo.getDistanceKM", "latitude, longitude, latitude, longitude", (4, 4),
+        "Kilometres between two places given in degrees; -1 if they are none.",
+        |call| distance(call, 1.0)),
+    works("geo.getDistanceMiles", "latitude, longitude, latitude, longitude", (4, 4),
+        "Miles between two places given in degrees; -1 if they are none.",
+        |call| distance(call, MILE)),
+    planned("geo.getLocation", "", (0, 0), "Name of the traffic manager's location."),
+    planned("geo.getLocationLonLat", "", (0, 0), "Longitude and latitude of the traffic manager's location."),
 ];
 
 /// Along the great circle, by the haversine formula.

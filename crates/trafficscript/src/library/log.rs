@@ -1,6 +1,9 @@
 //! `log.*`, `event.*`, `requestlog.*`, `recentconns.*`: what people read afterwards.
 
-use super::{Call, Function, Outcome, rows::ALWAYS};
+use super::{
+    Call, Function, Outcome,
+    row::{switch, works},
+};
 use crate::{
     host::{Level, Order},
     value::Value,
@@ -8,18 +11,34 @@ use crate::{
 
 const CONNECTIONS: &str = "a page of recent connections";
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::works("log.info", "message", (1, 1), ALWAYS, "Writes to the event log.", |call| log(call, Level::Info)),
-    Function::works("log.warn", "message", (1, 1), ALWAYS, "Writes a warning to the event log.", |call| log(call, Level::Warn)),
-    Function::works("log.error", "message", (1, 1), ALWAYS, "Writes an error to the event log.", |call| log(call, Level::Error)),
-    Function::works("event.emit", "id, message", (2, 2), ALWAYS, "Emits an event of your own and writes it to the event log. The id holds no `/` and no control bytes.", emit),
-    Function::works("requestlog.include", "", (0, 0), ALWAYS, "The access log gets this request.", |call| mark(call, true)),
-    Function::works("requestlog.exclude", "", (0, 0), ALWAYS, "The access log does not get this request.", |call| mark(call, false)),
-    Function::works("requestlog.markedForInclusion", "", (0, 0), ALWAYS, "1 if the access log gets this request, else 0.", is_logged),
-    Function::switch("recentconns.include", "", (0, 0), ALWAYS, "The connection is kept for the page of recent connections.", CONNECTIONS, |_| Ok(Value::EMPTY)),
-    Function::switch("recentconns.exclude", "", (0, 0), ALWAYS, "The connection is not kept for the page of recent connections.", CONNECTIONS, |_| Ok(Value::EMPTY)),
-    Function::switch("recentconns.markedForInclusion", "", (0, 0), ALWAYS, "1 if the connection is kept for the page of recent connections, else 0.", CONNECTIONS, |_| Ok(Value::Int(0))),
+    works("log.info", "message", (1, 1), "Writes to the event log.", |call| log(call, Level::Info)),
+    works("log.warn", "message", (1, 1), "Writes a warning to the event log.", |call| log(call, Level::Warn)),
+    works("log.error", "message", (1, 1),
+        "Writes an error to the event log.",
+        |call| log(call, Level::Error)),
+    works("event.emit", "id, message", (2, 2),
+        "Emits an event of your own and writes it to the event log. The id holds no `/` and no control \
+         bytes.",
+        emit),
+    works("requestlog.include", "", (0, 0), "The access log gets this request.", |call| mark(call, true)),
+    works("requestlog.exclude", "", (0, 0),
+        "The access log does not get this request.",
+        |call| mark(call, false)),
+    works("requestlog.markedForInclusion", "", (0, 0),
+        "1 if the access log gets this request, else 0.",
+        is_logged),
+    switch("recentconns.include", "", (0, 0),
+        "The connection is kept for the page of recent connections.",
+        CONNECTIONS, |_| Ok(Value::EMPTY)),
+    switch("recentconns.exclude", "", (0, 0),
+        "The connection is not kept for the page of recent connections.",
+        CONNECTIONS, |_| Ok(Value::EMPTY)),
+    switch("recentconns.markedForInclusion", "", (0, 0),
+        "1 if the connection is kept for the page of recent connections, else 0.",
+        CONNECTIONS, |_| Ok(Value::Int(0))),
 ];
 
 /// The access log gets the request, or does not.

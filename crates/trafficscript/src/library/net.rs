@@ -2,17 +2,27 @@
 
 use std::net::IpAddr;
 
-use super::{Call, Function, Outcome, rows::TRAFFIC};
+use super::{
+    Call, Function, Outcome,
+    row::{TRAFFIC, works},
+};
 use crate::{
     host::{Answer, Need},
     value::Value,
 };
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::works("net.dns.resolveHost", "name", (1, 1), TRAFFIC, "An IPv4 address of a name; empty if it has none.", |call| resolve(call, false)).waits(),
-    Function::works("net.dns.resolveHost6", "name", (1, 1), TRAFFIC, "An IPv6 address of a name; empty if it has none.", |call| resolve(call, true)).waits(),
-    Function::works("net.dns.resolveIP", "address", (1, 1), TRAFFIC, "The name of an address; the address itself if it has none.", resolve_address).waits(),
+    works("net.dns.resolveHost", "name", (1, 1),
+        "An IPv4 address of a name; empty if it has none.",
+        |call| resolve(call, false)).only(TRAFFIC).waits(),
+    works("net.dns.resolveHost6", "name", (1, 1),
+        "An IPv6 address of a name; empty if it has none.",
+        |call| resolve(call, true)).only(TRAFFIC).waits(),
+    works("net.dns.resolveIP", "address", (1, 1),
+        "The name of an address; the address itself if it has none.",
+        resolve_address).only(TRAFFIC).waits(),
 ];
 
 fn resolve<'p>(call: &mut Call<'_, 'p>, six: bool) -> Outcome<'p> {

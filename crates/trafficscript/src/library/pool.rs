@@ -2,7 +2,7 @@
 
 use super::{
     Call, Function, Interrupt, Outcome, http, number,
-    rows::{ALWAYS, REQUEST},
+    row::{REQUEST, works},
 };
 use crate::{
     host::{NodeState, Order, PoolNode},
@@ -12,20 +12,47 @@ use crate::{
 /// The built-in pool that closes the connection.
 const DISCARD: &[u8] = b"discard";
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::works("pool.use", "pool[, host, port]", (1, 3), REQUEST, "Serves the request from this pool and ends the rules of the phase; with host and port from that node, which need not be in the pool. The pool `discard` closes the connection; an unknown one is the default pool, with a warning.", use_pool).names_pool(),
-    Function::works("pool.select", "pool[, host, port]", (1, 3), REQUEST, "As pool.use, but the rules go on and later ones can choose again. 1 if there is such a pool, else 0.", select).names_pool(),
-    Function::works("pool.activenodes", "pool", (1, 1), ALWAYS, "Number of the pool's nodes that take requests, draining ones left out.", |call| count(call, NodeState::Active)),
-    Function::works("pool.failednodes", "pool", (1, 1), ALWAYS, "Number of the pool's nodes that have failed.", |call| count(call, NodeState::Failed)),
-    Function::works("pool.drainingnodes", "pool", (1, 1), ALWAYS, "Number of the pool's nodes that are draining.", |call| count(call, NodeState::Draining)),
-    Function::works("pool.disablednodes", "pool", (1, 1), ALWAYS, "Number of the pool's nodes that are disabled.", |call| count(call, NodeState::Disabled)),
-    Function::works("pool.listallnodes", "pool", (1, 1), ALWAYS, "Array of the pool's nodes.", |call| list(call, None)),
-    Function::works("pool.listactivenodes", "pool", (1, 1), ALWAYS, "Array of the pool's nodes that take requests.", |call| list(call, Some(NodeState::Active))),
-    Function::works("pool.listfailednodes", "pool", (1, 1), ALWAYS, "Array of the pool's nodes that have failed.", |call| list(call, Some(NodeState::Failed))),
-    Function::works("pool.listdrainingnodes", "pool", (1, 1), ALWAYS, "Array of the pool's nodes that are draining.", |call| list(call, Some(NodeState::Draining))),
-    Function::works("pool.listdisablednodes", "pool", (1, 1), ALWAYS, "Array of the pool's nodes that are disabled.", |call| list(call, Some(NodeState::Disabled))),
-    Function::works("pool.checknode", "pool, host, port", (3, 3), ALWAYS, "State of a node: ACTIVE, DRAINING, DISABLED, DEAD, NOTINPOOL, NOSUCHPOOL or NOSUCHHOST (not an address, and not a host of the pool).", check_node),
+    works("pool.use", "pool[, host, port]", (1, 3),
+        "Serves the request from this pool and ends the rules of the phase; with host and port from that \
+         node, which need not be in the pool. The pool `discard` closes the connection; an unknown one is \
+         the default pool, with a warning.",
+        use_pool).only(REQUEST).names_pool(),
+    works("pool.select", "pool[, host, port]", (1, 3),
+        "As pool.use, but the rules go on and later ones can choose again. 1 if there is such a pool, else \
+         0.",
+        select).only(REQUEST).names_pool(),
+    works("pool.activenodes", "pool", (1, 1),
+        "Number of the pool's nodes that take requests, draining ones left out.",
+        |call| count(call, NodeState::Active)),
+    works("pool.failednodes", "pool", (1, 1),
+        "Number of the pool's nodes that have failed.",
+        |call| count(call, NodeState::Failed)),
+    works("pool.drainingnodes", "pool", (1, 1),
+        "Number of the pool's nodes that are draining.",
+        |call| count(call, NodeState::Draining)),
+    works("pool.disablednodes", "pool", (1, 1),
+        "Number of the pool's nodes that are disabled.",
+        |call| count(call, NodeState::Disabled)),
+    works("pool.listallnodes", "pool", (1, 1), "Array of the pool's nodes.", |call| list(call, None)),
+    works("pool.listactivenodes", "pool", (1, 1),
+        "Array of the pool's nodes that take requests.",
+        |call| list(call, Some(NodeState::Active))),
+    works("pool.listfailednodes", "pool", (1, 1),
+        "Array of the pool's nodes that have failed.",
+        |call| list(call, Some(NodeState::Failed))),
+    works("pool.listdrainingnodes", "pool", (1, 1),
+        "Array of the pool's nodes that are draining.",
+        |call| list(call, Some(NodeState::Draining))),
+    works("pool.listdisablednodes", "pool", (1, 1),
+        "Array of the pool's nodes that are disabled.",
+        |call| list(call, Some(NodeState::Disabled))),
+    works("pool.checknode", "pool, host, port", (3, 3),
+        "State of a node: ACTIVE, DRAINING, DISABLED, DEAD, NOTINPOOL, NOSUCHPOOL or NOSUCHHOST (not an \
+         address, and not a host of the pool).",
+        check_node),
 ];
 
 /// Takes the order. False with a warning if there is no such pool.

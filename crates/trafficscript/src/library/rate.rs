@@ -2,24 +2,33 @@
 
 use super::{
     Call, Function, Interrupt, Outcome,
-    rows::{ALWAYS, TRAFFIC},
+    row::{TRAFFIC, works},
 };
 use crate::{
     host::{Answer, Need, RateVerdict},
     value::Value,
 };
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::works("rate.use", "class[, context]", (1, 2), TRAFFIC, "Waits for a place in the rate class; each context is counted apart. 1, or 0 if there is no such class.", use_class).waits(),
-    Function::works("rate.use.noQueue", "class[, context]", (1, 2), TRAFFIC, "Counts for the rate class without waiting. 1 if within its limit, 0 if over it, -1 if there is no such class.", no_queue),
-    Function::works("rate.getbacklog", "class[, context]", (1, 2), ALWAYS, "How many wait for a place in the rate class; 0 if there is no such class.", |call| {
-        let (class, context) = (call.text(0)?, call.text(1)?);
-        match call.host.rate_backlog(&class, &context) {
-            Some(waiting) => Ok(Value::Int(i64::from(waiting))),
-            None => no_class(call, &class).map(|()| Value::Int(0)),
-        }
-    }),
+    works("rate.use", "class[, context]", (1, 2),
+        "Waits for a place in the rate class; each context is counted apart. 1, or 0 if there is no such \
+         class.",
+        use_class).only(TRAFFIC).waits(),
+    works("rate.use.noQueue", "class[, context]", (1, 2),
+        "Counts for the rate class without waiting. 1 if within its limit, 0 if over it, -1 if there is no \
+         such class.",
+        no_queue).only(TRAFFIC),
+    works("rate.getbacklog", "class[, context]", (1, 2),
+        "How many wait for a place in the rate class; 0 if there is no such class.",
+        |call| {
+            let (class, context) = (call.text(0)?, call.text(1)?);
+            match call.host.rate_backlog(&class, &context) {
+                Some(waiting) => Ok(Value::Int(i64::from(waiting))),
+                None => no_class(call, &class).map(|()| Value::Int(0)),
+            }
+        }),
 ];
 
 fn no_class(call: &mut Call<'_, '_>, class: &[u8]) -> Result<(), Interrupt> {

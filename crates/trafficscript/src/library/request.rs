@@ -6,7 +6,7 @@ use super::{
     Call, Function, Interrupt, Outcome,
     http::{body, head},
     number,
-    rows::{ALWAYS, REQUEST, RESPONSE, TRAFFIC},
+    row::{REQUEST, RESPONSE, TRAFFIC, deprecated, planned, switch, works},
 };
 use crate::{
     host::{Order, Side},
@@ -17,58 +17,109 @@ use crate::{
 const BANDWIDTH: &str = "bandwidth classes";
 const DSCP: &str = "marking of packets";
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::works("request.getRemoteIP", "", (0, 0), ALWAYS, "Address of the client.", remote_ip),
-    Function::works("request.getRemotePort", "", (0, 0), ALWAYS, "Port of the client.", remote_port),
-    Function::works("request.getLocalIP", "", (0, 0), ALWAYS, "Address that the client connected to.", local_ip),
-    Function::works("request.getLocalPort", "", (0, 0), ALWAYS, "Port that the client connected to.", local_port),
-    Function::works("request.getDestIP", "", (0, 0), ALWAYS, "Address that the client connected to, before translation.", |call| {
-        let address = call.host.destination().ip().to_canonical().to_string();
-        call.make(address)
-    }),
-    Function::works("request.getDestPort", "", (0, 0), ALWAYS, "Port that the client connected to, before translation.", |call| {
-        Ok(Value::Int(i64::from(call.host.destination().port())))
-    }),
-    Function::works("request.setRemoteIP", "address", (1, 1), REQUEST, "Takes another address as the client's, in logs and headers. 1 if it is an address, else 0.", set_remote_ip),
-    Function::works("request.get", "[bytes]", (0, 1), REQUEST, "Request line, header fields and body as text, or the first so many bytes of them.", |call| get(call, Side::Request)).waits(),
-    Function::works("request.getLength", "", (0, 0), REQUEST, "Bytes of the request that are there.", |call| Ok(length(call, Side::Request))),
-    Function::works("request.getLine", "[pattern[, offset]]", (0, 2), REQUEST, "The line of the request that begins at the offset; its end is a match of the pattern, LF unless given. $1: where the next one begins.", |call| get_line(call, Side::Request)).waits(),
-    Function::planned("request.set", "data", (1, 1), REQUEST, "Replaces what the client sent. For protocols other than HTTP."),
-    Function::planned("request.skip", "bytes", (1, 1), REQUEST, "Drops bytes of what the client sent. For protocols other than HTTP."),
-    Function::planned("request.endsAt", "offset", (1, 1), REQUEST, "Says where the request ends. For protocols other than HTTP."),
-    Function::planned("request.endsWith", "pattern", (1, 1), REQUEST, "Says what the request ends with. For protocols other than HTTP."),
-    Function::planned("request.sendResponse", "data", (1, 1), REQUEST, "Replies with bytes. For protocols other than HTTP."),
-    Function::works("request.retry", "", (0, 0), RESPONSE, "Sends the request to a node again and ends the rules of the phase. 0 if it cannot be sent again.", |call| {
-        if call.host.order(Order::Retry) { Err(Interrupt::EndPhase) } else { Ok(Value::Int(0)) }
-    }),
-    Function::works("request.getRetries", "", (0, 0), ALWAYS, "How often the request has been sent again.", |call| Ok(Value::Int(i64::from(call.host.retries())))),
-    Function::works("request.isResendable", "", (0, 0), ALWAYS, "1 if the request could be sent again, else 0.", |call| Ok(Value::flag(call.host.is_resendable()))),
-    Function::works("request.avoidNode", "node", (1, 1), TRAFFIC, "Takes another node for the request if there is one; sessions still find theirs.", |call| {
-        let node = call.text(0)?.to_vec();
-        if !call.host.order(Order::AvoidNode(node.clone())) {
-            call.warn(&format!("there is no node `{}` to avoid", node.escape_ascii()))?;
-        }
-        Ok(Value::EMPTY)
-    }),
-    Function::works("request.setIdempotent", "flag", (1, 1), TRAFFIC, "Says whether the request may be sent again when a node fails.", set_idempotent),
-    Function::works("request.setMaxReplyTime", "seconds", (1, 1), REQUEST, "Longest time for a node to reply to this request.", |call| seconds(call, Order::MaxReplyTime)),
-    Function::works("request.setMaxConnectionAttempts", "attempts", (1, 1), REQUEST, "Most nodes tried for this request.", |call| attempts(call, Order::MaxAttempts)),
-    Function::works("request.setMaxTimedOutConnectionAttempts", "attempts", (1, 1), REQUEST, "Most nodes tried for this request after one did not reply in time.", |call| attempts(call, Order::MaxTimedOutAttempts)),
-    Function::works("request.setVirtualServerTimeout", "seconds", (1, 1), TRAFFIC, "Longest time without traffic for this connection.", |call| seconds(call, Order::IdleTimeout)),
-    Function::works("request.setMaxTransactionDuration", "seconds", (1, 1), TRAFFIC, "Longest time for this request as a whole; 0 = no limit.", |call| seconds(call, Order::MaxTransactionDuration)),
-    Function::works("request.getMaxTransactionDuration", "", (0, 0), ALWAYS, "Longest time for this request as a whole in seconds; 0 = no limit.", |call| {
-        let seconds = call.host.max_transaction_duration().map_or(0, |time| time.as_secs());
-        Ok(number(seconds))
-    }),
-    Function::switch("request.setBandwidthClass", "class", (1, 1), TRAFFIC, "Limits what is sent to the node. 1 if there is such a class, else 0.", BANDWIDTH, |_| Ok(Value::Int(0))),
-    Function::switch("request.getBandwidthClass", "", (0, 0), ALWAYS, "The class that limits what is sent to the node; empty if none.", BANDWIDTH, |_| Ok(Value::EMPTY)),
-    Function::switch("request.setDSCP", "value", (1, 1), TRAFFIC, "Marks the packets to the node.", DSCP, |_| Ok(Value::EMPTY)),
-    Function::switch("request.getDSCP", "", (0, 0), ALWAYS, "How the packets to the node are marked.", DSCP, |_| Ok(Value::Int(0))),
-    Function::switch("request.setToS", "value", (1, 1), TRAFFIC, "Old name of request.setDSCP.", DSCP, |_| Ok(Value::EMPTY)),
-    Function::switch("request.getToS", "", (0, 0), ALWAYS, "Old name of request.getDSCP.", DSCP, |_| Ok(Value::Int(0))),
-    Function::deprecated("request.getLogEnabled", "", (0, 0), ALWAYS, "requestlog.markedForInclusion", super::log::is_logged),
-    Function::deprecated("request.setLogEnabled", "flag", (1, 1), ALWAYS, "requestlog.include", |call| {
+    works("request.getRemoteIP", "", (0, 0), "Address of the client.", remote_ip),
+    works("request.getRemotePort", "", (0, 0), "Port of the client.", remote_port),
+    works("request.getLocalIP", "", (0, 0), "Address that the client connected to.", local_ip),
+    works("request.getLocalPort", "", (0, 0), "Port that the client connected to.", local_port),
+    works("request.getDestIP", "", (0, 0),
+        "Address that the client connected to, before translation.",
+        |call| {
+            let address = call.host.destination().ip().to_canonical().to_string();
+            call.make(address)
+        }),
+    works("request.getDestPort", "", (0, 0),
+        "Port that the client connected to, before translation.",
+        |call| {
+            Ok(Value::Int(i64::from(call.host.destination().port())))
+        }),
+    works("request.setRemoteIP", "address", (1, 1),
+        "Takes another address as the client's, in logs and headers. 1 if it is an address, else 0.",
+        set_remote_ip).only(REQUEST),
+    works("request.get", "[bytes]", (0, 1),
+        "Request line, header fields and body as text, or the first so many bytes of them.",
+        |call| get(call, Side::Request)).only(REQUEST).waits(),
+    works("request.getLength", "", (0, 0),
+        "Bytes of the request that are there.",
+        |call| Ok(length(call, Side::Request))).only(REQUEST),
+    works("request.getLine", "[pattern[, offset]]", (0, 2),
+        "The line of the request that begins at the offset; its end is a match of the pattern, LF unless \
+         given. $1: where the next one begins.",
+        |call| get_line(call, Side::Request)).only(REQUEST).waits(),
+    planned("request.set", "data", (1, 1),
+        "Replaces what the client sent. For protocols other than HTTP.").only(REQUEST),
+    planned("request.skip", "bytes", (1, 1),
+        "Drops bytes of what the client sent. For protocols other than HTTP.").only(REQUEST),
+    planned("request.endsAt", "offset", (1, 1),
+        "Says where the request ends. For protocols other than HTTP.").only(REQUEST),
+    planned("request.endsWith", "pattern", (1, 1),
+        "Says what the request ends with. For protocols other than HTTP.").only(REQUEST),
+    planned("request.sendResponse", "data", (1, 1),
+        "Replies with bytes. For protocols other than HTTP.").only(REQUEST),
+    works("request.retry", "", (0, 0),
+        "Sends the request to a node again and ends the rules of the phase. 0 if it cannot be sent again.",
+        |call| {
+            if call.host.order(Order::Retry) { Err(Interrupt::EndPhase) } else { Ok(Value::Int(0)) }
+        }).only(RESPONSE),
+    works("request.getRetries", "", (0, 0),
+        "How often the request has been sent again.",
+        |call| Ok(Value::Int(i64::from(call.host.retries())))),
+    works("request.isResendable", "", (0, 0),
+        "1 if the request could be sent again, else 0.",
+        |call| Ok(Value::flag(call.host.is_resendable()))),
+    works("request.avoidNode", "node", (1, 1),
+        "Takes another node for the request if there is one; sessions still find theirs.",
+        |call| {
+            let node = call.text(0)?.to_vec();
+            if !call.host.order(Order::AvoidNode(node.clone())) {
+                call.warn(&format!("there is no node `{}` to avoid", node.escape_ascii()))?;
+            }
+            Ok(Value::EMPTY)
+        }).only(TRAFFIC),
+    works("request.setIdempotent", "flag", (1, 1),
+        "Says whether the request may be sent again when a node fails.",
+        set_idempotent).only(TRAFFIC),
+    works("request.setMaxReplyTime", "seconds", (1, 1),
+        "Longest time for a node to reply to this request.",
+        |call| seconds(call, Order::MaxReplyTime)).only(REQUEST),
+    works("request.setMaxConnectionAttempts", "attempts", (1, 1),
+        "Most nodes tried for this request.",
+        |call| attempts(call, Order::MaxAttempts)).only(REQUEST),
+    works("request.setMaxTimedOutConnectionAttempts", "attempts", (1, 1),
+        "Most nodes tried for this request after one did not reply in time.",
+        |call| attempts(call, Order::MaxTimedOutAttempts)).only(REQUEST),
+    works("request.setVirtualServerTimeout", "seconds", (1, 1),
+        "Longest time without traffic for this connection.",
+        |call| seconds(call, Order::IdleTimeout)).only(TRAFFIC),
+    works("request.setMaxTransactionDuration", "seconds", (1, 1),
+        "Longest time for this request as a whole; 0 = no limit.",
+        |call| seconds(call, Order::MaxTransactionDuration)).only(TRAFFIC),
+    works("request.getMaxTransactionDuration", "", (0, 0),
+        "Longest time for this request as a whole in seconds; 0 = no limit.",
+        |call| {
+            let seconds = call.host.max_transaction_duration().map_or(0, |time| time.as_secs());
+            Ok(number(seconds))
+        }),
+    switch("request.setBandwidthClass", "class", (1, 1),
+        "Limits what is sent to the node. 1 if there is such a class, else 0.",
+        BANDWIDTH, |_| Ok(Value::Int(0))).only(TRAFFIC),
+    switch("request.getBandwidthClass", "", (0, 0),
+        "The class that limits what is sent to the node; empty if none.",
+        BANDWIDTH, |_| Ok(Value::EMPTY)),
+    switch("request.setDSCP", "value", (1, 1),
+        "Marks the packets to the node.",
+        DSCP, |_| Ok(Value::EMPTY)).only(TRAFFIC),
+    switch("request.getDSCP", "", (0, 0),
+        "How the packets to the node are marked.",
+        DSCP, |_| Ok(Value::Int(0))),
+    switch("request.setToS", "value", (1, 1),
+        "Old name of request.setDSCP.",
+        DSCP, |_| Ok(Value::EMPTY)).only(TRAFFIC),
+    switch("request.getToS", "", (0, 0), "Old name of request.getDSCP.", DSCP, |_| Ok(Value::Int(0))),
+    deprecated("request.getLogEnabled", "", (0, 0), "requestlog.markedForInclusion", super::log::is_logged),
+    deprecated("request.setLogEnabled", "flag", (1, 1), "requestlog.include", |call| {
         let flag = call.truth(0);
         super::log::mark(call, flag)
     }),
@@ -190,5 +241,5 @@ fn line_end(
     }
     let pattern = call.pattern(0, Flags::default())?;
     let found = pattern.captures_at(rest, 0).map_err(Interrupt::Abort)?;
-    Ok(found.and_then(|captures| captures.get(0).map(|found| from + found.end())))
+    Ok(found.and_then(|captures| captures.get(0).map(|(_, end)| from + end)))
 }

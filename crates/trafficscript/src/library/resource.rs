@@ -4,28 +4,35 @@ use std::sync::Arc;
 
 use md5::{Digest as _, Md5};
 
-use super::{Call, Function, Interrupt, Outcome, http, rows::ALWAYS};
+use super::{Call, Function, Interrupt, Outcome, http, row::works};
 use crate::value::Value;
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::works("resource.get", "file", (1, 1), ALWAYS, "Content of a file; empty, with a warning, if there is none.", |call| {
-        let content = content(call)?;
-        call.make(&content[..])
-    }),
-    Function::works("resource.exists", "file", (1, 1), ALWAYS, "1 if there is such a file, else 0.", |call| {
+    works("resource.get", "file", (1, 1),
+        "Content of a file; empty, with a warning, if there is none.",
+        |call| {
+            let content = content(call)?;
+            call.make(&content[..])
+        }),
+    works("resource.exists", "file", (1, 1), "1 if there is such a file, else 0.", |call| {
         let name = call.text(0)?;
         Ok(Value::flag(call.host.resource(&name).is_some()))
     }),
-    Function::works("resource.getLines", "file", (1, 1), ALWAYS, "Array of the lines of a file.", |call| {
+    works("resource.getLines", "file", (1, 1), "Array of the lines of a file.", |call| {
         let content = content(call)?;
         http::array(call, http::lines(&content))
     }),
-    Function::works("resource.getMD5", "file", (1, 1), ALWAYS, "MD5 of a file's content, 16 bytes; empty, with a warning, if there is none.", md5),
-    Function::works("resource.getMTime", "file", (1, 1), ALWAYS, "When a file changed, in seconds since 1970; 0, with a warning, if there is none.", |call| {
-        let changed = find(call)?.map_or(0, |(_, changed)| changed);
-        Ok(Value::Int(changed))
-    }),
+    works("resource.getMD5", "file", (1, 1),
+        "MD5 of a file's content, 16 bytes; empty, with a warning, if there is none.",
+        md5),
+    works("resource.getMTime", "file", (1, 1),
+        "When a file changed, in seconds since 1970; 0, with a warning, if there is none.",
+        |call| {
+            let changed = find(call)?.map_or(0, |(_, changed)| changed);
+            Ok(Value::Int(changed))
+        }),
 ];
 
 /// Content of a file and when it changed, in seconds since 1970.

@@ -2,32 +2,62 @@
 
 use super::{
     Call, Function, Outcome, request,
-    rows::{ALWAYS, ANSWERED, RESPONSE, TRAFFIC},
+    row::{ANSWERED, RESPONSE, TRAFFIC, planned, switch, works},
 };
 use crate::{host::Side, value::Value};
 
 const BANDWIDTH: &str = "bandwidth classes";
 const DSCP: &str = "marking of packets";
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::works("response.get", "[bytes]", (0, 1), RESPONSE, "Status line, header fields and body as text, or the first so many bytes of them.", |call| request::get(call, Side::Response)).waits(),
-    Function::works("response.getLength", "", (0, 0), RESPONSE, "Bytes of the response that are there.", |call| Ok(request::length(call, Side::Response))),
-    Function::works("response.getLine", "[pattern[, offset]]", (0, 2), RESPONSE, "The line of the response that begins at the offset; its end is a match of the pattern, LF unless given. $1: where the next one begins.", |call| request::get_line(call, Side::Response)).waits(),
-    Function::planned("response.set", "data", (1, 1), RESPONSE, "Replaces what the node sent. For protocols other than HTTP."),
-    Function::planned("response.append", "data", (1, 1), RESPONSE, "Appends to what the node sent. For protocols other than HTTP."),
-    Function::planned("response.flush", "[bytes]", (0, 1), RESPONSE, "Sends what the node sent so far. For protocols other than HTTP."),
-    Function::planned("response.close", "", (0, 0), RESPONSE, "Closes the connection to the node. For protocols other than HTTP."),
-    Function::switch("response.setBandwidthClass", "class", (1, 1), TRAFFIC, "Limits what is sent to the client. 1 if there is such a class, else 0.", BANDWIDTH, |_| Ok(Value::Int(0))),
-    Function::switch("response.getBandwidthClass", "", (0, 0), ALWAYS, "The class that limits what is sent to the client; empty if none.", BANDWIDTH, |_| Ok(Value::EMPTY)),
-    Function::works("response.getLocalIP", "", (0, 0), ANSWERED, "Our address on the connection to the node; empty if there is none.", |call| address(call, End::Ours)),
-    Function::works("response.getLocalPort", "", (0, 0), ANSWERED, "Our port on the connection to the node; 0 if there is none.", |call| Ok(port(call, End::Ours))),
-    Function::works("response.getRemoteIP", "", (0, 0), ANSWERED, "The node's address; empty if there is none.", |call| address(call, End::Node)),
-    Function::works("response.getRemotePort", "", (0, 0), ANSWERED, "The node's port; 0 if there is none.", |call| Ok(port(call, End::Node))),
-    Function::switch("response.setDSCP", "value", (1, 1), TRAFFIC, "Marks the packets to the client.", DSCP, |_| Ok(Value::EMPTY)),
-    Function::switch("response.getDSCP", "", (0, 0), ALWAYS, "How the packets to the client are marked.", DSCP, |_| Ok(Value::Int(0))),
-    Function::switch("response.setToS", "value", (1, 1), TRAFFIC, "Old name of response.setDSCP.", DSCP, |_| Ok(Value::EMPTY)),
-    Function::switch("response.getToS", "", (0, 0), ALWAYS, "Old name of response.getDSCP.", DSCP, |_| Ok(Value::Int(0))),
+    works("response.get", "[bytes]", (0, 1),
+        "Status line, header fields and body as text, or the first so many bytes of them.",
+        |call| request::get(call, Side::Response)).only(RESPONSE).waits(),
+    works("response.getLength", "", (0, 0),
+        "Bytes of the response that are there.",
+        |call| Ok(request::length(call, Side::Response))).only(RESPONSE),
+    works("response.getLine", "[pattern[, offset]]", (0, 2),
+        "The line of the response that begins at the offset; its end is a match of the pattern, LF unless \
+         given. $1: where the next one begins.",
+        |call| request::get_line(call, Side::Response)).only(RESPONSE).waits(),
+    planned("response.set", "data", (1, 1),
+        "Replaces what the node sent. For protocols other than HTTP.").only(RESPONSE),
+    planned("response.append", "data", (1, 1),
+        "Appends to what the node sent. For protocols other than HTTP.").only(RESPONSE),
+    planned("response.flush", "[bytes]", (0, 1),
+        "Sends what the node sent so far. For protocols other than HTTP.").only(RESPONSE),
+    planned("response.close", "", (0, 0),
+        "Closes the connection to the node. For protocols other than HTTP.").only(RESPONSE),
+    switch("response.setBandwidthClass", "class", (1, 1),
+        "Limits what is sent to the client. 1 if there is such a class, else 0.",
+        BANDWIDTH, |_| Ok(Value::Int(0))).only(TRAFFIC),
+    switch("response.getBandwidthClass", "", (0, 0),
+        "The class that limits what is sent to the client; empty if none.",
+        BANDWIDTH, |_| Ok(Value::EMPTY)),
+    works("response.getLocalIP", "", (0, 0),
+        "Our address on the connection to the node; empty if there is none.",
+        |call| address(call, End::Ours)).only(ANSWERED),
+    works("response.getLocalPort", "", (0, 0),
+        "Our port on the connection to the node; 0 if there is none.",
+        |call| Ok(port(call, End::Ours))).only(ANSWERED),
+    works("response.getRemoteIP", "", (0, 0),
+        "The node's address; empty if there is none.",
+        |call| address(call, End::Node)).only(ANSWERED),
+    works("response.getRemotePort", "", (0, 0),
+        "The node's port; 0 if there is none.",
+        |call| Ok(port(call, End::Node))).only(ANSWERED),
+    switch("response.setDSCP", "value", (1, 1),
+        "Marks the packets to the client.",
+        DSCP, |_| Ok(Value::EMPTY)).only(TRAFFIC),
+    switch("response.getDSCP", "", (0, 0),
+        "How the packets to the client are marked.",
+        DSCP, |_| Ok(Value::Int(0))),
+    switch("response.setToS", "value", (1, 1),
+        "Old name of response.setDSCP.",
+        DSCP, |_| Ok(Value::EMPTY)).only(TRAFFIC),
+    switch("response.getToS", "", (0, 0), "Old name of response.getDSCP.", DSCP, |_| Ok(Value::Int(0))),
 ];
 
 /// An end of the connection to the node.

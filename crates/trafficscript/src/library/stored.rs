@@ -6,16 +6,13 @@
 
 use indexmap::IndexMap;
 
-use crate::value::{Container, Value, cast};
-
-/// Containers within containers; deeper ones are not stored.
-const DEPTH: usize = 64;
+use crate::value::{Container, MAX_LEVELS, Value, cast};
 
 /// A value as bytes. `None` = its containers are nested too deep, or it is larger than `most`.
 pub(super) fn encode(value: &Value<'_>, most: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     if let Value::Container(_) = value {
-        put(&mut bytes, value, DEPTH, most)?;
+        put(&mut bytes, value, MAX_LEVELS, most)?;
     } else {
         bytes.push(b's');
         bytes.extend_from_slice(&cast::text(value)?);
@@ -23,8 +20,7 @@ pub(super) fn encode(value: &Value<'_>, most: usize) -> Option<Vec<u8>> {
     (bytes.len() <= most).then_some(bytes)
 }
 
-fn put(bytes: &mut Vec<u8>, value: &Value<'_>, depth: usize, most: usize) -> Option<()> {
-    let depth = depth.checked_sub(1)?;
+fn put(bytes: &mut Vec<u8>, value: &Value<'_>, levels: usize, most: usize) -> Option<()> {
     match value {
         Value::Int(number) => {
             bytes.push(b'i');
@@ -38,21 +34,21 @@ fn put(bytes: &mut Vec<u8>, value: &Value<'_>, depth: usize, most: usize) -> Opt
             bytes.push(b's');
             put_text(bytes, text)?;
         }
-        Value::Container(container) => match &*container.borrow() {
-            Container::Empty => bytes.push(b'e'),
-            Container::Array(elements) => {
+        Value::Container(container) => match (&*container.borrow(), levels.checked_sub(1)?) {
+            (Container::Empty, _) => bytes.push(b'e'),
+            (Container::Array(elements), levels) => {
                 bytes.push(b'a');
                 bytes.extend(u32::try_from(elements.len()).ok()?.to_le_bytes());
                 for element in elements {
-                    put(bytes, element, depth, most)?;
+                    put(bytes, element, levels, most)?;
                 }
             }
-            Container::Hash(entries) => {
+            (Container::Hash(entries), levels) => {
                 bytes.push(b'h');
                 bytes.extend(u32::try_from(entries.len()).ok()?.to_le_bytes());
                 for (key, value) in entries {
                     put_text(bytes, key)?;
-                    put(bytes, value, depth, most)?;
+                    put(bytes, value, levels, most)?;
                 }
             }
         },
@@ -72,14 +68,14 @@ pub(super) fn decode<'p>(bytes: &[u8]) -> Option<Value<'p>> {
         return Some(Value::from(text));
     }
     let mut rest = bytes;
-    let value = take(&mut rest, DEPTH)?;
+    let value = take(&mut rest, MAX_LEVELS)?;
     rest.is_empty().then_some(value)
 }
 
-fn take<'p>(rest: &mut &[u8], depth: usize) -> Option<Value<'p>> {
-    let depth = depth.checked_sub(1)?;
+fn take<'p>(rest: &mut &[u8], levels: usize) -> Option<Value<'p>> {
     let (&tag, behind) = rest.split_first()?;
     *rest = behind;
+    let levels = if matches!(tag, b'e' | b'a' | b'h') { levels.checked_sub(1)? } else { levels };
     Some(match tag {
         b'i' => Value::Int(i64::from_le_bytes(*take_array(rest)?)),
         b'd' => Value::Double(f64::from_le_bytes(*take_array(rest)?)),
@@ -89,7 +85,7 @@ fn take<'p>(rest: &mut &[u8], depth: usize) -> Option<Value<'p>> {
             let count = u32::from_le_bytes(*take_array(rest)?);
             let mut elements = Vec::new();
             for _ in 0..count {
-                elements.push(take(rest, depth)?);
+                elements.push(take(rest, levels)?);
             }
             Container::Array(elements).into()
         }
@@ -98,7 +94,7 @@ fn take<'p>(rest: &mut &[u8], depth: usize) -> Option<Value<'p>> {
             let mut entries = IndexMap::new();
             for _ in 0..count {
                 let key: Box<[u8]> = take_text(rest)?.into();
-                entries.insert(key, take(rest, depth)?);
+                entries.insert(key, take(rest, levels)?);
             }
             Container::Hash(entries).into()
         }
@@ -145,7 +141,7 @@ mod tests {
     fn too_large_and_too_deep_values_are_not_stored() {
         assert!(encode(&Value::from(&b"12345"[..]), 5).is_none());
         let mut deep: Value<'_> = Container::Empty.into();
-        for _ in 0..DEPTH {
+        for _ in 0..MAX_LEVELS {
             deep = Container::Array(vec![deep]).into();
         }
         assert!(encode(&deep, 1 << 20).is_none());

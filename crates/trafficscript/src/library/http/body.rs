@@ -9,43 +9,59 @@ use crate::{
     host::{Edit, Side},
     library::{
         Call, Function, Interrupt, Outcome,
-        rows::{REQUEST, RESPONSE},
+        row::{REQUEST, RESPONSE, works},
     },
     value::Value,
 };
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(in crate::library) const FUNCTIONS: &[Function] = &[
-    Function::works("http.getBody", "[bytes]", (0, 1), REQUEST, "Body of the request, or its first so many bytes; empty, with a warning, if it is too long.", |call| {
-        let most = wanted(call, 0)?;
-        let body = body(call, Side::Request, most)?;
-        Ok(body.unwrap_or_default().into())
-    }).waits(),
-    Function::works("http.getBodyLines", "[bytes]", (0, 1), REQUEST, "Array of the lines of the request's body, or of its first so many bytes.", |call| {
-        let most = wanted(call, 0)?;
-        let body = body(call, Side::Request, most)?.unwrap_or_default();
-        array(call, lines(&body))
-    }).waits(),
-    Function::works("http.setBody", "body", (1, 1), REQUEST, "Sets the body of the request; `Content-Length` follows.", |call| {
+    works("http.getBody", "[bytes]", (0, 1),
+        "Body of the request, or its first so many bytes; empty, with a warning, if it is too long.",
+        |call| {
+            let most = wanted(call, 0)?;
+            let body = body(call, Side::Request, most)?;
+            Ok(body.unwrap_or_default().into())
+        }).only(REQUEST).waits(),
+    works("http.getBodyLines", "[bytes]", (0, 1),
+        "Array of the lines of the request's body, or of its first so many bytes.",
+        |call| {
+            let most = wanted(call, 0)?;
+            let body = body(call, Side::Request, most)?.unwrap_or_default();
+            array(call, lines(&body))
+        }).only(REQUEST).waits(),
+    works("http.setBody", "body", (1, 1), "Sets the body of the request; `Content-Length` follows.", |call| {
         let body = call.text(0)?;
         set(call, Side::Request, &body)
-    }),
-    Function::works("http.getMultipartAttachment", "index", (1, 1), REQUEST, "Content of a part of a multipart body, counted from 0; empty if there is none. $1: its type, $2: its header fields as text.", get_attachment).waits(),
-    Function::works("http.getResponseBody", "[bytes]", (0, 1), RESPONSE, "Body of the response, or its first so many bytes, without gzip and deflate coding; empty, with a warning, if it is too long.", |call| {
-        let most = wanted(call, 0)?;
-        let body = response_body(call, most)?;
-        Ok(body.into())
-    }).waits(),
-    Function::works("http.getResponseBodyLines", "[bytes]", (0, 1), RESPONSE, "Array of the lines of the response's body, or of its first so many bytes.", |call| {
-        let most = wanted(call, 0)?;
-        let body = response_body(call, most)?;
-        array(call, lines(&body))
-    }).waits(),
-    Function::works("http.setResponseBody", "body[, transfer encoding]", (1, 2), RESPONSE, "Sets the body of the response; `Content-Length` follows, `Content-Encoding` is removed. The transfer encoding is the proxy's own choice.", |call| {
-        let body = call.text(0)?;
-        edit(call, Side::Response, Edit::Remove(b"content-encoding"))?;
-        set(call, Side::Response, &body)
-    }),
+    }).only(REQUEST),
+    works("http.getMultipartAttachment", "index", (1, 1),
+        "Content of a part of a multipart body, counted from 0; empty if there is none. $1: its type, $2: \
+         its header fields as text.",
+        get_attachment).only(REQUEST).waits(),
+    works("http.getResponseBody", "[bytes]", (0, 1),
+        "Body of the response, or its first so many bytes, without gzip and deflate coding; empty, with a \
+         warning, if it is too long.",
+        |call| {
+            let most = wanted(call, 0)?;
+            let body = response_body(call, most)?;
+            Ok(body.into())
+        }).only(RESPONSE).waits(),
+    works("http.getResponseBodyLines", "[bytes]", (0, 1),
+        "Array of the lines of the response's body, or of its first so many bytes.",
+        |call| {
+            let most = wanted(call, 0)?;
+            let body = response_body(call, most)?;
+            array(call, lines(&body))
+        }).only(RESPONSE).waits(),
+    works("http.setResponseBody", "body[, transfer encoding]", (1, 2),
+        "Sets the body of the response; `Content-Length` follows, `Content-Encoding` is removed. The \
+         transfer encoding is the proxy's own choice.",
+        |call| {
+            let body = call.text(0)?;
+            edit(call, Side::Response, Edit::Remove(b"content-encoding"))?;
+            set(call, Side::Response, &body)
+        }).only(RESPONSE),
 ];
 
 fn set<'p>(call: &mut Call<'_, 'p>, side: Side, body: &[u8]) -> Outcome<'p> {

@@ -5,31 +5,40 @@ use crate::{
     host::{Edit, Side},
     library::{
         Call, Function, Interrupt, Outcome,
-        rows::{ALWAYS, ANSWERED, TRAFFIC},
+        row::{ANSWERED, TRAFFIC, deprecated, works},
     },
     value::Value,
 };
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(in crate::library) const FUNCTIONS: &[Function] = &[
-    Function::works("http.getCookie", "name", (1, 1), ALWAYS, "Value of a cookie of the request; empty if there is none.", get_cookie),
-    Function::deprecated("http.cookie", "name", (1, 1), ALWAYS, "http.getCookie", get_cookie),
-    Function::works("http.getCookies", "", (0, 0), ALWAYS, "Hash of the cookies of the request.", |call| {
+    works("http.getCookie", "name", (1, 1),
+        "Value of a cookie of the request; empty if there is none.",
+        get_cookie),
+    deprecated("http.cookie", "name", (1, 1), "http.getCookie", get_cookie),
+    works("http.getCookies", "", (0, 0), "Hash of the cookies of the request.", |call| {
         let cookies = request_cookies(call);
         hash(call, cookies.into_iter().map(|(name, value)| (name, Value::from(value))))
     }),
-    Function::works("http.setCookie", "name, value", (2, 2), TRAFFIC, "Sets a cookie of the request, as the node gets it.", set_cookie),
-    Function::works("http.removeCookie", "name", (1, 1), TRAFFIC, "Removes a cookie from the request.", remove_cookie),
-    Function::works("http.getResponseCookie", "name", (1, 1), ANSWERED, "Value of a cookie that the response sets; empty if it does not.", |call| {
-        let name = call.text(0)?;
-        let cookies = response_cookies(call);
-        let value = cookies.iter().find_map(|cookie| {
-            let (known, value, _) = set_cookie_parts(cookie);
-            (known == &name[..]).then(|| value.to_vec())
-        });
-        call.make(value.unwrap_or_default())
-    }),
-    Function::works("http.getResponseCookies", "", (0, 0), ANSWERED, "Hash of the cookies that the response sets.", |call| {
+    works("http.setCookie", "name, value", (2, 2),
+        "Sets a cookie of the request, as the node gets it.",
+        set_cookie).only(TRAFFIC),
+    works("http.removeCookie", "name", (1, 1),
+        "Removes a cookie from the request.",
+        remove_cookie).only(TRAFFIC),
+    works("http.getResponseCookie", "name", (1, 1),
+        "Value of a cookie that the response sets; empty if it does not.",
+        |call| {
+            let name = call.text(0)?;
+            let cookies = response_cookies(call);
+            let value = cookies.iter().find_map(|cookie| {
+                let (known, value, _) = set_cookie_parts(cookie);
+                (known == &name[..]).then(|| value.to_vec())
+            });
+            call.make(value.unwrap_or_default())
+        }).only(ANSWERED),
+    works("http.getResponseCookies", "", (0, 0), "Hash of the cookies that the response sets.", |call| {
         let cookies = response_cookies(call);
         hash(
             call,
@@ -38,9 +47,14 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
                 (name.to_vec(), Value::from(value))
             }),
         )
-    }),
-    Function::works("http.setResponseCookie", "name, value[, options]", (2, 3), TRAFFIC, "Sets a cookie at the client. Options as in `Set-Cookie`, such as `path=/; secure`; without them a cookie that the response sets already keeps its own.", set_response_cookie),
-    Function::works("http.removeResponseCookie", "name", (1, 1), TRAFFIC, "Removes a cookie from those that the response sets.", remove_response_cookie),
+    }).only(ANSWERED),
+    works("http.setResponseCookie", "name, value[, options]", (2, 3),
+        "Sets a cookie at the client. Options as in `Set-Cookie`, such as `path=/; secure`; without them a \
+         cookie that the response sets already keeps its own.",
+        set_response_cookie).only(TRAFFIC),
+    works("http.removeResponseCookie", "name", (1, 1),
+        "Removes a cookie from those that the response sets.",
+        remove_response_cookie).only(TRAFFIC),
 ];
 
 /// Name and value of every cookie of the request, in their order.

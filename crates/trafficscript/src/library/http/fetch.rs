@@ -7,19 +7,32 @@ use crate::{
     host::{Answer, Fetch, Fetched, Need},
     library::{
         ANY, Call, Function, Outcome,
-        rows::{ALWAYS, TRAFFIC},
+        row::{TRAFFIC, planned, works},
     },
     value::Value,
 };
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(in crate::library) const FUNCTIONS: &[Function] = &[
-    Function::works("http.request.get", "url[, headers[, timeout]]", (1, 3), TRAFFIC, "Body of what another server replies to a GET; timeout in seconds. $1: status (0 = there is no reply), $2: type or what went wrong, $3: header fields as text, $4: status line.", |call| fetch(call, "GET", false)).waits(),
-    Function::works("http.request.head", "url[, headers[, timeout]]", (1, 3), TRAFFIC, "Asks another server with HEAD; timeout in seconds. $1 to $4 as of http.request.get.", |call| fetch(call, "HEAD", false)).waits(),
-    Function::works("http.request.delete", "url[, headers[, timeout]]", (1, 3), TRAFFIC, "Asks another server with DELETE; timeout in seconds. $1 to $4 as of http.request.get.", |call| fetch(call, "DELETE", false)).waits(),
-    Function::works("http.request.post", "url, data[, headers[, timeout]]", (2, 4), TRAFFIC, "Sends data to another server with POST; timeout in seconds. $1 to $4 as of http.request.get.", |call| fetch(call, "POST", true)).waits(),
-    Function::works("http.request.put", "url, data[, headers[, timeout]]", (2, 4), TRAFFIC, "Sends data to another server with PUT; timeout in seconds. $1 to $4 as of http.request.get.", |call| fetch(call, "PUT", true)).waits(),
-    Function::planned("http.request.ssl.get", "url[, certificate…][, headers[, timeout]]", (1, ANY), ALWAYS, "As http.request.get, trusting the certificates given only."),
+    works("http.request.get", "url[, headers[, timeout]]", (1, 3),
+        "Body of what another server replies to a GET; timeout in seconds. $1: status (0 = there is no \
+         reply), $2: type or what went wrong, $3: header fields as text, $4: status line.",
+        |call| fetch(call, "GET", false)).only(TRAFFIC).waits(),
+    works("http.request.head", "url[, headers[, timeout]]", (1, 3),
+        "Asks another server with HEAD; timeout in seconds. $1 to $4 as of http.request.get.",
+        |call| fetch(call, "HEAD", false)).only(TRAFFIC).waits(),
+    works("http.request.delete", "url[, headers[, timeout]]", (1, 3),
+        "Asks another server with DELETE; timeout in seconds. $1 to $4 as of http.request.get.",
+        |call| fetch(call, "DELETE", false)).only(TRAFFIC).waits(),
+    works("http.request.post", "url, data[, headers[, timeout]]", (2, 4),
+        "Sends data to another server with POST; timeout in seconds. $1 to $4 as of http.request.get.",
+        |call| fetch(call, "POST", true)).only(TRAFFIC).waits(),
+    works("http.request.put", "url, data[, headers[, timeout]]", (2, 4),
+        "Sends data to another server with PUT; timeout in seconds. $1 to $4 as of http.request.get.",
+        |call| fetch(call, "PUT", true)).only(TRAFFIC).waits(),
+    planned("http.request.ssl.get", "url[, certificate…][, headers[, timeout]]", (1, ANY),
+        "As http.request.get, trusting the certificates given only."),
 ];
 
 fn fetch<'p>(call: &mut Call<'_, 'p>, method: &'static str, sends: bool) -> Outcome<'p> {

@@ -5,23 +5,34 @@ use indexmap::IndexMap;
 use super::{Pair, array, body, field, hash, url};
 use crate::{
     host::{Phase, Side},
-    library::{Call, Function, Interrupt, Outcome, rows::ALWAYS},
+    library::{
+        Call, Function, Interrupt, Outcome,
+        row::{deprecated, works},
+    },
     value::Value,
 };
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(in crate::library) const FUNCTIONS: &[Function] = &[
-    Function::works("http.getFormParam", "name[, separator]", (1, 2), ALWAYS, "Value of a parameter, decoded: of the query, else of the body. The first one, or all joined by the separator; empty if there is none.", get_form_param).waits(),
-    Function::works("http.getFormParams", "", (0, 0), ALWAYS, "Hash of the parameters; one that is repeated has an array as value.", get_form_params).waits(),
-    Function::works("http.listFormParamNames", "", (0, 0), ALWAYS, "Array of the names of the parameters.", |call| {
+    works("http.getFormParam", "name[, separator]", (1, 2),
+        "Value of a parameter, decoded: of the query, else of the body. The first one, or all joined by the \
+         separator; empty if there is none.",
+        get_form_param).waits(),
+    works("http.getFormParams", "", (0, 0),
+        "Hash of the parameters; one that is repeated has an array as value.",
+        get_form_params).waits(),
+    works("http.listFormParamNames", "", (0, 0), "Array of the names of the parameters.", |call| {
         let parameters = all(call)?;
         array(call, parameters.into_keys())
     }).waits(),
-    Function::works("http.doesFormParamExist", "name", (1, 1), ALWAYS, "1 if there is a parameter of this name, else 0.", |call| {
-        let name = call.text(0)?;
-        Ok(Value::flag(!values(call, &name)?.is_empty()))
-    }).waits(),
-    Function::deprecated("http.getFormParamNames", "[separator]", (0, 1), ALWAYS, "http.listFormParamNames", |call| {
+    works("http.doesFormParamExist", "name", (1, 1),
+        "1 if there is a parameter of this name, else 0.",
+        |call| {
+            let name = call.text(0)?;
+            Ok(Value::flag(!values(call, &name)?.is_empty()))
+        }).waits(),
+    deprecated("http.getFormParamNames", "[separator]", (0, 1), "http.listFormParamNames", |call| {
         let parameters = all(call)?;
         let separator = if call.has(0) { call.text(0)?.to_vec() } else { b" ".to_vec() };
         let names: Vec<Vec<u8>> = parameters.into_keys().collect();

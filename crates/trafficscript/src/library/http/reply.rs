@@ -4,18 +4,31 @@
 use super::{Pair, field, field_value, has_field, is_framing, request, status, url};
 use crate::{
     host::{Order, Reply, Side},
-    library::{Call, Function, Interrupt, Outcome, rows::TRAFFIC},
+    library::{
+        Call, Function, Interrupt, Outcome,
+        row::{TRAFFIC, works},
+    },
     value::Value,
 };
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(in crate::library) const FUNCTIONS: &[Function] = &[
-    Function::works("http.sendResponse", "code, type, body, headers", (4, 4), TRAFFIC, "Replies in place of a node and ends the rules of the phase. Code as `403`, `\"302\"` or `\"403 Forbidden\"`; headers separated by CR LF.", send_response),
-    Function::works("http.redirect", "url", (1, 1), TRAFFIC, "Redirects the client with status 302 and ends the rules of the phase.", |call| {
-        let location = call.text(0)?;
-        redirect(call, 302, &location)
-    }),
-    Function::works("http.changeSite", "site", (1, 1), TRAFFIC, "Redirects the client with status 301 to another site, keeping path, query, port and scheme, and ends the rules of the phase; does nothing when the request is there already. The site may have a scheme, a port and a path to put before.", change_site),
+    works("http.sendResponse", "code, type, body, headers", (4, 4),
+        "Replies in place of a node and ends the rules of the phase. Code as `403`, `\"302\"` or `\"403 \
+         Forbidden\"`; headers separated by CR LF.",
+        send_response).only(TRAFFIC),
+    works("http.redirect", "url", (1, 1),
+        "Redirects the client with status 302 and ends the rules of the phase.",
+        |call| {
+            let location = call.text(0)?;
+            redirect(call, 302, &location)
+        }).only(TRAFFIC),
+    works("http.changeSite", "site", (1, 1),
+        "Redirects the client with status 301 to another site, keeping path, query, port and scheme, and \
+         ends the rules of the phase; does nothing when the request is there already. The site may have a \
+         scheme, a port and a path to put before.",
+        change_site).only(TRAFFIC),
 ];
 
 /// Status and reason of an argument; 500 with a warning if it is none.

@@ -5,74 +5,108 @@ use crate::{
     host::{Edit, Side},
     library::{
         ANY, Call, Function, Interrupt, Outcome,
-        rows::{ALWAYS, TRAFFIC},
+        row::{TRAFFIC, deprecated, works},
     },
     value::Value,
 };
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(in crate::library) const FUNCTIONS: &[Function] = &[
-    Function::works("http.getPath", "", (0, 0), ALWAYS, "Path of the request, `%XX` decoded; without query, scheme and host. The `%` of a malformed escape is `_`.", get_path),
-    Function::works("http.setPath", "path", (1, 1), TRAFFIC, "Sets the path; what may not stand in a URL is encoded. The query stays unless the path holds a `?`.", set_path),
-    Function::works("http.setEscapedPath", "path", (1, 1), TRAFFIC, "Sets the path; white space, control bytes and `%` are encoded.", set_escaped_path),
-    Function::works("http.setRawPath", "path", (1, 1), TRAFFIC, "Sets the path as it is. What would not be a request target is encoded, with a warning.", set_raw_path),
-    Function::works("http.getRawURL", "", (0, 0), ALWAYS, "The request target as sent.", |call| {
+    works("http.getPath", "", (0, 0),
+        "Path of the request, `%XX` decoded; without query, scheme and host. The `%` of a malformed escape \
+         is `_`.",
+        get_path),
+    works("http.setPath", "path", (1, 1),
+        "Sets the path; what may not stand in a URL is encoded. The query stays unless the path holds a \
+         `?`.",
+        set_path).only(TRAFFIC),
+    works("http.setEscapedPath", "path", (1, 1),
+        "Sets the path; white space, control bytes and `%` are encoded.",
+        set_escaped_path).only(TRAFFIC),
+    works("http.setRawPath", "path", (1, 1),
+        "Sets the path as it is. What would not be a request target is encoded, with a warning.",
+        set_raw_path).only(TRAFFIC),
+    works("http.getRawURL", "", (0, 0), "The request target as sent.", |call| {
         let target = call.host.target().into_owned();
         call.make(target)
     }),
-    Function::works("http.normalizePath", "path", (1, 1), ALWAYS, "The path without `//`, `/./` and `/x/../`; empty if it is no path or leaves its root.", normalize_path),
-    Function::works("http.getQueryString", "", (0, 0), ALWAYS, "The query, `%XX` decoded; empty if there is none.", |call| {
+    works("http.normalizePath", "path", (1, 1),
+        "The path without `//`, `/./` and `/x/../`; empty if it is no path or leaves its root.",
+        normalize_path),
+    works("http.getQueryString", "", (0, 0), "The query, `%XX` decoded; empty if there is none.", |call| {
         let query = query(call);
         call.make(url::decode(&query, false))
     }),
-    Function::works("http.getRawQueryString", "", (0, 0), ALWAYS, "The query as sent; empty if there is none.", |call| {
+    works("http.getRawQueryString", "", (0, 0), "The query as sent; empty if there is none.", |call| {
         let query = query(call);
         call.make(query)
     }),
-    Function::works("http.setQueryString", "query", (1, 1), TRAFFIC, "Sets the query; white space and control bytes are encoded. Empty = no query.", set_query),
-    Function::works("http.setRawQueryString", "query", (1, 1), TRAFFIC, "Sets the query as it is. What would not be a query is encoded, with a warning. Empty = no query.", set_raw_query),
-    Function::works("http.getMethod", "", (0, 0), ALWAYS, "Method of the request, such as `GET`.", |call| {
+    works("http.setQueryString", "query", (1, 1),
+        "Sets the query; white space and control bytes are encoded. Empty = no query.",
+        set_query).only(TRAFFIC),
+    works("http.setRawQueryString", "query", (1, 1),
+        "Sets the query as it is. What would not be a query is encoded, with a warning. Empty = no query.",
+        set_raw_query).only(TRAFFIC),
+    works("http.getMethod", "", (0, 0), "Method of the request, such as `GET`.", |call| {
         let method = call.host.method().into_owned();
         call.make(method)
     }),
-    Function::works("http.setMethod", "method", (1, 1), TRAFFIC, "Sets the method.", set_method),
-    Function::works("http.getVersion", "", (0, 0), ALWAYS, "Version of the request, such as `HTTP/1.1`.", |call| {
+    works("http.setMethod", "method", (1, 1), "Sets the method.", set_method).only(TRAFFIC),
+    works("http.getVersion", "", (0, 0), "Version of the request, such as `HTTP/1.1`.", |call| {
         let version = call.host.version(Side::Request);
         call.make(version.as_bytes())
     }),
-    Function::works("http.getRequest", "", (0, 0), ALWAYS, "Request line and header fields as text.", |call| {
+    works("http.getRequest", "", (0, 0), "Request line and header fields as text.", |call| {
         let head = head(call, Side::Request);
         call.make(head)
     }),
-    Function::works("http.getHostHeader", "", (0, 0), ALWAYS, "The host of the request in lower case, without port and final dot.", get_host_header),
-    Function::works("http.getHeader", "name", (1, 1), ALWAYS, "Value of a header field; empty if there is none, several joined by `, `.", |call| {
-        let name = call.text(0)?;
-        let value = field(call, Side::Request, &name);
-        call.make(value)
-    }),
-    Function::works("http.headerExists", "name", (1, 1), ALWAYS, "1 if there is a header field of this name, else 0.", |call| {
+    works("http.getHostHeader", "", (0, 0),
+        "The host of the request in lower case, without port and final dot.",
+        get_host_header),
+    works("http.getHeader", "name", (1, 1),
+        "Value of a header field; empty if there is none, several joined by `, `.",
+        |call| {
+            let name = call.text(0)?;
+            let value = field(call, Side::Request, &name);
+            call.make(value)
+        }),
+    works("http.headerExists", "name", (1, 1), "1 if there is a header field of this name, else 0.", |call| {
         let name = call.text(0)?;
         Ok(Value::flag(has_field(call, Side::Request, &name)))
     }),
-    Function::works("http.getHeaders", "", (0, 0), ALWAYS, "Hash of header names and values.", |call| fields_as_hash(call, Side::Request)),
-    Function::works("http.listHeaderNames", "", (0, 0), ALWAYS, "Array of header names.", |call| field_names(call, Side::Request)),
-    Function::deprecated("http.getHeaderNames", "", (0, 0), ALWAYS, "http.listHeaderNames", |call| field_names_as_text(call, Side::Request)),
-    Function::works("http.setHeader", "name, value", (2, 2), TRAFFIC, "Sets a header field of the request in place of all of its name.", |call| {
-        let (name, value) = (call.text(0)?, call.text(1)?);
-        edit(call, Side::Request, Edit::Set(&name, &value))?;
-        Ok(Value::EMPTY)
-    }),
-    Function::works("http.addHeader", "name, value", (2, 2), TRAFFIC, "Adds a header field to the request.", |call| {
+    works("http.getHeaders", "", (0, 0),
+        "Hash of header names and values.",
+        |call| fields_as_hash(call, Side::Request)),
+    works("http.listHeaderNames", "", (0, 0),
+        "Array of header names.",
+        |call| field_names(call, Side::Request)),
+    deprecated("http.getHeaderNames", "", (0, 0),
+        "http.listHeaderNames",
+        |call| field_names_as_text(call, Side::Request)),
+    works("http.setHeader", "name, value", (2, 2),
+        "Sets a header field of the request in place of all of its name.",
+        |call| {
+            let (name, value) = (call.text(0)?, call.text(1)?);
+            edit(call, Side::Request, Edit::Set(&name, &value))?;
+            Ok(Value::EMPTY)
+        }).only(TRAFFIC),
+    works("http.addHeader", "name, value", (2, 2), "Adds a header field to the request.", |call| {
         let (name, value) = (call.text(0)?, call.text(1)?);
         edit(call, Side::Request, Edit::Add(&name, &value))?;
         Ok(Value::EMPTY)
-    }),
-    Function::works("http.removeHeader", "name", (1, 1), TRAFFIC, "Removes all header fields of this name from the request.", |call| {
-        let name = call.text(0)?;
-        edit(call, Side::Request, Edit::Remove(&name))?;
-        Ok(Value::EMPTY)
-    }),
-    Function::works("http.scrubRequestHeaders", "name…", (1, ANY), TRAFFIC, "Removes all header fields but `Host`, those that frame the message and those named, by arguments, arrays, or one string with spaces.", |call| keep_only(call, Side::Request, &[b"host"])),
+    }).only(TRAFFIC),
+    works("http.removeHeader", "name", (1, 1),
+        "Removes all header fields of this name from the request.",
+        |call| {
+            let name = call.text(0)?;
+            edit(call, Side::Request, Edit::Remove(&name))?;
+            Ok(Value::EMPTY)
+        }).only(TRAFFIC),
+    works("http.scrubRequestHeaders", "name…", (1, ANY),
+        "Removes all header fields but `Host`, those that frame the message and those named, by arguments, \
+         arrays, or one string with spaces.",
+        |call| keep_only(call, Side::Request, &[b"host"])).only(TRAFFIC),
 ];
 
 fn query(call: &Call<'_, '_>) -> Vec<u8> {

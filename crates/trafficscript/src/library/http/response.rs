@@ -7,49 +7,73 @@ use crate::{
     host::{Edit, Side},
     library::{
         ANY, Call, Function, Outcome,
-        rows::{ANSWERED, RESPONSE, TRAFFIC},
+        row::{ANSWERED, RESPONSE, TRAFFIC, deprecated, works},
     },
     value::Value,
 };
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(in crate::library) const FUNCTIONS: &[Function] = &[
-    Function::works("http.getResponseCode", "", (0, 0), ANSWERED, "Status of the response, such as 200.", |call| {
+    works("http.getResponseCode", "", (0, 0), "Status of the response, such as 200.", |call| {
         Ok(Value::Int(i64::from(call.host.status())))
-    }),
-    Function::works("http.setResponseCode", "code[, message]", (1, 2), RESPONSE, "Sets the status of the response; without a message it has its usual reason.", set_code),
-    Function::works("http.getResponseVersion", "", (0, 0), ANSWERED, "Version of the response, such as `HTTP/1.1`.", |call| {
+    }).only(ANSWERED),
+    works("http.setResponseCode", "code[, message]", (1, 2),
+        "Sets the status of the response; without a message it has its usual reason.",
+        set_code).only(RESPONSE),
+    works("http.getResponseVersion", "", (0, 0), "Version of the response, such as `HTTP/1.1`.", |call| {
         let version = call.host.version(Side::Response);
         call.make(version.as_bytes())
-    }),
-    Function::works("http.getResponse", "", (0, 0), ANSWERED, "Status line and header fields of the response as text.", |call| {
+    }).only(ANSWERED),
+    works("http.getResponse", "", (0, 0), "Status line and header fields of the response as text.", |call| {
         let head = head(call, Side::Response);
         call.make(head)
-    }),
-    Function::works("http.getResponseHeader", "name", (1, 1), ANSWERED, "Value of a header field of the response; empty if there is none, several joined by `, `.", |call| {
-        let name = call.text(0)?;
-        let value = field(call, Side::Response, &name);
-        call.make(value)
-    }),
-    Function::works("http.responseHeaderExists", "name", (1, 1), ANSWERED, "1 if the response has a header field of this name, else 0.", |call| {
-        let name = call.text(0)?;
-        Ok(Value::flag(has_field(call, Side::Response, &name)))
-    }),
-    Function::works("http.getResponseHeaders", "", (0, 0), ANSWERED, "Hash of header names and values of the response.", |call| fields_as_hash(call, Side::Response)),
-    Function::works("http.listResponseHeaderNames", "", (0, 0), ANSWERED, "Array of header names of the response.", |call| field_names(call, Side::Response)),
-    Function::deprecated("http.getResponseHeaderNames", "", (0, 0), ANSWERED, "http.listResponseHeaderNames", |call| field_names_as_text(call, Side::Response)),
-    Function::works("http.setResponseHeader", "name, value", (2, 2), TRAFFIC, "Sets a header field of the response in place of all of its name. In a request rule: of the response to come.", |call| {
-        let (name, value) = (call.text(0)?, call.text(1)?);
-        edit(call, Side::Response, Edit::Set(&name, &value))?;
-        Ok(Value::EMPTY)
-    }),
-    Function::works("http.addResponseHeader", "name, value", (2, 2), TRAFFIC, "Appends to the value of a header field of the response, behind `, `; adds the field if there is none. `Set-Cookie` is always added.", add_header),
-    Function::works("http.removeResponseHeader", "name", (1, 1), TRAFFIC, "Removes all header fields of this name from the response.", |call| {
-        let name = call.text(0)?;
-        edit(call, Side::Response, Edit::Remove(&name))?;
-        Ok(Value::EMPTY)
-    }),
-    Function::works("http.scrubResponseHeaders", "name…", (1, ANY), RESPONSE, "Removes all header fields but those that frame the message and those named, by arguments, arrays, or one string with spaces.", |call| keep_only(call, Side::Response, &[])),
+    }).only(ANSWERED),
+    works("http.getResponseHeader", "name", (1, 1),
+        "Value of a header field of the response; empty if there is none, several joined by `, `.",
+        |call| {
+            let name = call.text(0)?;
+            let value = field(call, Side::Response, &name);
+            call.make(value)
+        }).only(ANSWERED),
+    works("http.responseHeaderExists", "name", (1, 1),
+        "1 if the response has a header field of this name, else 0.",
+        |call| {
+            let name = call.text(0)?;
+            Ok(Value::flag(has_field(call, Side::Response, &name)))
+        }).only(ANSWERED),
+    works("http.getResponseHeaders", "", (0, 0),
+        "Hash of header names and values of the response.",
+        |call| fields_as_hash(call, Side::Response)).only(ANSWERED),
+    works("http.listResponseHeaderNames", "", (0, 0),
+        "Array of header names of the response.",
+        |call| field_names(call, Side::Response)).only(ANSWERED),
+    deprecated("http.getResponseHeaderNames", "", (0, 0),
+        "http.listResponseHeaderNames",
+        |call| field_names_as_text(call, Side::Response)).only(ANSWERED),
+    works("http.setResponseHeader", "name, value", (2, 2),
+        "Sets a header field of the response in place of all of its name. In a request rule: of the response \
+         to come.",
+        |call| {
+            let (name, value) = (call.text(0)?, call.text(1)?);
+            edit(call, Side::Response, Edit::Set(&name, &value))?;
+            Ok(Value::EMPTY)
+        }).only(TRAFFIC),
+    works("http.addResponseHeader", "name, value", (2, 2),
+        "Appends to the value of a header field of the response, behind `, `; adds the field if there is \
+         none. `Set-Cookie` is always added.",
+        add_header).only(TRAFFIC),
+    works("http.removeResponseHeader", "name", (1, 1),
+        "Removes all header fields of this name from the response.",
+        |call| {
+            let name = call.text(0)?;
+            edit(call, Side::Response, Edit::Remove(&name))?;
+            Ok(Value::EMPTY)
+        }).only(TRAFFIC),
+    works("http.scrubResponseHeaders", "name…", (1, ANY),
+        "Removes all header fields but those that frame the message and those named, by arguments, arrays, \
+         or one string with spaces.",
+        |call| keep_only(call, Side::Response, &[])).only(RESPONSE),
 ];
 
 fn set_code<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {

@@ -5,22 +5,36 @@ use crate::{
     host::{Answer, Need, Order, Phase, Reply},
     library::{
         Call, Function, Interrupt, Outcome,
-        rows::{RESPONSE, TRAFFIC},
+        row::{RESPONSE, TRAFFIC, works},
     },
     value::Value,
 };
 
+/// The family's functions.
 #[rustfmt::skip]
 pub(in crate::library) const FUNCTIONS: &[Function] = &[
-    Function::works("http.stream.startResponse", "code, type[, length[, headers]]", (2, 4), TRAFFIC, "Begins a reply whose body follows in pieces; once per request. Length in bytes, negative if unknown. In a response rule without headers the node's are kept. 1 if it is begun, else 0.", start),
-    Function::works("http.stream.writeResponse", "data", (1, 1), TRAFFIC, "Writes a piece of the body. 1 if it is written, else 0.", |call| {
-        let data = call.text(0)?;
-        Ok(Value::flag(write(call, &data)?))
-    }).waits(),
-    Function::works("http.stream.finishResponse", "[data]", (0, 1), TRAFFIC, "Writes the last piece of the body and ends the rules of the phase.", |call| finish(call, Order::StreamFinish)).waits(),
-    Function::works("http.stream.continueFromBackend", "[data]", (0, 1), TRAFFIC, "Writes a piece of the body, lets the rest come from the node, and ends the rules of the phase.", |call| finish(call, Order::StreamContinue)).waits(),
-    Function::works("http.stream.readResponse", "bytes[, delimiter]", (1, 2), RESPONSE, "Takes up to so many bytes from the node's body, to the first delimiter in them; empty at its end.", |call| read(call, false)).waits(),
-    Function::works("http.stream.readBulkResponse", "bytes[, delimiter]", (1, 2), RESPONSE, "Takes up to so many bytes from the node's body, to the last delimiter in them; empty at its end.", |call| read(call, true)).waits(),
+    works("http.stream.startResponse", "code, type[, length[, headers]]", (2, 4),
+        "Begins a reply whose body follows in pieces; once per request. Length in bytes, negative if \
+         unknown. In a response rule without headers the node's are kept. 1 if it is begun, else 0.",
+        start).only(TRAFFIC),
+    works("http.stream.writeResponse", "data", (1, 1),
+        "Writes a piece of the body. 1 if it is written, else 0.",
+        |call| {
+            let data = call.text(0)?;
+            Ok(Value::flag(write(call, &data)?))
+        }).only(TRAFFIC).waits(),
+    works("http.stream.finishResponse", "[data]", (0, 1),
+        "Writes the last piece of the body and ends the rules of the phase.",
+        |call| finish(call, Order::StreamFinish)).only(TRAFFIC).waits(),
+    works("http.stream.continueFromBackend", "[data]", (0, 1),
+        "Writes a piece of the body, lets the rest come from the node, and ends the rules of the phase.",
+        |call| finish(call, Order::StreamContinue)).only(TRAFFIC).waits(),
+    works("http.stream.readResponse", "bytes[, delimiter]", (1, 2),
+        "Takes up to so many bytes from the node's body, to the first delimiter in them; empty at its end.",
+        |call| read(call, false)).only(RESPONSE).waits(),
+    works("http.stream.readBulkResponse", "bytes[, delimiter]", (1, 2),
+        "Takes up to so many bytes from the node's body, to the last delimiter in them; empty at its end.",
+        |call| read(call, true)).only(RESPONSE).waits(),
 ];
 
 fn start<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
