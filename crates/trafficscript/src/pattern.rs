@@ -35,15 +35,62 @@ impl Pattern {
         Ok(Self { regex: Arc::new(regex) })
     }
 
-    /// Where the first match at or behind `from` and its groups stand. An error is a limit that was reached.
-    pub fn captures_at(&self, subject: &[u8], from: usize) -> Result<Option<CaptureLocations>, String> {
+    /// The first match at or behind `from`. An error is a limit that was reached.
+    pub fn captures_at<'s>(&self, subject: &'s [u8], from: usize) -> Result<Option<Captures<'s>>, String> {
         if from > subject.len() {
             return Ok(None);
         }
         let mut places = self.regex.capture_locations();
         let found =
             self.regex.captures_read_at(&mut places, subject, from).map_err(|error| error.to_string())?;
-        Ok(found.is_some().then_some(places))
+        Ok(found.is_some().then_some(Captures { subject, places }))
+    }
+}
+
+/// A match: group 0 is the whole of it.
+pub struct Captures<'s> {
+    subject: &'s [u8],
+    places: CaptureLocations,
+}
+
+impl fmt::Debug for Captures<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries((0..self.places.len()).map(|number| self.get(number))).finish()
+    }
+}
+
+impl<'s> Captures<'s> {
+    /// A group; `None` if it took no part in the match or the pattern has no such group.
+    pub fn get(&self, number: usize) -> Option<Group<'s>> {
+        let (start, end) = self.places.get(number)?;
+        // `\K` can move the beginning of a match behind its end.
+        let start = start.min(end);
+        Some(Group { start, end, bytes: self.subject.get(start..end)? })
+    }
+}
+
+/// What a group matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group<'s> {
+    start: usize,
+    end: usize,
+    bytes: &'s [u8],
+}
+
+impl<'s> Group<'s> {
+    /// Offset in the subject.
+    pub fn start(self) -> usize {
+        self.start
+    }
+
+    /// Offset behind it in the subject.
+    pub fn end(self) -> usize {
+        self.end
+    }
+
+    /// The bytes.
+    pub fn as_bytes(self) -> &'s [u8] {
+        self.bytes
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::ops::Range;
 
-use pcre2::bytes::CaptureLocations;
-
 use super::super::{
     CAPTURES, Call, Function, Interrupt, Outcome,
     make::{Output, charge_work, part},
     row::{with_pattern, works},
 };
 use crate::{
-    pattern::Flags,
+    pattern::{Captures, Flags},
     value::{Text, Value},
 };
 
@@ -74,23 +72,19 @@ fn regexmatch<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let flags = flags_at(call, 2)?;
     let pattern = call.pattern(1, flags.pattern)?;
     charge_work(call, text.len())?;
-    let Some(places) = pattern.captures_at(&text, 0).map_err(Interrupt::Abort)? else {
+    let Some(captures) = pattern.captures_at(&text, 0).map_err(Interrupt::Abort)? else {
         return Ok(Value::flag(false));
     };
     for number in 1..=CAPTURES {
-        let value = part(call, &text, group(&places, number))?;
+        let value = part(call, &text, group(&captures, number))?;
         call.set_capture(number, value);
     }
     Ok(Value::flag(true))
 }
 
-/// Where a group of a match stands; empty if it did not take part or there is none.
-fn group(places: &CaptureLocations, number: usize) -> Range<usize> {
-    if number >= places.len() {
-        return 0..0;
-    }
-    // `\K` can move the beginning of a match behind its end.
-    places.get(number).map_or(0..0, |(start, end)| start.min(end)..end)
+/// Where a group of a match stands; empty if it took no part or there is none.
+fn group(captures: &Captures<'_>, number: usize) -> Range<usize> {
+    captures.get(number).map_or(0..0, |group| group.start()..group.end())
 }
 
 /// `string.regexsub(s, regex, replacement[, flags])` → s with the first match, with flag `g` every match, replaced.
@@ -108,16 +102,16 @@ fn regexsub<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     while from <= text.len() {
         call.meter.step().map_err(|limit| Interrupt::Abort(limit.to_string()))?;
         let found = pattern.captures_at(&text, from).map_err(Interrupt::Abort)?;
-        let Some(places) = found else {
+        let Some(captures) = found else {
             charge_work(call, text.len() - from)?;
             break;
         };
-        let whole = group(&places, 0);
+        let whole = group(&captures, 0);
         charge_work(call, whole.end.saturating_sub(from))?;
         // A match that looks back to before what is already copied would repeat it.
         let start = whole.start.max(copied);
         output.push(call, text.get(copied..start).unwrap_or_default())?;
-        expand(call, &mut output, &replacement, &text, &places)?;
+        expand(call, &mut output, &replacement, &captures)?;
         changed = true;
         copied = whole.end.max(copied);
         from = if whole.end > from && !whole.is_empty() { whole.end } else { whole.end.max(from) + 1 };
@@ -137,17 +131,18 @@ fn expand(
     call: &mut Call<'_, '_>,
     output: &mut Output,
     replacement: &[u8],
-    text: &[u8],
-    places: &CaptureLocations,
+    captures: &Captures<'_>,
 ) -> Result<(), Interrupt> {
+    charge_work(call, replacement.len())?;
     let mut rest = replacement;
     while let Some(at) = memchr::memchr(b'$', rest) {
         let (before, from_dollar) = rest.split_at(at);
         output.push(call, before)?;
         rest = match from_dollar {
             [b'$', digit @ b'1'..=b'9', behind @ ..] => {
-                let range = group(places, usize::from(digit - b'0'));
-                output.push(call, text.get(range).unwrap_or_default())?;
+                if let Some(group) = captures.get(usize::from(digit - b'0')) {
+                    output.push(call, group.as_bytes())?;
+                }
                 behind
             }
             [dollar, behind @ ..] => {
