@@ -195,3 +195,62 @@ fn shown(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Described, Limits, Options, compile, described::Message};
+
+    fn report(mut host: Described, rule: &str) -> String {
+        let compiled = compile("r", rule.as_bytes(), &Options::default(), &|_| None);
+        host.run(&compiled.program.unwrap(), Limits::default());
+        host.report()
+    }
+
+    #[test]
+    fn where_requests_go() {
+        let get = || Described::request("GET", "/x");
+        let head = "  GET /x HTTP/1.1\n";
+        for (rule, text) in [
+            ("", format!("The default pool default gets this request:\n{head}")),
+            ("pool.select( \"a\" ); pool.select( \"b\" );", format!("Pool b gets this request:\n{head}")),
+            ("pool.use( \"a\", \"h\", 81 );", format!("Node h:81 with pool a gets this request:\n{head}")),
+            ("pool.use( \"discard\" );", "The connection is closed without a reply.\n".to_owned()),
+            ("pool.select( \"discard\" );", "The connection is closed without a reply.\n".to_owned()),
+            (
+                "connection.close( \"a\\x01\\nb\\xff\", 0 );",
+                "The connection is closed, behind these bytes:\n\n  a\\u{1}\n  b\\xff\n".to_owned(),
+            ),
+            (
+                "http.sendResponse( 200, \"text/plain\", \"body\", \"\" );",
+                "The client gets this reply:\n  HTTP/1.1 200 OK\n  Content-Type: text/plain\n\n  body\n".to_owned(),
+            ),
+            (
+                "http.stream.startResponse( 200, \"a/b\" ); http.stream.writeResponse( \"x\" ); \
+                 http.stream.finishResponse( \"y\" );",
+                "The client gets this reply, written in pieces:\n  HTTP/1.1 200 OK\n  Content-Type: a/b\n\n  xy\n"
+                    .to_owned(),
+            ),
+            (
+                "requestlog.exclude(); counter.increment( 2, 3 ); event.emit( \"e\", \"m\" ); log.error( \"l\" );",
+                format!(
+                    "The default pool default gets this request:\n{head}\
+                     Also: the access log does not get the request\nUser counter 2: 3\nEvent e: m\nLog ERROR: l\n"
+                ),
+            ),
+        ] {
+            assert_eq!(report(get(), rule), text, "{rule}");
+        }
+    }
+
+    #[test]
+    fn where_responses_go() {
+        let mut host = Described::request("GET", "/x");
+        host.respond(404, "", Message::default().header("A", "b").body("x".repeat(3000)));
+        let text = report(host.clone(), "http.setResponseHeader( \"A\", \"c\" );");
+        assert!(
+            text.starts_with("The client gets this response:\n  HTTP/1.1 404 Not Found\n  A: c\n\n  xxx")
+        );
+        assert!(text.ends_with("xxx\n  … 3000 bytes in all\n"), "{text}");
+        assert_eq!(report(host, "request.retry();"), "The request is sent to a node again.\n");
+    }
+}
