@@ -296,7 +296,8 @@ pub(crate) fn warn(merged: &Merged, report: &mut Report<'_>) {
     }
 }
 
-fn not_acted_on(
+/// What to tell of a value that does nothing yet; `None` for all others.
+pub(crate) fn not_acted_on(
     object_type: &ObjectType,
     section: &str,
     key: &str,

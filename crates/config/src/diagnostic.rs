@@ -172,6 +172,12 @@ pub(crate) struct Report<'a> {
     /// A document could not be read, so that references may lead into what it says.
     pub(crate) incomplete: bool,
     names: &'a [&'a str],
+    findings: Findings,
+}
+
+/// What a report holds so far: kept between reading documents and laying something over them.
+#[derive(Clone, Debug)]
+pub(crate) struct Findings {
     diagnostics: Vec<Diagnostic>,
     left_out: usize,
     /// Severity of the worst of those left out.
@@ -180,23 +186,38 @@ pub(crate) struct Report<'a> {
     stopped: bool,
 }
 
+impl Default for Findings {
+    fn default() -> Self {
+        Self { diagnostics: Vec::new(), left_out: 0, worst_left_out: Severity::Warning, stopped: false }
+    }
+}
+
+impl Findings {
+    /// Whether a fault was found after which nothing may be changed.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stopped
+    }
+}
+
 impl<'a> Report<'a> {
     /// A report about the documents of these names.
     pub(crate) fn new(names: &'a [&'a str]) -> Self {
-        Self {
-            patterns: Patterns::default(),
-            incomplete: false,
-            names,
-            diagnostics: Vec::new(),
-            left_out: 0,
-            worst_left_out: Severity::Warning,
-            stopped: false,
-        }
+        Self::resume(names, Findings::default(), false)
+    }
+
+    /// A report that goes on from what was found before, about the same documents and perhaps more.
+    pub(crate) fn resume(names: &'a [&'a str], findings: Findings, incomplete: bool) -> Self {
+        Self { patterns: Patterns::default(), incomplete, names, findings }
+    }
+
+    /// What was found, for [`Report::resume`].
+    pub(crate) fn into_findings(self) -> Findings {
+        self.findings
     }
 
     /// A fault of form: the import must change nothing.
     pub(crate) fn stop(&mut self, origin: Origin, path: &str, message: String, hint: Option<String>) {
-        self.stopped = true;
+        self.findings.stopped = true;
         self.tell(Severity::Error, origin, path, message, hint, None);
     }
 
@@ -210,20 +231,15 @@ impl<'a> Report<'a> {
         self.tell(Severity::Warning, origin, path, message, hint, None);
     }
 
-    /// Whether a fault was found after which nothing may be changed.
-    pub(crate) fn stopped(&self) -> bool {
-        self.stopped
-    }
-
     /// Whether further faults are only counted, so that no work need go into describing them.
     pub(crate) fn is_full(&self) -> bool {
-        self.diagnostics.len() >= MAX_DIAGNOSTICS
+        self.findings.diagnostics.len() >= MAX_DIAGNOSTICS
     }
 
     /// Counts a fault that is not described, because the report is full.
     pub(crate) fn count(&mut self, severity: Severity) {
-        self.left_out += 1;
-        self.worst_left_out = self.worst_left_out.min(severity);
+        self.findings.left_out += 1;
+        self.findings.worst_left_out = self.findings.worst_left_out.min(severity);
     }
 
     /// A fault of meaning, perhaps with the line of a rule it is about.
@@ -240,7 +256,7 @@ impl<'a> Report<'a> {
             return self.count(severity);
         }
         let known = |number: u32| (number > 0).then_some(number as usize);
-        self.diagnostics.push(Diagnostic {
+        self.findings.diagnostics.push(Diagnostic {
             severity,
             document: self.names.get(origin.document.0).copied().unwrap_or_default().to_owned(),
             line: known(origin.at.line),
@@ -254,7 +270,8 @@ impl<'a> Report<'a> {
 
     /// Every fault in the order of documents and lines, with a last line when some were left out.
     pub(crate) fn finish(self) -> Vec<Diagnostic> {
-        let Self { names, mut diagnostics, left_out, worst_left_out, .. } = self;
+        let Self { names, findings, .. } = self;
+        let Findings { mut diagnostics, left_out, worst_left_out, .. } = findings;
         let order = |document: &str| names.iter().position(|name| *name == document);
         diagnostics.sort_by_cached_key(|diagnostic| {
             (order(&diagnostic.document), diagnostic.line, diagnostic.column)

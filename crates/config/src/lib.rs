@@ -5,6 +5,7 @@
 //! text ──document──► tree ──references──► …                          │ one after the other, base first
 //!                                                                    ▼
 //!      schema, nearest ──────────────────────────────────► merge (+ coerce): objects with settings
+//!                                                                    │ ◄── rest::layer: what REST wrote
 //!                                                                    │
 //!      acted_on ──► warnings                                         ▼
 //!                                                          objects::*: Configuration
@@ -27,7 +28,7 @@
 //! # Reading order
 //!
 //! `document`, `tree`, `references`, `schema`, `coerce`, `merge`, `acted_on`, `objects`, `pattern`,
-//! `diagnostic`, `places`, `nearest`, `keys_page`.
+//! `diagnostic`, `places`, `nearest`, `keys_page`, `rest`.
 
 mod acted_on;
 mod coerce;
@@ -40,6 +41,7 @@ mod objects;
 mod pattern;
 mod places;
 mod references;
+pub mod rest;
 mod schema;
 mod tree;
 
@@ -56,16 +58,23 @@ pub use objects::{
 };
 pub use pattern::{MAX_PATTERN_BYTES, MAX_PATTERNS};
 pub use references::{MAX_PATH_BYTES, MAX_REFERENCE_BYTES, MAX_REFERENCES_BYTES, References};
+use std::borrow::Cow;
+
+pub use rest::layer::Layer;
+use sha2::{Digest as _, Sha256};
 use tidegate_model::Configuration;
 
 use crate::{
-    diagnostic::{DocumentId, Origin, Position, Report},
+    diagnostic::{DocumentId, Findings, Origin, Position, Report},
     document::Reading,
     merge::Merged,
     places::Places,
     references::Resolver,
     schema::SCHEMA,
 };
+
+/// What diagnostics call the layer that REST writes.
+pub const REST_DOCUMENT: &str = "REST";
 
 /// Most documents of one compilation.
 pub const MAX_DOCUMENTS: usize = 1000;
@@ -154,6 +163,29 @@ pub fn compile_after(
     references: &dyn References,
     previous: Option<&Configuration>,
 ) -> Compiled {
+    import(input, references).lay_after(&Layer::default(), previous)
+}
+
+/// Documents read and laid over each other: what the REST layer is laid upon.
+#[derive(Debug, Default)]
+pub struct Imported {
+    merged: Merged,
+    /// Names of the documents, base documents first.
+    names: Vec<String>,
+    findings: Findings,
+    /// A document could not be read.
+    incomplete: bool,
+    watched: usize,
+    digest: ImportDigest,
+}
+
+/// What tells one import from another: the watched documents and the files they refer to, digested. Base
+/// documents do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImportDigest(pub [u8; 32]);
+
+/// Reads documents and lays them over each other. Safe for arbitrary bytes.
+pub fn import(input: &Input<'_>, references: &dyn References) -> Imported {
     let in_order = |documents: &'_ [Document]| {
         let mut order: Vec<usize> = (0..documents.len()).collect();
         order.sort_by(|a, b| documents[*a].name.cmp(&documents[*b].name));
@@ -167,11 +199,19 @@ pub fn compile_after(
     let mut report = Report::new(&names);
     report.incomplete = input.incomplete;
     let mut merged = Merged::factory();
+    let mut digest = Sha256::new();
     if fits(&documents, &mut report) {
         let mut resolver = Resolver::new(references);
         let mut base_resolver = Resolver::new(input.base_references.unwrap_or(references));
         for (index, document) in documents.iter().enumerate() {
-            let resolver = if index < input.base.len() { &mut base_resolver } else { &mut resolver };
+            let is_base = index < input.base.len();
+            let resolver = if is_base { &mut base_resolver } else { &mut resolver };
+            if !is_base {
+                for part in [document.name.as_bytes(), &document.text] {
+                    digest.update((part.len() as u64).to_be_bytes());
+                    digest.update(part);
+                }
+            }
             let id = DocumentId(index);
             let Reading { root, faults } = document::read(&document.text);
             for fault in faults {
@@ -184,15 +224,57 @@ pub fn compile_after(
                 report.incomplete = true;
             }
         }
+        resolver.digest(&mut digest);
     }
-    acted_on::warn(&merged, &mut report);
-    let configuration = objects::build(&merged, previous, &mut report);
-    let stopped = report.stopped();
-    let objects = if stopped { Vec::new() } else { object_names(&merged, &configuration) };
-    let (configuration, remains) =
-        if stopped { (None, Some(configuration)) } else { (Some(configuration), None) };
-    let diagnostics = report.finish();
-    Compiled { configuration, remains, diagnostics, objects, places: Places::of(&merged, &names) }
+    Imported {
+        merged,
+        incomplete: report.incomplete,
+        findings: report.into_findings(),
+        names: names.into_iter().map(str::to_owned).collect(),
+        watched: input.watched.len(),
+        digest: ImportDigest(digest.finalize().into()),
+    }
+}
+
+impl Imported {
+    /// The configuration that these documents and what REST wrote over them make.
+    pub fn lay(&self, layer: &Layer) -> Compiled {
+        self.lay_after(layer, None)
+    }
+
+    /// The same, where `previous` is what was compiled last: its rules that did not change are not compiled again.
+    pub fn lay_after(&self, layer: &Layer, previous: Option<&Configuration>) -> Compiled {
+        let mut names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        names.push(REST_DOCUMENT);
+        let mut report = Report::resume(&names, self.findings.clone(), self.incomplete);
+        let mut merged = Cow::Borrowed(&self.merged);
+        if !layer.is_empty() {
+            layer.lay_over(merged.to_mut(), DocumentId(self.names.len()));
+        }
+        acted_on::warn(&merged, &mut report);
+        let configuration = objects::build(&merged, previous, &mut report);
+        let stopped = self.stopped();
+        let objects = if stopped { Vec::new() } else { object_names(&merged, &configuration) };
+        let (configuration, remains) =
+            if stopped { (None, Some(configuration)) } else { (Some(configuration), None) };
+        let diagnostics = report.finish();
+        Compiled { configuration, remains, diagnostics, objects, places: Places::of(&merged, &names) }
+    }
+
+    /// Whether a fault of form stops the import: nothing can be made of it.
+    pub fn stopped(&self) -> bool {
+        self.findings.stopped()
+    }
+
+    /// Whether there are watched documents: another import of them undoes what REST wrote.
+    pub fn has_documents(&self) -> bool {
+        self.watched > 0
+    }
+
+    /// What tells this import from another.
+    pub fn digest(&self) -> ImportDigest {
+        self.digest
+    }
 }
 
 /// Whether there is not too much to read.

@@ -26,7 +26,7 @@ pub const MAX_NAME_BYTES: usize = 255;
 pub const MAX_OBJECTS: usize = 20_000;
 
 /// Every object of the documents and of the factory, by type and name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Merged {
     pub(crate) objects: BTreeMap<&'static str, BTreeMap<String, Object>>,
     /// Entries of the documents that named one.
@@ -34,7 +34,7 @@ pub(crate) struct Merged {
 }
 
 /// An object with what was written about it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Object {
     /// Where it is named first; `None` for a factory object that no document names.
     pub(crate) origin: Option<Origin>,
@@ -50,7 +50,7 @@ pub(crate) struct Object {
 }
 
 /// Where the content of a raw object stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ContentPlace {
     pub(crate) origin: Origin,
     /// The file it was read from, for content given by reference.
@@ -60,7 +60,7 @@ pub(crate) struct ContentPlace {
 }
 
 /// A value with its place; `None` for a factory value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) value: Value,
     pub(crate) origin: Option<Origin>,
@@ -509,7 +509,7 @@ fn homes<'t>(object_type: &'t ObjectType, key: &str) -> Vec<&'t str> {
 }
 
 /// Objects become files (plugins, scripts, logs), so their names must be able to name one.
-fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() || matches!(name, "." | "..") {
         return Err(format!("{} is not a name", quote(name)));
     }
