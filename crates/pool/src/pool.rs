@@ -17,7 +17,10 @@ use crate::{
     health::{Event, Health},
     limit::{QueueFull, QueuePlace, Releases},
     node::Node,
-    persistence::{Prepared, TableCounters},
+    persistence::{
+        Prepared, TableCounters,
+        other::{OtherClasses, Others},
+    },
     roster::{Roster, takes_new_sessions},
 };
 
@@ -29,6 +32,8 @@ pub struct Pool {
     pub(crate) shared: Arc<Shared>,
     /// Persistence at work; `None` without class, and for classes that are not acted on.
     pub(crate) prepared: Option<Prepared>,
+    /// Classes that rules asked for instead.
+    pub(crate) others: OtherClasses,
     /// Who may be chosen now; replaced by the first request that finds it stale.
     pub(crate) roster: ArcSwap<Roster>,
 }
@@ -73,6 +78,7 @@ pub(crate) struct Shared {
     pub(crate) sessions_moved: AtomicU64,
     pub(crate) trials: AtomicU64,
     pub(crate) leaving_cut_short: AtomicU64,
+    pub(crate) others: Others,
 }
 
 /// Counters of a pool since it exists, over all builds.
@@ -90,8 +96,10 @@ pub struct PoolCounters {
     pub trials: u64,
     /// Leaving nodes removed early because too many were leaving.
     pub leaving_cut_short: u64,
-    /// Occupation of the session table.
+    /// Occupation of the session tables: of the pool's own class and of those that rules asked for.
     pub sessions: TableCounters,
+    /// Classes that rules asked for and that made room for another, since there were too many.
+    pub classes_evicted: u64,
 }
 
 impl Shared {
@@ -192,7 +200,13 @@ impl Pool {
             sessions_moved: read(&self.shared.sessions_moved),
             trials: read(&self.shared.trials),
             leaving_cut_short: read(&self.shared.leaving_cut_short),
-            sessions: self.prepared.as_ref().map(Prepared::counters).unwrap_or_default(),
+            sessions: self
+                .prepared
+                .as_ref()
+                .map(Prepared::counters)
+                .unwrap_or_default()
+                .plus(self.shared.others.counters()),
+            classes_evicted: self.shared.others.evicted(),
         }
     }
 

@@ -154,7 +154,7 @@ fn text_written_line_by_line_knows_where_it_begins() {
         ("a: >\n  one\n  two\n", None),
         ("a: 'one'\n", None),
     ] {
-        let node = read(text.as_bytes()).unwrap();
+        let node = read(text.as_bytes()).root.unwrap();
         let Kind::Map(entries) = &node.kind else { panic!("{text}") };
         let Kind::Scalar(scalar) = &entries[0].value.kind else { panic!("{text}") };
         assert_eq!(scalar.literal.map(|at| (at.line, at.column)), expected, "{text}");

@@ -26,6 +26,8 @@ pub(crate) fn build(merged: &Merged, report: &mut Report<'_>) -> GlobalSettings 
         ip_session_table_size: reader.number("session", "ip_cache_size") as usize,
         ip_session_expiry: reader.time_limit("session", "ip_cache_expiry"),
         cookie_session_table_size: reader.number("session", "j2ee_cache_size") as usize,
+        universal_session_table_size: reader.number("session", "universal_cache_size") as usize,
+        universal_session_expiry: reader.time_limit("session", "universal_cache_expiry"),
         tls_versions: TlsVersions {
             tls12: reader.flag("ssl", "support_tls1_2"),
             tls13: reader.flag("ssl", "support_tls1_3"),
@@ -38,8 +40,6 @@ pub(crate) fn build(merged: &Merged, report: &mut Report<'_>) -> GlobalSettings 
         log_reopen: reader.time_limit("log", "reopen"),
         rules: rules(&reader, report),
         user_counters: reader.number("snmp", "user_counters"),
-        universal_session_table_size: reader.number("session", "universal_cache_size") as usize,
-        universal_session_expiry: reader.time_limit("session", "universal_cache_expiry"),
     }
 }
 

@@ -160,20 +160,19 @@ impl Builder<'_> {
         let previous = self.previous.and_then(|snapshot| snapshot.pools.get(name));
         let persistence =
             settings.persistence.as_ref().and_then(|name| self.configuration.persistence.get(name)).cloned();
-        let global = &self.configuration.global;
         let pool = Pool::build(
             Arc::clone(settings),
             persistence,
             &self.node_specs(name, settings),
             previous.map(|previous| &previous.pool),
             &PoolContext {
-                now: self.context.now,
-                seed: self.context.seed,
-                session_key: SessionKey::new(self.context.session_key),
-                ip_table_size: global.ip_session_table_size,
-                ip_expiry: global.ip_session_expiry,
-                cookie_table_size: global.cookie_session_table_size,
                 workers: self.context.workers,
+                ..PoolContext::new(
+                    self.context.now,
+                    self.context.seed,
+                    SessionKey::new(self.context.session_key),
+                    &self.configuration.global,
+                )
             },
         );
         let tls = settings.tls.as_ref().and_then(|tls| {
