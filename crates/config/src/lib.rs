@@ -163,7 +163,7 @@ pub fn compile_after(
     references: &dyn References,
     previous: Option<&Configuration>,
 ) -> Compiled {
-    import(input, references).lay_after(&Layer::default(), previous)
+    import(input, references).lay(&Layer::default(), previous)
 }
 
 /// Documents read and laid over each other: what the REST layer is laid upon.
@@ -237,13 +237,9 @@ pub fn import(input: &Input<'_>, references: &dyn References) -> Imported {
 }
 
 impl Imported {
-    /// The configuration that these documents and what REST wrote over them make.
-    pub fn lay(&self, layer: &Layer) -> Compiled {
-        self.lay_after(layer, None)
-    }
-
-    /// The same, where `previous` is what was compiled last: its rules that did not change are not compiled again.
-    pub fn lay_after(&self, layer: &Layer, previous: Option<&Configuration>) -> Compiled {
+    /// The configuration that these documents and what REST wrote over them make. `previous` is what was compiled last:
+    /// its rules that did not change are not compiled again.
+    pub fn lay(&self, layer: &Layer, previous: Option<&Configuration>) -> Compiled {
         let mut names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         names.push(REST_DOCUMENT);
         let mut report = Report::resume(&names, self.findings.clone(), self.incomplete);

@@ -97,9 +97,9 @@ pub struct GlobalSettings {
     pub ip_session_expiry: Option<Duration>,
     /// `session.j2ee_cache_size`, used for learned application cookies (default 32768).
     pub cookie_session_table_size: usize,
-    /// `session.universal_cache_size`: entries of the table of a `universal` class (default 32768).
+    /// `session.universal_cache_size`: entries of a table of universal persistence (default 32768).
     pub universal_session_table_size: usize,
-    /// `session.universal_cache_expiry`: lifetime of a `universal` session; `None` (0) means until evicted.
+    /// `session.universal_cache_expiry`: lifetime of a universal session; `None` (0) means until evicted.
     pub universal_session_expiry: Option<Duration>,
     /// `ssl.support_tls1_2`, `ssl.support_tls1_3`.
     pub tls_versions: TlsVersions,
