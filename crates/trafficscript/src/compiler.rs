@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Settings of the compiler.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Limits of runs; `match_steps` is compiled into constant patterns.
     pub limits: Limits,
