@@ -174,7 +174,7 @@ fn look_at(
         more => format!("; so are {more} more calls"),
     };
     let message = format!(
-        "the rule {name} is not wholly for {noun} rules: line {} column {}: {}{more}",
+        "the rule {name} does not run in {noun} rules: line {} column {}: {}{more}",
         first.line, first.column, first.message
     );
     reader.tell(report, severity(first), ("basic", key), message, first.hint.clone(), Some(excerpt(first)));

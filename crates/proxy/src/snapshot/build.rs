@@ -8,8 +8,7 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    Configuration, ExtraFileName, Moment, NodeSet, PoolName, RateClass, RateName, Rule, RuleEntry,
-    VirtualServer,
+    Configuration, ExtraFileName, Moment, NodeSet, PoolName, RateClass, RateName, Rule, VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
@@ -18,6 +17,7 @@ use tidegate_telemetry::{
     access_log::{AccessLog, Writer},
     counters::Sharded,
 };
+use tidegate_trafficscript::Phase;
 
 use super::{
     ListenAddress, ListenKey, OpenConnections, Resource, Rewrites, Rules, RunningPool, RunningServer,
@@ -274,15 +274,11 @@ impl Builder<'_> {
     }
 
     fn rules(&self, settings: &VirtualServer) -> Rules {
-        let run = |entries: &[RuleEntry]| {
-            let enabled = entries.iter().filter(|entry| entry.enabled);
-            let rules = enabled.filter_map(|entry| self.configuration.rules.get(&entry.rule));
-            rules.filter(|rule| rule.program.is_some()).cloned().collect()
-        };
+        let run = |phase| self.configuration.running_rules(settings, phase).cloned().collect();
         Rules {
-            request: run(&settings.request_rules),
-            response: run(&settings.response_rules),
-            completion: run(&settings.completion_rules),
+            request: run(Phase::Request),
+            response: run(Phase::Response),
+            completion: run(Phase::Completion),
         }
     }
 
