@@ -93,7 +93,11 @@ fn look(options: &CheckOptions, base_config: Option<&Path>) -> Report {
         use_it(&configuration, &mut compiled);
     }
     for diagnostic in &compiled.diagnostics {
-        report.add(diagnostic.severity, &diagnostic.sentence().to_string());
+        let mut text = diagnostic.sentence().to_string();
+        if let Some(excerpt) = &diagnostic.excerpt {
+            text = format!("{text}\n{excerpt}").replace('\n', "\n    ");
+        }
+        report.add(diagnostic.severity, &text);
     }
     report
 }

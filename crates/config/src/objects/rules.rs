@@ -109,7 +109,7 @@ fn tell(reader: &Reader<'_>, rule: &Rule, report: &mut Report<'_>) {
         let file = place.file.as_ref().map(|file| format!("{} ", quote(file))).unwrap_or_default();
         let message = format!("{file}line {} column {}: {}", note.line, note.column, note.message);
         let path = format!("rules/{}", rule.name);
-        report.tell(severity(note), origin, &path, message, note.hint.clone(), Some(excerpt(note)));
+        report.tell(severity(note), origin, &path, message, note.hint.clone(), excerpt(note));
     }
 }
 
@@ -122,8 +122,11 @@ fn severity(note: &Note) -> Severity {
     }
 }
 
-fn excerpt(note: &Note) -> Excerpt {
-    Excerpt { text: note.source_line.clone(), column: note.column as usize }
+/// The line of a note, unless it was cut before the place of the fault.
+fn excerpt(note: &Note) -> Option<Excerpt> {
+    let column = note.column as usize;
+    (column <= note.source_line.chars().count() + 1)
+        .then(|| Excerpt { text: note.source_line.clone(), column })
 }
 
 /// The three lists of rules of a virtual server: for requests, responses and the end.
@@ -177,7 +180,7 @@ fn look_at(
         "the rule {name} does not run in {noun} rules: line {} column {}: {}{more}",
         first.line, first.column, first.message
     );
-    reader.tell(report, severity(first), ("basic", key), message, first.hint.clone(), Some(excerpt(first)));
+    reader.tell(report, severity(first), ("basic", key), message, first.hint.clone(), excerpt(first));
 }
 
 #[cfg(test)]
