@@ -13,6 +13,7 @@
 //! functions), then the compiler and the machine.
 
 mod compiler;
+mod functions_page;
 pub mod host;
 pub mod library;
 mod machine;
@@ -29,6 +30,7 @@ pub mod value;
 
 pub use self::{
     compiler::{Compiled, Options, compile},
+    functions_page::functions_page,
     host::{Answer, Host, Need, Phase},
     machine::{End, Machine, Step},
     meter::Limits,

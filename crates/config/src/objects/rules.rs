@@ -22,9 +22,6 @@ const LISTS: [(Phase, &str, &str); 3] = [
     (Phase::Completion, "completion_rules", "completion"),
 ];
 
-/// Most bytes of a rule. Longer ones are refused: they are data, not rules.
-pub const MAX_RULE_BYTES: usize = 4 * 1024 * 1024;
-
 /// Compiles the rules and builds the rate classes. `configuration.global` is there already.
 pub(crate) fn build(
     merged: &Merged,
@@ -38,13 +35,6 @@ pub(crate) fn build(
             reader.object_fault(report, "the rule has no content and is left out".to_owned());
             continue;
         };
-        if source.len() > MAX_RULE_BYTES {
-            let bytes = source.len();
-            let message =
-                format!("the rule has {bytes} bytes and is left out; at most {MAX_RULE_BYTES} are compiled");
-            reader.object_fault(report, message);
-            continue;
-        }
         let before = previous.and_then(|previous| previous.rules.get(reader.name()));
         let rule = rule(reader.name(), source, &options, merged, before);
         tell(&reader, &rule, report);

@@ -1,4 +1,5 @@
 use tidegate_model::{PoolName, rule::MemoryAmount};
+use tidegate_trafficscript::MAX_TEXT;
 
 use super::*;
 use crate::{Compiled, Diagnostic, Document, Input, References, compile_after};
@@ -82,9 +83,9 @@ fn every_fault_of_every_rule_is_told_and_hurts_no_other_rule() {
         "error: a:1:105: virtual_servers.s.properties.basic.request_rules: there is no rule “gone”",
         "error: a:1:105: virtual_servers.s.properties.basic.request_rules: there is no rule “goood”; the entry is left \
          out (did you mean “good”?)",
-        "error: a:6:10: rules/bad: line 1 column 6: ",
-        "error: a:7:",
-        "error: a:9:12: rules/worse: line 1 column 1: ",
+        "error: a:7:10: rules/bad: line 1 column 6: ",
+        "error: a:8:",
+        "error: a:10:12: rules/worse: line 1 column 1: ",
     ];
     assert_eq!(told.len(), expected.len(), "{told:#?}");
     for (told, expected) in told.iter().zip(expected) {
@@ -147,20 +148,18 @@ fn what_is_told_of_a_rule_is_told_again_at_every_import() {
 }
 
 #[test]
-fn rules_are_refused_without_content_and_beyond_their_bound() {
-    let long =
-        format!("rules: [{{name: r, content: \"{}\"}}, {{name: e, content: }}]", "#".repeat(MAX_RULE_BYTES + 1));
-    for (text, piece) in [
-        (long.as_str(), "at most 4194304 are compiled"),
-        ("rules: [{name: r}]", "has no content and is left out"),
-    ] {
+fn rules_without_content_and_beyond_their_bound_do_not_run() {
+    let long = format!("rules: [{{name: r, content: \"{}\"}}]", "#".repeat(MAX_TEXT + 1));
+    for (text, piece) in
+        [(long.as_str(), "is the most"), ("rules: [{name: r}]", "has no content and is left out")]
+    {
         let compiled = compiled(text);
-        assert_eq!(compiled.diagnostics.len(), 1);
+        assert_eq!(compiled.diagnostics.len(), 1, "{:?}", compiled.diagnostics);
         assert!(compiled.diagnostics[0].message.contains(piece), "{}", compiled.diagnostics[0]);
-        assert!(!compiled.configuration.unwrap().rules.contains_key("r"));
+        assert!(compiled.objects.is_empty());
     }
     assert!(
-        compiled(&long).configuration.unwrap().rules["e"].program.is_some(),
+        clean("rules: [{name: e, content: }]", None).rules["e"].program.is_some(),
         "an empty rule does nothing"
     );
 }
