@@ -84,7 +84,7 @@ fn every_fault_of_every_rule_is_told_and_hurts_no_other_rule() {
         "error: a:1:105: virtual_servers.s.properties.basic.request_rules: there is no rule “goood”; the entry is left \
          out (did you mean “good”?)",
         "error: a:7:10: rules/bad: line 1 column 6: ",
-        "error: a:8:",
+        "error: a:9:5: rules/bad: line 3 column 1: ",
         "error: a:10:12: rules/worse: line 1 column 1: ",
     ];
     assert_eq!(told.len(), expected.len(), "{told:#?}");
