@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use tidegate_trafficscript::Phase;
-
 use crate::{
     CaName, ExtraFileName, KeyName, Monitor, MonitorName, PersistenceClass, PersistenceName, PluginName,
     Pool, PoolName, RateClass, RateName, Rule, RuleName, ScriptName, VirtualServer, VirtualServerName,
@@ -60,8 +58,7 @@ impl Configuration {
             if let DefaultPool::Pool(pool) = &server.pool {
                 waiting.push(pool);
             }
-            let phases = [Phase::Request, Phase::Response, Phase::Completion];
-            for rule in phases.into_iter().flat_map(|phase| self.running_rules(server, phase)) {
+            for rule in self.running_rules(server) {
                 if self.global.rules.variable_pool_use {
                     waiting.extend(self.pools.keys());
                     break;
@@ -79,10 +76,11 @@ impl Configuration {
         used
     }
 
-    /// The rules of a virtual server that run in a phase, in order: enabled, without error and valid there.
-    pub fn running_rules(&self, server: &VirtualServer, phase: Phase) -> impl Iterator<Item = &Arc<Rule>> {
-        let enabled = server.rules(phase).iter().filter(|entry| entry.enabled);
-        enabled.filter_map(|entry| self.rules.get(&entry.rule)).filter(move |rule| rule.runs_in(phase))
+    /// The rules of a virtual server that run, of all phases.
+    fn running_rules<'a>(&'a self, server: &'a VirtualServer) -> impl Iterator<Item = &'a Arc<Rule>> {
+        let lists = [&server.request_rules, &server.response_rules, &server.completion_rules];
+        let enabled = lists.into_iter().flatten().filter(|entry| entry.enabled);
+        enabled.filter_map(|entry| self.rules.get(&entry.rule))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
-use tidegate_trafficscript::{Note, Options, Phase, Program};
+use tidegate_trafficscript::{Note, Options, Program};
 
 use crate::{PoolName, RateName, RuleName};
 
@@ -26,11 +26,6 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether it runs among the rules of a phase: it has no error and calls nothing that is not valid there.
-    pub fn runs_in(&self, phase: Phase) -> bool {
-        self.program.as_ref().is_some_and(|program| program.uses().misplaced(phase).is_empty())
-    }
-
     /// The pools that it names, as far as they are written out. A faulty rule names none.
     pub fn pools(&self) -> impl Iterator<Item = PoolName> {
         self.program.iter().flat_map(|program| program.uses().pools.iter().map(|pool| pool.as_str().into()))
@@ -61,7 +56,8 @@ impl fmt::Debug for Rule {
 pub struct RuleEntry {
     /// A rule of this configuration, whether or not it compiled.
     pub rule: RuleName,
-    /// False for an entry that is written with a leading `/`.
+    /// False for an entry that is written with a leading `/`, and for a rule that cannot run in this list: it has an
+    /// error, or calls what is not valid there.
     pub enabled: bool,
 }
 

@@ -2,8 +2,6 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use tidegate_trafficscript::Phase;
-
 use crate::{PoolName, RuleEntry, VirtualServerName, tls::ServerTls};
 
 /// An entry of `virtual_servers`.
@@ -61,17 +59,6 @@ pub struct VirtualServer {
     pub nagle: bool,
     /// `tcp.close_with_rst`.
     pub close_with_rst: bool,
-}
-
-impl VirtualServer {
-    /// The list of rules of a phase.
-    pub fn rules(&self, phase: Phase) -> &[RuleEntry] {
-        match phase {
-            Phase::Request => &self.request_rules,
-            Phase::Response => &self.response_rules,
-            Phase::Completion => &self.completion_rules,
-        }
-    }
 }
 
 /// `basic.protocol`.

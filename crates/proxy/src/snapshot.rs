@@ -184,7 +184,7 @@ impl fmt::Debug for RunningServer {
     }
 }
 
-/// The rules of a virtual server that run, in order: enabled ones with a program that is valid in the phase.
+/// The rules of a virtual server that run, in order: enabled ones with a program.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rules {
     pub(crate) request: Vec<Arc<Rule>>,

@@ -137,30 +137,29 @@ pub(crate) fn lists(
                 reader.missing(report, ("basic", key), "rules", name, (known, "the entry is left out"));
                 continue;
             };
-            if enabled {
-                look_at(reader, (phase, key, noun), rule, report);
-            }
+            let enabled = enabled && can_run(reader, (phase, key, noun), rule, report);
             entries.push(RuleEntry { rule: rule.name.clone(), enabled });
         }
         entries
     })
 }
 
-/// Tells what keeps a rule from its work on this virtual server.
-fn look_at(
+/// Whether a rule can run in a list; tells what keeps it from that.
+fn can_run(
     reader: &Reader<'_>,
     (phase, key, noun): (Phase, &str, &str),
     rule: &Rule,
     report: &mut Report<'_>,
-) {
+) -> bool {
     let name = quote(rule.name.as_str());
     let Some(program) = &rule.program else {
         // The error itself has been told where the rule stands.
         let message = format!("the rule {name} has an error and does not run");
-        return reader.tell(report, Severity::Warning, ("basic", key), message, None, None);
+        reader.tell(report, Severity::Warning, ("basic", key), message, None, None);
+        return false;
     };
     let misplaced = program.uses().misplaced(phase);
-    let Some(first) = misplaced.first() else { return };
+    let Some(first) = misplaced.first() else { return true };
     let more = match misplaced.len() - 1 {
         0 => String::new(),
         1 => "; so is one more call".to_owned(),
@@ -171,6 +170,7 @@ fn look_at(
         first.line, first.column, first.message
     );
     reader.tell(report, severity(first), ("basic", key), message, first.hint.clone(), excerpt(first));
+    false
 }
 
 #[cfg(test)]

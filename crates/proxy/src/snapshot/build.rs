@@ -8,7 +8,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    Configuration, ExtraFileName, Moment, NodeSet, PoolName, RateClass, RateName, Rule, VirtualServer,
+    Configuration, ExtraFileName, Moment, NodeSet, PoolName, RateClass, RateName, Rule, RuleEntry,
+    VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
@@ -17,7 +18,6 @@ use tidegate_telemetry::{
     access_log::{AccessLog, Writer},
     counters::Sharded,
 };
-use tidegate_trafficscript::Phase;
 
 use super::{
     ListenAddress, ListenKey, OpenConnections, Resource, Rewrites, Rules, RunningPool, RunningServer,
@@ -274,11 +274,15 @@ impl Builder<'_> {
     }
 
     fn rules(&self, settings: &VirtualServer) -> Rules {
-        let run = |phase| self.configuration.running_rules(settings, phase).cloned().collect();
+        let run = |entries: &[RuleEntry]| {
+            let enabled = entries.iter().filter(|entry| entry.enabled);
+            let rules = enabled.filter_map(|entry| self.configuration.rules.get(&entry.rule));
+            rules.filter(|rule| rule.program.is_some()).cloned().collect()
+        };
         Rules {
-            request: run(Phase::Request),
-            response: run(Phase::Response),
-            completion: run(Phase::Completion),
+            request: run(&settings.request_rules),
+            response: run(&settings.response_rules),
+            completion: run(&settings.completion_rules),
         }
     }
 

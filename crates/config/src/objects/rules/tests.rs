@@ -95,10 +95,7 @@ fn every_fault_of_every_rule_is_told_and_hurts_no_other_rule() {
     let server = &configuration.virtual_servers["s"];
     let entries: Vec<_> =
         server.request_rules.iter().map(|entry| (entry.rule.as_str(), entry.enabled)).collect();
-    assert_eq!(entries, [("good", true), ("bad", true), ("bad", false), ("worse", true)]);
-    let running: Vec<_> = configuration.running_rules(server, Phase::Request).collect();
-    assert!(running.len() == 1 && running[0].name.as_str() == "good", "{running:?}");
-    assert_eq!(configuration.running_rules(server, Phase::Response).count(), 0);
+    assert_eq!(entries, [("good", true), ("bad", false), ("bad", false), ("worse", false)]);
 }
 
 #[test]
@@ -244,6 +241,5 @@ fn a_rule_in_a_phase_it_is_not_for_does_not_run_there() {
     }
     let configuration = compiled.configuration.unwrap();
     let server = &configuration.virtual_servers["s"];
-    assert_eq!(configuration.running_rules(server, Phase::Request).count(), 1);
-    assert_eq!(configuration.running_rules(server, Phase::Response).count(), 0);
+    assert!(server.request_rules[0].enabled && !server.response_rules[0].enabled);
 }
