@@ -10,6 +10,7 @@ mod document_files;
 mod health;
 mod listen_hosts;
 mod logging;
+mod rule;
 mod run;
 mod session_key;
 mod settings;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Run(options) => run(options, &environment),
         Command::Check(options) => Ok(check::check(&options, &environment)),
+        Command::Rule(command) => rule::rule(&command),
         Command::Demo(options) => demo(options, &environment),
         Command::Version => {
             print(&format!("tidegate {}", env!("CARGO_PKG_VERSION")));

@@ -15,7 +15,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use tidegate_telemetry::logging::LogFormat;
 
-use crate::{demo::script::Script, logging::DEFAULT_FILTER};
+use crate::{demo::script::Script, logging::DEFAULT_FILTER, rule::RuleCommand};
 
 /// Most data workers that may be asked for.
 const MAX_WORKERS: usize = 512;
@@ -49,6 +49,9 @@ pub(crate) enum Command {
     ///
     /// Exit status: 0 = no errors (there may be warnings), 1 = errors.
     Check(CheckOptions),
+    /// Compile TrafficScript rules, and run one over a described request.
+    #[command(subcommand)]
+    Rule(RuleCommand),
     /// Show the main job on this machine: DNS server, sample nodes, documents and load in one process.
     Demo(DemoOptions),
     /// Print the version.

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use crate::library::usual_reason;
+
 /// When a rule runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -74,7 +76,7 @@ pub struct Reply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The pool that serves the request, `pool.use` and `pool.select`; with an address, that node whether or not it is
-    /// in the pool.
+    /// in the pool. The name `discard` is the built-in pool that closes the connection, as [`Order::Discard`] does.
     Pool(Vec<u8>, Option<(Vec<u8>, u16)>),
     /// `connection.discard`.
     Discard,
@@ -111,6 +113,8 @@ pub enum Order {
     IdleTimeout(Duration),
     /// `request.setMaxTransactionDuration`.
     MaxTransactionDuration(Duration),
+    /// `ssl.setTLSServerName`: the name to ask a node for over TLS (SNI).
+    ServerName(Vec<u8>),
     /// `requestlog.include`, `requestlog.exclude`.
     LogRequest(bool),
     /// `http.stream.startResponse`: the head of a reply whose body follows in pieces; of known length, or not.
@@ -320,6 +324,10 @@ pub trait Host {
     fn edit(&mut self, side: Side, edit: Edit<'_>) -> Result<(), Refusal>;
     /// Status of the response; 0 while there is none.
     fn status(&self) -> u16;
+    /// Reason phrase of the response; the usual one unless the host knows better.
+    fn reason(&self) -> Cow<'_, [u8]> {
+        usual_reason(self.status()).as_bytes().into()
+    }
     /// Another status. An empty reason is the usual one.
     fn set_status(&mut self, status: u16, reason: &[u8]) -> Result<(), Refusal>;
     /// As much of a body as is there.

@@ -13,6 +13,7 @@
 //! functions), then the compiler and the machine.
 
 mod compiler;
+pub mod described;
 mod functions_page;
 pub mod host;
 pub mod library;
@@ -30,6 +31,7 @@ pub mod value;
 
 pub use self::{
     compiler::{Compiled, Options, compile},
+    described::Described,
     functions_page::functions_page,
     host::{Answer, Host, Need, Phase},
     machine::{End, Machine, Step},

@@ -1,25 +1,55 @@
 //! The functions rules can call: one table per family, each row a name, its arguments, where it may be called, and what
 //! does it. The documentation page, the compiler's diagnostics and the calls themselves come from the same rows.
 
+#![allow(clippy::unnecessary_wraps, reason = "all functions of the catalogue have one signature")]
+
 mod array;
+mod auth;
 mod call;
+mod clock;
+mod connection;
+mod counter;
+mod data;
+mod geo;
+mod glb;
 mod hash;
+mod http;
+mod java;
 mod json;
 mod lang;
+mod log;
 mod make;
 mod math;
+mod net;
+mod pool;
+mod rate;
+mod request;
+mod resource;
+mod response;
 mod row;
+mod rtsp;
+mod rule;
+mod sip;
+mod slm;
+mod ssl;
+mod stats;
+mod stored;
 mod string;
+mod sys;
+mod tcp;
 #[cfg(test)]
 mod test_host;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod xml;
 
 pub use self::call::{CAPTURES, Call, Interrupt, Outcome, Site};
+pub(crate) use self::http::{is_framing, reply::is_token, status::usual_reason, url::is_target_byte};
 use std::{collections::HashMap, sync::LazyLock};
 
-use crate::host::Phase;
+use crate::{host::Phase, value::Value};
 
 /// A function of the catalogue.
 #[derive(Clone, Copy, Debug)]
@@ -105,11 +135,47 @@ const FAMILIES: &[&[Function]] = &[
     string::address::FUNCTIONS,
     string::date::FUNCTIONS,
     xml::FUNCTIONS,
+    http::request::FUNCTIONS,
+    http::cookies::FUNCTIONS,
+    http::forms::FUNCTIONS,
+    http::body::FUNCTIONS,
+    http::response::FUNCTIONS,
+    http::reply::FUNCTIONS,
+    http::stream::FUNCTIONS,
+    http::fetch::FUNCTIONS,
+    http::switches::FUNCTIONS,
+    request::FUNCTIONS,
+    response::FUNCTIONS,
+    connection::FUNCTIONS,
+    pool::FUNCTIONS,
+    data::FUNCTIONS,
+    counter::FUNCTIONS,
+    rate::FUNCTIONS,
+    slm::FUNCTIONS,
+    log::FUNCTIONS,
+    stats::FUNCTIONS,
+    resource::FUNCTIONS,
+    rule::FUNCTIONS,
+    sys::FUNCTIONS,
+    net::FUNCTIONS,
+    tcp::FUNCTIONS,
+    ssl::FUNCTIONS,
+    auth::FUNCTIONS,
+    geo::FUNCTIONS,
+    java::FUNCTIONS,
+    sip::FUNCTIONS,
+    rtsp::FUNCTIONS,
+    glb::FUNCTIONS,
 ];
 
 /// Every function of the catalogue, in the order of the documentation.
 pub fn functions() -> impl Iterator<Item = &'static Function> {
     FAMILIES.iter().copied().flatten()
+}
+
+/// A count as integer; one that is too large for it, as no count is, gives the largest.
+fn number<'p>(count: impl TryInto<i64>) -> Value<'p> {
+    Value::Int(count.try_into().unwrap_or(i64::MAX))
 }
 
 /// A function by its name in lower case.

@@ -1,6 +1,38 @@
 //! Short ways to write the rows of a family's table.
 
 use super::{Function, Native, Status, Traits};
+use crate::host::Phase;
+
+/// Request rules.
+pub(super) const REQUEST: &[Phase] = &[Phase::Request];
+/// Response rules.
+pub(super) const RESPONSE: &[Phase] = &[Phase::Response];
+/// While there is traffic to change: request and response rules.
+pub(super) const TRAFFIC: &[Phase] = &[Phase::Request, Phase::Response];
+/// While there is a response to look at: response and completion rules.
+pub(super) const ANSWERED: &[Phase] = &[Phase::Response, Phase::Completion];
+/// Completion rules.
+pub(super) const COMPLETION: &[Phase] = &[Phase::Completion];
+
+impl Function {
+    /// The same function, in these phases only.
+    pub(super) const fn only(mut self, phases: &'static [Phase]) -> Self {
+        self.phases = phases;
+        self
+    }
+
+    /// The same function, which can suspend the rule.
+    pub(super) const fn waits(mut self) -> Self {
+        self.traits.waits = true;
+        self
+    }
+
+    /// The same function, whose first argument names a pool.
+    pub(super) const fn names_pool(mut self) -> Self {
+        self.traits.pool = Some(0);
+        self
+    }
+}
 
 const NO_TRAITS: Traits = Traits { changes_first: false, pattern: None, pool: None, waits: false };
 
@@ -64,4 +96,17 @@ pub(super) const fn never(
     why: &'static str,
 ) -> Function {
     Function { name, arguments, arity, phases: &[], summary, status: Status::Never(why), traits: NO_TRAITS }
+}
+
+/// A function without effect until `waits_for` exists.
+pub(super) const fn switch(
+    name: &'static str,
+    arguments: &'static str,
+    arity: (u8, u8),
+    summary: &'static str,
+    waits_for: &'static str,
+    does: Native,
+) -> Function {
+    let status = Status::Switch { does, waits_for };
+    Function { name, arguments, arity, phases: &[], summary, status, traits: NO_TRAITS }
 }

@@ -1,12 +1,35 @@
-//! What holds for every function of the catalogue.
+//! What holds for every function of the catalogue, and the functions of the exchange over a described request.
+
+mod http_body;
+mod http_reply;
+mod http_request;
+mod http_response;
+mod http_stream;
+mod traffic;
+mod world;
 
 use std::collections::HashSet;
 
 use super::{
     ANY, Status, functions,
     test_host::{Trial, hash, list, v},
+    testing::{call, give},
 };
-use crate::value::{Container, Value};
+use crate::{
+    Described, Phase,
+    value::{Container, Value},
+};
+
+/// Name, arguments, and what is given.
+type Cases<'a> = &'a [(&'a str, &'a [&'a str], &'a str)];
+
+/// Calls functions one after the other over the same request.
+fn check(host: &mut Described, cases: Cases<'_>) {
+    for (name, arguments, given) in cases {
+        host.needs.clear();
+        assert_eq!(give(host, name, arguments), *given, "{name}{arguments:?}");
+    }
+}
 
 #[test]
 fn rows_are_sound() {
@@ -16,15 +39,13 @@ fn rows_are_sound() {
         assert!(names.insert(name.to_ascii_lowercase()), "{name} is there twice");
         assert!(!function.summary.is_empty(), "{name} has no summary");
         assert!(function.arity.0 <= function.arity.1, "{name}");
-        let listed = function.arguments.split(',').filter(|argument| !argument.is_empty()).count();
+        let count = |list: &str| list.split(',').filter(|name| !name.trim().is_empty()).count();
+        let listed = count(&function.arguments.replace(['[', ']'], ""));
         let open = function.arguments.contains('…');
         assert_eq!(open, function.arity.1 == ANY, "{name}: arguments and arity differ");
         assert!(open || listed == usize::from(function.arity.1), "{name}: arguments and arity differ");
-        let optional = function.arguments.matches('[').count();
-        assert!(
-            open || listed - optional == usize::from(function.arity.0),
-            "{name}: arguments and arity differ"
-        );
+        let needed = function.arguments.split('[').next().map_or(0, count);
+        assert!(open || needed == usize::from(function.arity.0), "{name}: arguments and arity differ");
     }
     for function in functions() {
         if let Status::Deprecated { instead, .. } = function.status {
@@ -113,6 +134,31 @@ fn no_argument_makes_a_function_panic() {
             trial.strict = draw(8) == 0;
             // An interrupt is as good a result as a value; both are dropped here, nested as they may be.
             drop(trial.call(function.name, arguments));
+        }
+    }
+}
+
+#[test]
+fn no_argument_of_a_request_makes_a_function_panic() {
+    // As above, where there is something to see, and in every phase; needs are answered.
+    let odd = ["", "0", "-1", "9223372036854775807", "\r\nA: b", "%", "=;,", "[", "\0", "http://", "1.0e300"];
+    for row in functions() {
+        if matches!(row.status, Status::Planned | Status::Never(_)) {
+            continue;
+        }
+        for phase in [Phase::Request, Phase::Response, Phase::Completion] {
+            if !row.phases.is_empty() && !row.phases.contains(&phase) {
+                continue;
+            }
+            let (fewest, most) = (usize::from(row.arity.0), usize::from(row.arity.1.min(5)));
+            for count in fewest..=most {
+                for text in odd {
+                    let mut host = Described::request("GET", "/%zz?%=&&=a").header("Cookie", "=; ;a");
+                    host.phase = phase;
+                    let arguments = vec![text; count];
+                    drop(call(&mut host, row.name, &arguments));
+                }
+            }
         }
     }
 }
