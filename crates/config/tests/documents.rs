@@ -73,6 +73,10 @@ fn every_case_comes_out_as_expected() {
         let (actual, expected) = (show(&case), case.join("expected.txt"));
         let secret = actual.lines().find(|line| line.starts_with(['e', 'w']) && line.contains("NEVER-SHOWN"));
         assert_eq!(secret, None, "{}: a diagnostic shows a secret", case.display());
+        // Rules of real deployments work; only the cases about rules have faulty ones.
+        let about_rules = case.file_name().unwrap().to_str().unwrap().starts_with("rules-");
+        let of_rules = actual.lines().find(|line| line.starts_with(['e', 'w']) && line.contains("rules"));
+        assert!(about_rules || of_rules.is_none(), "{}: {of_rules:?}", case.display());
         if std::env::var_os("TIDEGATE_BLESS").is_some() {
             std::fs::write(&expected, &actual).unwrap();
         }

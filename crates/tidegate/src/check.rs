@@ -185,6 +185,16 @@ pools:
 ";
 
     #[test]
+    fn faults_of_rules_come_with_their_line_and_a_caret() {
+        let text = "rules:\n- name: r\n  content: |\n    $a = 1;\n    $b = ;\n    no.such();\n";
+        let report = said(&[("a", text)], |_| {});
+        assert_eq!(report.errors, 2, "{:#?}", report.lines);
+        let shown = "error: config/a:5:10: rules/r: line 2 column 6: a value expected, found `;`\n    $b = ;\n         ^";
+        assert_eq!(report.lines[0], shown);
+        assert!(report.lines[1].ends_with("\n    no.such();\n    ^"), "{:#?}", report.lines);
+    }
+
+    #[test]
     fn faults_that_show_in_use_have_line_and_key_path_and_follow_ups_are_warnings() {
         let report = said(&[("a", KEYS)], |_| {});
         let public = ["error: config/a:6:17: ssl.server_keys.unused.properties.basic.public: "];

@@ -79,7 +79,7 @@ pub fn functions_page() -> String {
         for function in functions {
             let call = format!("{}({})", function.name, function.arguments);
             let (phases, state) = (phases(function.phases), state(&function.status));
-            put(&mut page, format_args!("| `{call}` | {phases} | {} | {state} |\n", cell(function.summary)));
+            put(&mut page, format_args!("| `{call}` | {phases} | {} | {state} |\n", gives(function)));
         }
     }
     page
@@ -131,10 +131,18 @@ fn phases(phases: &[Phase]) -> String {
     letters.collect::<Vec<_>>().join(" ")
 }
 
+/// What a function gives; for an old name, the function to use.
+fn gives(function: &Function) -> String {
+    match function.status {
+        Status::Deprecated { instead, .. } => format!("As `{instead}`."),
+        _ => cell(function.summary),
+    }
+}
+
 fn state(status: &Status) -> String {
     match status {
         Status::Works(_) => "yes".to_owned(),
-        Status::Deprecated { instead, .. } => format!("old name of `{instead}`"),
+        Status::Deprecated { .. } => "old name".to_owned(),
         Status::Switch { waits_for, .. } => format!("no effect until there is {}", cell(waits_for)),
         Status::Planned => "planned".to_owned(),
         Status::Never(reason) => format!("no: {}", cell(reason)),

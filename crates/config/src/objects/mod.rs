@@ -43,6 +43,7 @@ pub(crate) fn build(
     persistence::build(merged, &mut configuration, report);
     monitor::build(merged, &mut configuration, report);
     pool::build(merged, &mut configuration, report);
+    rules::check_pools(merged, &configuration, report);
     virtual_server::build(merged, &mut configuration, report);
     configuration
 }

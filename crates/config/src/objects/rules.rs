@@ -6,13 +6,14 @@
 
 use std::{cell::RefCell, collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
-use tidegate_model::{Configuration, RateClass, Rule, RuleEntry, RuleName};
+use tidegate_model::{Configuration, PoolName, RateClass, Rule, RuleEntry, RuleName};
 use tidegate_trafficscript::{Note, Options, Phase, compile};
 
 use super::{Reader, readers};
 use crate::{
     diagnostic::{Excerpt, Origin, Position, Report, Severity, quote},
     merge::Merged,
+    nearest,
 };
 
 /// Lists of rules of a virtual server, by the phase they run in.
@@ -117,6 +118,28 @@ fn excerpt(note: &Note) -> Option<Excerpt> {
     let column = note.column as usize;
     (column <= note.source_line.chars().count() + 1)
         .then(|| Excerpt { text: note.source_line.clone(), column })
+}
+
+/// Warns of pools that rules name and that are not there. `configuration.pools` is there already.
+pub(crate) fn check_pools(merged: &Merged, configuration: &Configuration, report: &mut Report<'_>) {
+    for reader in readers(merged, "rules") {
+        let (Some(rule), Some(place)) = (configuration.rules.get(reader.name()), reader.content_place())
+        else {
+            continue;
+        };
+        for pool in rule.pools() {
+            if pool.as_str() == "discard" || configuration.pools.contains_key(&pool) {
+                continue;
+            }
+            let known = configuration.pools.keys().map(PoolName::as_str).chain(["discard"]);
+            let hint = if report.is_full() { None } else { nearest::hint(pool.as_str(), known) };
+            let message = format!(
+                "there is no pool {}; where the rule chooses it, the virtual server's own pool serves",
+                quote(pool.as_str())
+            );
+            report.warn(place.origin, &format!("rules/{}", rule.name), message, hint);
+        }
+    }
 }
 
 /// The three lists of rules of a virtual server: for requests, responses and the end.

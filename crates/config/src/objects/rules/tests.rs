@@ -228,6 +228,16 @@ fn pools_that_rules_name_are_in_use() {
 }
 
 #[test]
+fn a_pool_that_is_not_there_is_a_warning() {
+    let rule = "rules: [{name: r, content: 'pool.select(\"sparee\"); pool.use(\"discard\");'}]\n";
+    let compiled = compiled(&format!("{rule}pools: [{{name: spare, properties: {{}}}}]"));
+    let expected = "warning: a:1:28: rules/r: there is no pool “sparee”; where the rule chooses it, the virtual server's \
+                    own pool serves (did you mean “spare”?)";
+    assert_eq!(errors(&compiled.diagnostics), [expected]);
+    assert!(compiled.configuration.unwrap().rules["r"].program.is_some());
+}
+
+#[test]
 fn a_rule_in_a_phase_it_is_not_for_does_not_run_there() {
     let text = server("request_rules: [r], response_rules: [r]")
         + "rules:\n- name: r\n  content: |\n    pool.select(\"discard\");\n    pool.use(\"discard\");\n";
