@@ -178,6 +178,14 @@ fn number<'p>(count: impl TryInto<i64>) -> Value<'p> {
     Value::Int(count.try_into().unwrap_or(i64::MAX))
 }
 
+/// Names of all functions, for hints.
+pub(crate) fn names<'n>() -> impl Iterator<Item = &'n str> {
+    let names = functions().map(|function| -> &'n str { function.name });
+    #[cfg(test)]
+    let names = names.chain(crate::testing::FUNCTIONS.iter().map(|function| function.name));
+    names
+}
+
 /// A function by its name in lower case.
 pub fn find(name: &str) -> Option<&'static Function> {
     static NAMES: LazyLock<HashMap<String, &'static Function>> = LazyLock::new(|| {

@@ -7,7 +7,9 @@ use std::fmt;
 pub struct Limits {
     /// `max_instr`: instructions between two suspensions.
     pub instructions: u32,
-    /// `regex_match_limit`: steps of a regular expression.
+    /// `regex_match_limit`: steps of a match, counted over the whole text. The original's default is 10,000,000 per
+    /// position in the text; a step takes some 13 ns, so ours keeps a worker below 100 ms. Only patterns with look-around,
+    /// back-references and the like take steps at all, see [`pattern`](crate::pattern).
     pub match_steps: u32,
     /// Bytes of the largest string.
     pub string: usize,
@@ -23,7 +25,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             instructions: 100_000,
-            match_steps: 10_000_000,
+            match_steps: 5_000_000,
             string: 16 << 20,
             made: 128 << 20,
             depth: 128,
@@ -62,7 +64,7 @@ impl fmt::Display for Reached {
 }
 
 /// Bytes whose handling counts as one instruction.
-const BYTES_PER_INSTRUCTION: usize = 1024;
+pub(crate) const BYTES_PER_INSTRUCTION: usize = 1024;
 
 /// What is left of the limits.
 #[derive(Debug)]
@@ -89,8 +91,9 @@ impl Meter {
         self.steps(1)
     }
 
+    /// So many instructions.
     #[inline]
-    fn steps(&mut self, count: u32) -> Result<(), Reached> {
+    pub fn steps(&mut self, count: u32) -> Result<(), Reached> {
         match self.instructions.checked_sub(count) {
             Some(left) => {
                 self.instructions = left;

@@ -29,7 +29,9 @@ pub(crate) struct Place {
 /// A stretch of the text: a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
+    /// Where it stands, a variable with its dollar sign.
     pub place: Place,
+    pub start: u32,
     pub end: u32,
 }
 
@@ -118,7 +120,7 @@ pub(crate) enum Statement {
     Switch { place: Place, value: Id, comparator: Option<Span>, cases: Vec<Case>, default: Option<Block> },
     While(Id, Block),
     Do(Block, Id),
-    For { first: Vec<Id>, condition: Option<Id>, step: Vec<Id>, block: Block },
+    For { place: Place, first: Vec<Id>, condition: Option<Id>, step: Vec<Id>, block: Block },
     Foreach(Span, Id, Block),
     Break(Place),
     Continue(Place),

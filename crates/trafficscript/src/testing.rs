@@ -16,7 +16,6 @@ use crate::{
         Side, Store, Times, TlsFact,
     },
     library::{ANY, Call, Function, Interrupt, Outcome, Status, Traits},
-    pattern::Flags,
     value::{Container, Value},
 };
 
@@ -269,37 +268,6 @@ pub(crate) const FUNCTIONS: &[Function] = &[
         ..function("test.pool", (1, 1), |_| Ok(Value::EMPTY))
     },
     function("log.info", (1, 1), log_info),
-    function("lang.toInt", (1, 1), |call| Ok(Value::Int(call.int(0)?))),
-    function("lang.toDouble", (1, 1), |call| Ok(Value::Double(call.double(0)?))),
-    function("lang.toString", (1, 1), |call| Ok(call.text(0)?.into())),
-    function("string.len", (1, 1), |call| Ok(Value::Int(call.text(0)?.len() as i64))),
-    function("string.startsWith", (2, 2), |call| {
-        let (text, start) = (call.text(0)?, call.text(1)?);
-        Ok(Value::flag(text.starts_with(&start)))
-    }),
-    Function {
-        traits: Traits { changes_first: false, pattern: Some((1, Some(2))), pool: None, waits: false },
-        ..function("string.regexmatch", (2, 3), regexmatch)
-    },
-    Function {
-        traits: Traits { changes_first: true, pattern: None, pool: None, waits: false },
-        ..function("array.push", (2, ANY), push)
-    },
-    function("array.pop", (1, 1), |call| {
-        let Some(container) = call.container(0)? else { return Ok(Value::EMPTY) };
-        Ok(match &mut *container.borrow_mut() {
-            Container::Array(elements) => elements.pop().unwrap_or(Value::EMPTY),
-            _ => Value::EMPTY,
-        })
-    }),
-    function("array.length", (1, 1), |call| {
-        let Some(container) = call.container(0)? else { return Ok(Value::Int(0)) };
-        Ok(Value::Int(match &*container.borrow() {
-            Container::Empty => 0,
-            Container::Array(elements) => elements.len(),
-            Container::Hash(entries) => entries.len(),
-        } as i64))
-    }),
 ];
 
 fn log_info<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
@@ -342,33 +310,4 @@ fn wait<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
         Some(_) => Ok(Value::Int(1)),
         None => call.wait(Need::Sleep(Duration::from_secs(1))),
     }
-}
-
-fn regexmatch<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    let text = call.text(0)?;
-    let flags = Flags { caseless: call.has(2) && call.text(2)?.contains(&b'i') };
-    let pattern = call.pattern(1, flags)?;
-    call.charge(text.len())?;
-    let Some(found) = pattern.captures_at(&text, 0).map_err(Interrupt::Abort)? else {
-        return Ok(Value::Int(0));
-    };
-    for number in 1..=9 {
-        let bytes = found.get(number).map(|(start, end)| text[start..end].to_vec()).unwrap_or_default();
-        call.set_capture(number, bytes);
-    }
-    Ok(Value::Int(1))
-}
-
-fn push<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    let Some(container) = call.container(0)? else { return Ok(Value::EMPTY) };
-    for at in 1..call.count() {
-        call.charge(32)?;
-        let value = call.value(at);
-        let mut container = container.borrow_mut();
-        match &mut *container {
-            Container::Array(elements) => elements.push(value),
-            other => *other = Container::Array(vec![value]),
-        }
-    }
-    Ok(Value::Container(container))
 }

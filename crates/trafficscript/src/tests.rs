@@ -2,5 +2,6 @@
 
 mod faults;
 mod limits;
+mod patterns;
 mod statements;
 mod values;

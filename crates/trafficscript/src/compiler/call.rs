@@ -115,9 +115,8 @@ impl Body<'_, '_> {
                 (format!("the imported rule `{}` has no sub {sub}", module.name), hint)
             }
             None => {
-                let functions = library::functions().map(|function| function.name);
                 let subs = self.module.subs.keys().map(String::as_str);
-                let hint = nearest(&name, functions.chain(subs)).map(ToOwned::to_owned);
+                let hint = nearest(&name, library::names().chain(subs)).map(ToOwned::to_owned);
                 (format!("unknown function {written}"), hint)
             }
         };

@@ -44,7 +44,7 @@ impl Module {
 
     /// A name in the text.
     pub(super) fn str(&self, span: Span) -> &str {
-        let bytes = self.text.get(span.place.at as usize..span.end as usize).unwrap_or_default();
+        let bytes = self.text.get(span.start as usize..span.end as usize).unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 }

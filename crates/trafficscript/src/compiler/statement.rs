@@ -39,8 +39,8 @@ impl Body<'_, '_> {
                 self.point(&again, start);
                 self.leave(next, &[]);
             }
-            Statement::For { first, condition, step, block } => {
-                self.counted(first, *condition, step, block);
+            Statement::For { place, first, condition, step, block } => {
+                self.counted(*place, first, *condition, step, block);
             }
             Statement::Foreach(variable, container, block) => self.each(*variable, *container, block),
             Statement::Break(place) => self.leave_loop(*place),
@@ -147,7 +147,7 @@ impl Body<'_, '_> {
         self.leave(0, &ends);
     }
 
-    fn counted(&mut self, first: &[Id], condition: Option<Id>, step: &[Id], block: &Block) {
+    fn counted(&mut self, place: Place, first: &[Id], condition: Option<Id>, step: &[Id], block: &Block) {
         for expression in first {
             self.effect(*expression);
         }
@@ -159,7 +159,7 @@ impl Body<'_, '_> {
         for expression in step {
             self.effect(*expression);
         }
-        let again = self.emit(Op::Jump(0), Place::default());
+        let again = self.emit(Op::Jump(0), place);
         self.point(&[again], start);
         self.leave(next, &done);
     }

@@ -5,7 +5,7 @@ use std::{cell::RefCell, fmt, rc::Rc};
 use crate::{
     host::{Answer, Host, Level, Need},
     meter::{Meter, Reached},
-    pattern::{Flags, Pattern, PatternCache},
+    pattern::{Captures, Flags, Pattern, PatternCache},
     value::{Container, Text, Value, cast},
 };
 
@@ -91,34 +91,35 @@ impl<'p> Call<'_, 'p> {
 
     /// An argument as string; a container warns and gives `0`.
     pub fn text(&mut self, index: usize) -> Result<Text<'p>, Interrupt> {
-        let value = self.value(index);
-        match cast::text(&value) {
-            Some(text) => Ok(text),
-            None => self.cannot_convert(&value, "string").map(|()| Text::Constant(b"0")),
+        match self.arguments.get(index) {
+            None => Ok(Text::Constant(b"")),
+            Some(Value::Text(text)) => Ok(text.clone()),
+            Some(value) => match cast::text(value) {
+                Some(text) => Ok(text),
+                None => self.cannot_convert(index, "string").map(|()| Text::Constant(b"0")),
+            },
         }
     }
 
     /// An argument as integer; a container warns and gives 0.
     pub fn int(&mut self, index: usize) -> Result<i64, Interrupt> {
-        let value = self.value(index);
-        match cast::int(&value) {
+        match self.arguments.get(index).map_or(Some(0), cast::int) {
             Some(number) => Ok(number),
-            None => self.cannot_convert(&value, "integer").map(|()| 0),
+            None => self.cannot_convert(index, "integer").map(|()| 0),
         }
     }
 
     /// An argument as double; a container warns and gives 0.
     pub fn double(&mut self, index: usize) -> Result<f64, Interrupt> {
-        let value = self.value(index);
-        match cast::double(&value) {
+        match self.arguments.get(index).map_or(Some(0.0), cast::double) {
             Some(number) => Ok(number),
-            None => self.cannot_convert(&value, "double").map(|()| 0.0),
+            None => self.cannot_convert(index, "double").map(|()| 0.0),
         }
     }
 
     /// Whether an argument is true.
     pub fn truth(&self, index: usize) -> bool {
-        cast::truth(&self.value(index))
+        self.arguments.get(index).is_some_and(cast::truth)
     }
 
     /// An argument as container by reference; a scalar warns and gives `None`.
@@ -136,6 +137,17 @@ impl<'p> Call<'_, 'p> {
         }
         let text = self.text(index)?;
         self.patterns.get(&text, flags).map_err(Interrupt::Abort)
+    }
+
+    /// The first match of a pattern at or behind `from`, with the work counted. Use this rather than
+    /// [`Pattern::captures_at`]: it is what keeps a loop over matches within the limits.
+    pub fn captures(
+        &mut self,
+        pattern: &Pattern,
+        subject: &[u8],
+        from: usize,
+    ) -> Result<Option<Captures>, Interrupt> {
+        pattern.captures(subject, from, self.meter)
     }
 
     /// Sets a match variable, `$1` to `$9`.
@@ -177,7 +189,9 @@ impl<'p> Call<'_, 'p> {
         self.rule
     }
 
-    fn cannot_convert(&mut self, value: &Value<'p>, to: &str) -> Result<(), Interrupt> {
-        self.warn(&format!("Cannot convert {} to {to} value", cast::kind(value)))
+    #[cold]
+    fn cannot_convert(&mut self, index: usize, to: &str) -> Result<(), Interrupt> {
+        let kind = self.arguments.get(index).map_or("string", cast::kind);
+        self.warn(&format!("Cannot convert {kind} to {to} value"))
     }
 }

@@ -139,7 +139,9 @@ impl<'p> Machine<'p> {
     pub(super) fn vivify_element(&mut self, level: u8, host: &mut dyn Host) -> Result<(), Interrupt> {
         let (key, container) = (self.pop(), self.pop());
         let mut element = self.element(&container, &key, host)?;
-        if is_unset(&element) {
+        if let Value::Container(_) = container
+            && is_unset(&element)
+        {
             element = self.new_container()?;
             // The element is on the stack and in the container.
             self.stack.push(element.clone());

@@ -6,7 +6,7 @@ use crate::note::Severity;
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
-    /// `$name`; the token spans the name without the dollar sign.
+    /// `$name`
     Variable,
     /// `$1` to `$9`.
     Capture(u8),
@@ -96,8 +96,6 @@ impl Lexer<'_, '_> {
                 _ => self.symbol(place),
             };
             if let Some(kind) = kind {
-                let skip = u32::from(kind == Kind::Variable);
-                let place = Place { at: place.at + skip, ..place };
                 return Some(Token { kind, place, end: self.at as u32 });
             }
         }

@@ -74,9 +74,10 @@ impl Parser<'_> {
         self.token().kind == Kind::Name && self.word(self.token()) == word
     }
 
-    /// The text of a token.
+    /// The text of a token, of a variable its name.
     pub(super) fn word(&self, token: Token) -> &str {
-        let bytes = self.text.get(token.place.at as usize..token.end as usize).unwrap_or_default();
+        let span = span(token);
+        let bytes = self.text.get(span.start as usize..span.end as usize).unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
@@ -201,5 +202,6 @@ impl Parser<'_> {
 }
 
 pub(super) fn span(token: Token) -> Span {
-    Span { place: token.place, end: token.end }
+    let start = token.place.at + u32::from(token.kind == Kind::Variable);
+    Span { place: token.place, start, end: token.end }
 }

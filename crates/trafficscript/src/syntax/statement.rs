@@ -127,7 +127,7 @@ impl Parser<'_> {
                 self.end()?;
                 Ok(Statement::Do(block, condition))
             }
-            "for" => self.counted(),
+            "for" => self.counted(place),
             "foreach" => {
                 self.advance();
                 self.expect("(", "behind `foreach`")?;
@@ -291,14 +291,14 @@ impl Parser<'_> {
         Ok(block)
     }
 
-    fn counted(&mut self) -> Parsed<Statement> {
+    fn counted(&mut self, place: Place) -> Parsed<Statement> {
         self.advance();
         self.expect("(", "behind `for`")?;
         let first = self.list(";")?;
         let condition = if self.is(";") { None } else { Some(self.expression()?) };
         self.expect(";", "behind the condition of `for`")?;
         let step = self.list(")")?;
-        Ok(Statement::For { first, condition, step, block: self.body()? })
+        Ok(Statement::For { place, first, condition, step, block: self.body()? })
     }
 
     /// Expressions between commas, none perhaps, up to `end`.
