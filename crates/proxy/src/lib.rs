@@ -24,6 +24,7 @@ pub mod monitor;
 mod node;
 mod proxy;
 mod relay;
+mod rules;
 pub mod snapshot;
 mod socket;
 mod stream;
