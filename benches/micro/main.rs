@@ -246,7 +246,7 @@ fn configuration(text: &str) -> Configuration {
         }
     }
     let documents = [Document { name: "config/bench".to_owned(), text: text.as_bytes().to_vec() }];
-    let compiled = compile(&Input { base: &[], base_references: None, watched: &documents }, &NoFiles);
+    let compiled = compile(&Input { watched: &documents, ..Input::default() }, &NoFiles);
     match compiled.configuration {
         Some(configuration) if compiled.diagnostics.is_empty() => configuration,
         _ => panic!("{:?}", compiled.diagnostics),

@@ -36,7 +36,7 @@ fn files(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
 
 /// Crates of the workspace that each crate may know, as `ARCHITECTURE.md` draws them.
 const MAY_KNOW: &[(&str, &[&str])] = &[
-    ("model", &[]),
+    ("model", &["trafficscript"]),
     ("http1", &[]),
     ("config", &["model", "trafficscript"]),
     ("trafficscript", &[]),

@@ -24,7 +24,8 @@ pub(crate) enum Acted {
 }
 
 /// What Tidegate does with the objects of a type that has raw content.
-pub(crate) const RAW_TYPES: [&str; 4] = ["extra_files", "monitor_scripts", "servicediscovery", "ssl/cas"];
+pub(crate) const RAW_TYPES: [&str; 5] =
+    ["extra_files", "monitor_scripts", "rules", "servicediscovery", "ssl/cas"];
 
 /// Keys by type and section, in the order of the format's paths.
 const FULLY: &[(&str, &str, &[&str])] = &[
@@ -41,6 +42,7 @@ const FULLY: &[(&str, &str, &[&str])] = &[
             "universal_cache_size",
         ],
     ),
+    ("global_settings", "snmp", &["user_counters"]),
     (
         "global_settings",
         "ssl",
@@ -51,6 +53,21 @@ const FULLY: &[(&str, &str, &[&str])] = &[
             "support_tls1_3",
             "tickets_enabled",
             "tickets_ticket_expiry",
+        ],
+    ),
+    (
+        "global_settings",
+        "trafficscript",
+        &[
+            "data_local_size",
+            "data_size",
+            "execution_time_warning",
+            "max_instr",
+            "memory_warning",
+            "regex_cache_size",
+            "regex_match_limit",
+            "regex_match_warn_percentage",
+            "variable_pool_use",
         ],
     ),
     (
@@ -135,12 +152,14 @@ const FULLY: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("pools", "tcp", &["nagle"]),
+    ("rate", "basic", &["max_rate_per_minute", "max_rate_per_second"]),
     ("ssl/client_keys", "basic", &["private", "public"]),
     ("ssl/server_keys", "basic", &["private", "public"]),
     (
         "virtual_servers",
         "basic",
         &[
+            "completion_rules",
             "connect_timeout",
             "enabled",
             "listen_on_any",
@@ -150,6 +169,8 @@ const FULLY: &[(&str, &str, &[&str])] = &[
             "port",
             "proxy_protocol",
             "proxy_protocol_optional",
+            "request_rules",
+            "response_rules",
             "ssl_decrypt",
         ],
     ),
@@ -268,17 +289,15 @@ pub(crate) fn warn(merged: &Merged, report: &mut Report<'_>) {
                 warned = true;
             }
             if !warned && !acted_type(path) {
-                let message = match *path {
-                    "rules" => "rules are kept and not run yet".to_owned(),
-                    _ => format!("Tidegate does not act on {} yet", object_type.document_path()),
-                };
+                let message = format!("Tidegate does not act on {} yet", object_type.document_path());
                 report.warn(origin, &object_path(object_type, name), message, None);
             }
         }
     }
 }
 
-fn not_acted_on(
+/// What to tell of a value that does nothing yet; `None` for all others.
+pub(crate) fn not_acted_on(
     object_type: &ObjectType,
     section: &str,
     key: &str,

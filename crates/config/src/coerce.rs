@@ -72,6 +72,24 @@ impl Value {
         }
     }
 
+    /// The value as REST shows and keeps it.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match self {
+            Self::Bool(on) => Json::Bool(*on),
+            Self::Int(number) => Json::from(*number),
+            Self::Float(number) => Json::from(*number),
+            Self::Text(text) => Json::from(&**text),
+            Self::List(items) => items.iter().map(|item| Json::from(&**item)).collect(),
+            Self::Table(rows) => rows
+                .iter()
+                .map(|row| {
+                    Json::Object(row.iter().map(|(name, value)| (name.clone(), value.to_json())).collect())
+                })
+                .collect(),
+        }
+    }
+
     /// Whether this is the default of `key`. Where no default is known, no value is.
     pub(crate) fn is_default(&self, key: &Key) -> bool {
         key.default.as_ref() == Some(self)

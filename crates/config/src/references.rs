@@ -4,7 +4,9 @@
 //! expected. Reading is the caller's business ([`References`]); what is decided here is which paths may be asked
 //! for at all, and how much may be read.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     diagnostic::{DocumentId, Origin, Report, quote},
@@ -35,13 +37,28 @@ pub trait References {
 pub(crate) struct Resolver<'a> {
     references: &'a dyn References,
     /// Each file is read once per compilation, so that one import sees one state of it.
-    read: HashMap<String, Result<Vec<u8>, String>>,
+    read: BTreeMap<String, Result<Vec<u8>, String>>,
     bytes: usize,
 }
 
 impl<'a> Resolver<'a> {
     pub(crate) fn new(references: &'a dyn References) -> Self {
-        Self { references, read: HashMap::new(), bytes: 0 }
+        Self { references, read: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// Enters what was read into a digest: a file that changes makes another import of the same documents.
+    pub(crate) fn digest(&self, digest: &mut Sha256) {
+        for (path, read) in &self.read {
+            digest.update((path.len() as u64).to_be_bytes());
+            digest.update(path);
+            match read {
+                Ok(bytes) => {
+                    digest.update((bytes.len() as u64).to_be_bytes());
+                    digest.update(bytes);
+                }
+                Err(_) => digest.update([0xff; 8]),
+            }
+        }
     }
 
     /// Replaces the references of a document.
@@ -108,7 +125,7 @@ impl<'a> Resolver<'a> {
                     Ok(text) => (text, None),
                     Err(error) => (String::new(), Some(error.into_bytes())),
                 };
-                Kind::Scalar(Scalar { text, binary, file: Some(file.as_str().into()) })
+                Kind::Scalar(Scalar { text, binary, file: Some(file.as_str().into()), literal: None })
             }
             Err((message, hint)) => {
                 report.error(at, &path, format!("{}: {message}", quote(file)), hint);

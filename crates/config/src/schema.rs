@@ -3,7 +3,7 @@
 //! Also the factory objects of `data/builtins.json`. Both are data of the format and are not edited here; what
 //! Tidegate does with a key is the business of [`crate::acted_on`].
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::LazyLock};
 
 use serde::Deserialize;
 
@@ -49,6 +49,8 @@ pub(crate) struct ObjectType {
     pub(crate) singleton: bool,
     /// Keys (`section.key`) that an object must have.
     pub(crate) required: Vec<String>,
+    /// First version that has the type, as an index into [`Schema::versions`].
+    pub(crate) since: usize,
     /// Section → key → definition.
     pub(crate) sections: BTreeMap<String, BTreeMap<String, Key>>,
 }
@@ -77,6 +79,13 @@ pub(crate) struct Key {
     pub(crate) freeform: bool,
     /// Type of object that the value names, such as `pools`.
     pub(crate) reference: Option<String>,
+    /// First and last version that has the key, as indexes into [`Schema::versions`].
+    pub(crate) since: usize,
+    pub(crate) until: usize,
+    /// Shown and written through REST only when a client names it.
+    pub(crate) expert: bool,
+    /// REST shows a digest instead of the value.
+    pub(crate) hashed: bool,
 }
 
 /// What values a key takes.
@@ -134,6 +143,8 @@ struct RawType {
     kind: String,
     singleton: bool,
     #[serde(default)]
+    since: String,
+    #[serde(default)]
     required: Vec<String>,
     #[serde(default)]
     sections: BTreeMap<String, BTreeMap<String, RawKey>>,
@@ -158,15 +169,25 @@ struct RawKey {
     subtype: Option<String>,
     #[serde(default)]
     returned_as_sha256_base64: bool,
+    #[serde(default)]
+    since: String,
+    #[serde(default)]
+    until: Option<String>,
+    #[serde(default)]
+    expert: bool,
 }
 
 impl From<RawSchema> for Schema {
     fn from(raw: RawSchema) -> Self {
+        let versions = raw.meta.api_versions;
+        let index = |word: &str| versions.iter().position(|version| version == word);
         let types = raw.resources.into_iter().map(|(path, raw)| {
             let sections = raw.sections.into_iter().map(|(section, keys)| {
                 let keys = keys.into_iter().map(|(name, key)| {
                     let secret = SECRET_KEYS.contains(&(path.as_str(), section.as_str(), name.as_str()));
-                    (name, Key::new(&key, secret))
+                    let since = index(&key.since).unwrap_or_default();
+                    let until = key.until.as_deref().and_then(index).unwrap_or(usize::MAX);
+                    (name, Key::new(&key, secret, since..=until))
                 });
                 (section.clone(), keys.collect())
             });
@@ -175,12 +196,13 @@ impl From<RawSchema> for Schema {
                 raw: raw.kind == "text",
                 singleton: raw.singleton,
                 required: raw.required,
+                since: index(&raw.since).unwrap_or_default(),
                 sections: sections.collect(),
                 path: path.clone(),
             };
             (path.clone(), object)
         });
-        Self { types: types.collect(), versions: raw.meta.api_versions }
+        Self { types: types.collect(), versions }
     }
 }
 
@@ -193,7 +215,7 @@ const SECRET_KEYS: [(&str, &str, &str); 4] = [
 ];
 
 impl Key {
-    fn new(raw: &RawKey, secret: bool) -> Self {
+    fn new(raw: &RawKey, secret: bool, versions: RangeInclusive<usize>) -> Self {
         let kind = raw.kind();
         let subtype = raw.subtype.as_deref().unwrap_or_default();
         Self {
@@ -201,6 +223,10 @@ impl Key {
             secret: secret || subtype == "password" || raw.returned_as_sha256_base64,
             freeform: subtype == "freeform",
             reference: subtype.strip_prefix("ref:").map(str::to_owned),
+            since: *versions.start(),
+            until: *versions.end(),
+            expert: raw.expert,
+            hashed: subtype == "password" || raw.returned_as_sha256_base64,
             kind,
         }
     }

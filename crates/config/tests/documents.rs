@@ -37,10 +37,8 @@ fn documents(directory: &Path) -> Vec<Document> {
 
 fn show(case: &Path) -> String {
     let (base, watched) = (documents(&case.join("base")), documents(&case.join("config")));
-    let compiled = compile(
-        &Input { base: &base, base_references: None, watched: &watched },
-        &Directory(case.to_owned()),
-    );
+    let compiled =
+        compile(&Input { base: &base, watched: &watched, ..Input::default() }, &Directory(case.to_owned()));
     let mut text = String::new();
     for diagnostic in &compiled.diagnostics {
         writeln!(text, "{diagnostic}").unwrap();

@@ -201,7 +201,7 @@ fn garbage_is_survived() {
                 .map(|index| Document { name: format!("config/{index}"), text: garbage(&mut rng, &samples) })
                 .collect();
             let (base, watched) = documents.split_at(documents.len() / 2);
-            let compiled = compile(&Input { base, base_references: None, watched }, &Anything);
+            let compiled = compile(&Input { base, watched, ..Input::default() }, &Anything);
             check(&compiled);
             compiled.configuration.is_some()
         });

@@ -58,6 +58,8 @@ names! {
     PersistenceName;
     /// An entry of `rules`.
     RuleName;
+    /// An entry of `rate`.
+    RateName;
     /// An entry of `ssl/server_keys` or `ssl/client_keys`.
     KeyName;
     /// An entry of `ssl/cas`.

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use crate::{PoolName, RuleName, VirtualServerName, tls::ServerTls};
+use crate::{PoolName, RuleEntry, VirtualServerName, tls::ServerTls};
 
 /// An entry of `virtual_servers`.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,10 +19,12 @@ pub struct VirtualServer {
     pub port: u16,
     /// `basic.pool`.
     pub pool: DefaultPool,
-    /// `basic.request_rules`, in order. Not acted on yet.
-    pub request_rules: Vec<RuleName>,
-    /// `basic.response_rules`, in order. Not acted on yet.
-    pub response_rules: Vec<RuleName>,
+    /// `basic.request_rules`, in order.
+    pub request_rules: Vec<RuleEntry>,
+    /// `basic.response_rules`, in order.
+    pub response_rules: Vec<RuleEntry>,
+    /// `basic.completion_rules`, in order.
+    pub completion_rules: Vec<RuleEntry>,
     /// `basic.connect_timeout`: time for the client to send a complete head; `None` (0) = no limit.
     pub connect_timeout: Option<Duration>,
     /// `connection.timeout`: longest time without data in either direction; `None` (0) = no limit.

@@ -80,6 +80,8 @@ pub struct PoolContext {
     pub ip_expiry: Option<Duration>,
     /// `session.j2ee_cache_size`.
     pub cookie_table_size: usize,
+    /// Data workers, for what each counts of a node.
+    pub workers: usize,
     /// `session.universal_cache_size`.
     pub universal_table_size: usize,
     /// `session.universal_cache_expiry`.
@@ -87,7 +89,7 @@ pub struct PoolContext {
 }
 
 impl PoolContext {
-    /// Takes the table sizes from the global settings.
+    /// Takes the table sizes from the global settings. For one data worker.
     pub fn new(now: Moment, seed: u64, session_key: SessionKey, global: &GlobalSettings) -> Self {
         Self {
             now,
@@ -96,6 +98,7 @@ impl PoolContext {
             ip_table_size: global.ip_session_table_size,
             ip_expiry: global.ip_session_expiry,
             cookie_table_size: global.cookie_session_table_size,
+            workers: 1,
             universal_table_size: global.universal_session_table_size,
             universal_expiry: global.universal_session_expiry,
         }
@@ -146,8 +149,13 @@ impl Pool {
         for spec in nodes.iter().filter(|spec| seen.insert(spec.address)) {
             let node = old.remove(&spec.address).map_or_else(
                 || {
-                    let node =
-                        Node::new(spec.address, spec.label.clone(), settings.name.clone(), shared.clone());
+                    let node = Node::new(
+                        spec.address,
+                        spec.label.clone(),
+                        settings.name.clone(),
+                        shared.clone(),
+                        context.workers,
+                    );
                     if serving {
                         node.introduce(context.now);
                     }
@@ -191,7 +199,6 @@ impl Pool {
         let limit = |limit: Option<u32>| limit.unwrap_or(0);
         self.shared.transaction_limit.store(limit(settings.max_transactions_per_node), Ordering::Relaxed);
         self.shared.connection_limit.store(limit(settings.max_connections_per_node), Ordering::Relaxed);
-        self.shared.change_pool_wide(|failing| failing.retain(|name| settings.monitors.contains(name)));
         for member in &self.members {
             member.node.keep_monitors(&settings.monitors, now);
             if !settings.passive_monitoring {

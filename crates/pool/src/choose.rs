@@ -200,7 +200,7 @@ impl Pool {
     fn stick(&self, slot: Slot, tried: &Tried, now: Moment) -> Stick<'_> {
         let Some(member) = self.member(slot) else { return Stick::Cannot };
         let node = &member.node;
-        if member.state == NodeState::Disabled || tried.contains(slot) || self.shared.has_failed() {
+        if member.state == NodeState::Disabled || tried.contains(slot) {
             return Stick::Cannot;
         }
         let health = node.health();
@@ -259,9 +259,6 @@ impl Pool {
         let roster = self.current_roster(now);
         if !roster.any_active {
             return Err(NoNode::NoNodes);
-        }
-        if self.shared.has_failed() {
-            return Err(NoNode::AllFailed);
         }
         let choice = |slot: u32, trial| Choice {
             node: &self.members[slot as usize].node,

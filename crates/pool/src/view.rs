@@ -1,10 +1,6 @@
 //! Read-out for people: live view, status pages, logs.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tidegate_model::{Moment, MonitorName, pool::NodeState};
 
@@ -28,8 +24,10 @@ pub struct NodeView {
     pub state: NodeState,
     /// Leaves the pool.
     pub leaving: bool,
-    /// A word or two: `working`, `draining`, `disabled`, `pool failed`, or one of [`crate::Node::status`].
+    /// A word or two: `working`, `draining`, `disabled`, or one of [`crate::Node::status`].
     pub status: &'static str,
+    /// Whether requests and monitors say that it works.
+    pub alive: bool,
     /// Weight.
     pub weight: u32,
     /// Priority.
@@ -44,7 +42,7 @@ pub struct NodeView {
     pub response_time: Option<Duration>,
     /// Counters.
     pub totals: Totals,
-    /// Monitors that fail it, pool-wide ones included.
+    /// Monitors that fail it, those of scope `poolwide` included.
     pub failing_monitors: Vec<MonitorName>,
 }
 
@@ -65,11 +63,10 @@ impl Pool {
     /// Label and standing of every node that is in the pool, in slot order. A node that requests have failed stays
     /// `Failed` until one has found out that it works again.
     pub fn standings(&self) -> impl Iterator<Item = (&Arc<str>, Standing)> {
-        let pool_has_failed = self.shared.has_failed();
-        self.members.iter().filter(|member| !member.node.is_gone()).map(move |member| {
+        self.members.iter().filter(|member| !member.node.is_gone()).map(|member| {
             let standing = match member.state {
                 NodeState::Disabled => Standing::Disabled,
-                _ if pool_has_failed || !member.node.health().in_rotation() => Standing::Failed,
+                _ if !member.node.health().in_rotation() => Standing::Failed,
                 NodeState::Draining => Standing::Draining,
                 NodeState::Active if member.leaving.is_some() => Standing::Draining,
                 NodeState::Active => Standing::Active,
@@ -99,28 +96,23 @@ impl Pool {
             };
             !roster.ready.is_empty() && !roster.ready.iter().any(has_room) && !tries()
         };
-        !self.shared.has_failed() && waits(&self.current_roster(now))
+        waits(&self.current_roster(now))
     }
 
     /// Every node in slot order.
     pub fn nodes_status(&self) -> Vec<NodeView> {
-        let pool_wide: Vec<MonitorName> =
-            self.shared.failing_pool_wide.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.members.iter().map(|member| view(member, &pool_wide)).collect()
+        self.members.iter().map(view).collect()
     }
 }
 
-fn view(member: &Member, pool_wide: &[MonitorName]) -> NodeView {
+fn view(member: &Member) -> NodeView {
     let node = &member.node;
     let status = match member.state {
         _ if node.is_gone() || node.is_leaving() => node.status(),
         NodeState::Disabled => "disabled",
-        _ if !pool_wide.is_empty() && node.health().in_rotation() => "pool failed",
         NodeState::Draining if node.health().in_rotation() => "draining",
         NodeState::Draining | NodeState::Active => node.status(),
     };
-    let mut failing_monitors = node.failing_monitors();
-    failing_monitors.extend_from_slice(pool_wide);
     NodeView {
         id: node.id(),
         address: node.address(),
@@ -128,6 +120,7 @@ fn view(member: &Member, pool_wide: &[MonitorName]) -> NodeView {
         state: member.state,
         leaving: member.leaving.is_some(),
         status,
+        alive: node.health().in_rotation(),
         weight: member.weight,
         priority: member.priority,
         in_flight: node.in_flight(),
@@ -135,6 +128,6 @@ fn view(member: &Member, pool_wide: &[MonitorName]) -> NodeView {
         idle_connections: node.idle_connections(),
         response_time: node.response_time(),
         totals: node.totals(),
-        failing_monitors,
+        failing_monitors: node.failing_monitors(),
     }
 }

@@ -9,10 +9,7 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::Poll,
     time::Duration,
 };
@@ -31,9 +28,10 @@ use crate::{
     buffer::{BUFFER, Buffer, Output},
     failure::{Failure, Kind, Progress},
     relay::Guarded,
-    snapshot::{ListenKey, LocalServer, RunningServer},
+    snapshot::{ListenAddress, ListenKey, LocalServer, OpenConnections, RunningServer},
     socket::Socket,
     stream::Stream,
+    tally,
     timers::Deadline,
     tls::headers,
     virtual_server::{self, Exchange},
@@ -63,6 +61,8 @@ pub(crate) struct Client {
     generation: u64,
     /// Whether that snapshot has the connection's virtual server.
     wanted: bool,
+    /// What is counted of the address it was accepted on.
+    pub(crate) listen: Arc<ListenAddress>,
     _counted: Counted,
 }
 
@@ -87,12 +87,14 @@ pub(crate) enum Flow {
 #[derive(Debug)]
 struct Counted {
     worker: Rc<Worker>,
-    server: Arc<AtomicU32>,
+    server: Arc<OpenConnections>,
+    listen: Arc<ListenAddress>,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.server.fetch_sub(1, Ordering::AcqRel);
+        self.server.leave();
+        self.listen.open.leave();
         self.worker.shared.connections.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -101,12 +103,14 @@ impl Drop for Counted {
 pub(crate) fn spawn(
     worker: &Rc<Worker>,
     key: &ListenKey,
-    server: &Arc<RunningServer>,
+    (server, listen): (&Arc<RunningServer>, &Arc<ListenAddress>),
     socket: Socket,
     peer: SocketAddr,
 ) {
-    server.connections.fetch_add(1, Ordering::AcqRel);
-    server.counters.shard(worker.index).connections.add(1);
+    server.connections.enter();
+    listen.open.enter();
+    tally::server(worker, server).connections.add(1);
+    tally::process(worker).connections.add(1);
     let client = Box::new(Client {
         worker: Rc::clone(worker),
         stream: Stream::Plain(socket),
@@ -120,7 +124,12 @@ pub(crate) fn spawn(
         key: key.clone(),
         generation: worker.view().generation,
         wanted: true,
-        _counted: Counted { worker: Rc::clone(worker), server: Arc::clone(&server.connections) },
+        listen: Arc::clone(listen),
+        _counted: Counted {
+            worker: Rc::clone(worker),
+            server: Arc::clone(&server.connections),
+            listen: Arc::clone(listen),
+        },
     });
     tokio::task::spawn_local(client.run());
 }
@@ -218,8 +227,6 @@ impl Client {
 
     async fn shake_hands(&mut self) -> Option<()> {
         let tls = Arc::clone(self.server.tls.as_ref()?);
-        let counters = Arc::clone(&self.server.counters);
-        let counters = counters.shard(self.worker.index);
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Closed) else { return None };
         let acceptor = TlsAcceptor::from(Arc::clone(tls.config_for(self.local)));
         let mut session = None;
@@ -233,16 +240,13 @@ impl Client {
         .await;
         match shaken {
             Some(Ok(stream)) => {
-                counters.tls_handshakes.add(1);
-                if stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
-                    counters.tls_resumed.add(1);
-                }
+                tally::shaken(self, stream.get_ref().1);
                 self.tls_lines = headers::client_headers(stream.get_ref().1, tls.settings(), session);
                 self.stream = Stream::tls(stream, false);
                 Some(())
             }
             outcome => {
-                counters.tls_failures.add(1);
+                tally::not_shaken(self, outcome.as_ref().and_then(|shaken| shaken.as_ref().err()));
                 if let Some(Err(error)) = outcome {
                     let server = &self.server.settings;
                     if !server.failure_log.tls {
@@ -319,7 +323,7 @@ impl Client {
 
     /// Waits for the first bytes of a request. False = there will be none.
     async fn first_bytes(&mut self, first: bool) -> bool {
-        let Self { worker, stream, deadline, buffer, .. } = self;
+        let Self { worker, stream, deadline, buffer, server, .. } = self;
         let mut hurried = false;
         poll_fn(|cx| {
             if let Poll::Ready(read) = stream.poll_fill(cx, buffer, BUFFER) {
@@ -334,7 +338,13 @@ impl Client {
                     deadline.arm(Some(worker.now().after(LAST_REQUEST)));
                 }
             }
-            deadline.poll_passed(cx).map(|()| false)
+            deadline.poll_passed(cx).map(|()| {
+                if !worker.is_draining() {
+                    let counters = tally::server(worker, server);
+                    if first { counters.connect_timeouts.add(1) } else { counters.keepalive_timeouts.add(1) }
+                }
+                false
+            })
         })
         .await
     }

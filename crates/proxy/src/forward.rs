@@ -29,6 +29,7 @@ use crate::{
     failure::{Failure, Kind, Progress},
     http::error_page,
     snapshot::RunningPool,
+    tally,
     virtual_server::Exchange,
 };
 
@@ -54,6 +55,7 @@ pub(crate) async fn to_pool(
     // Set when it is not the pool the request began with: a failure pool, or the same pool rebuilt meanwhile.
     let mut other: Option<Arc<RunningPool>> = None;
     let mut session = session_of(client, exchange, pool);
+    tally::asked(client, pool, &session);
     let mut body = attempt::RequestBody::of(client, exchange)?;
     let streaming = body.is_streaming();
     let mut attempts = Attempts { streaming, ..Attempts::default() };
@@ -69,12 +71,17 @@ pub(crate) async fn to_pool(
             Claimed::Node(claimed) => claimed,
             Claimed::AllFailed => match &pool.failure_pool {
                 Some(failure_pool) => {
+                    tally::pool(&client.worker, pool).failed_over.add(1);
                     session = session_of(client, exchange, failure_pool);
+                    tally::asked(client, failure_pool, &session);
                     attempts = Attempts { streaming, ..Attempts::default() };
                     other = Some(Arc::clone(failure_pool));
                     continue;
                 }
-                None => return Err(last),
+                None => {
+                    tally::pool(&client.worker, pool).no_node.add(1);
+                    return Err(last);
+                }
             },
             Claimed::Rebuilt(rebuilt) => {
                 session = session_of(client, exchange, &rebuilt);
@@ -98,7 +105,7 @@ pub(crate) async fn to_pool(
                 if next.is_none() {
                     return deliver(client, exchange, pool, &session, &claimed, answer).await;
                 }
-                pool.counters.shard(client.worker.index).retries_503.add(1);
+                tally::pool(&client.worker, pool).retries_503.add(1);
                 client.worker.response_heads.keep(answer.head);
             }
             Ok(answer) => return deliver(client, exchange, pool, &session, &claimed, answer).await,
@@ -112,7 +119,7 @@ pub(crate) async fn to_pool(
             }
         }
         exchange.answered.retries += 1;
-        pool.counters.shard(client.worker.index).retries.add(1);
+        tally::pool(&client.worker, pool).retries.add(1);
         // The nodes of today are asked, not those of when the request began.
         if next.is_none()
             && let Some(rebuilt) = client.worker.rebuilt(pool)
@@ -148,6 +155,7 @@ async fn session_failed(
             error_page::redirect(&mut out.bytes, url, cookie, close);
             exchange.answered.status = 302;
             exchange.answered.bytes = out.bytes.len() as u64;
+            tally::server(&client.worker, &exchange.server).generated(302);
             Ok(match (client.send(out).await, body, close) {
                 (true, true, _) => Flow::Linger,
                 (true, false, false) => Flow::KeepAlive,
@@ -160,6 +168,7 @@ async fn session_failed(
 
 /// Passive monitoring: what a failed request says about the node.
 fn note_failure(client: &Client, pool: &RunningPool, claimed: &Claim, failure: &Failure) {
+    tally::node_failed(client, claimed.node(), failure);
     if !pool.settings.passive_monitoring {
         return;
     }

@@ -37,7 +37,7 @@ pub(crate) mod tests {
         },
     };
 
-    use crate::snapshot::{Rewrites, RunningServer};
+    use crate::snapshot::{Rewrites, Rules, RunningServer};
 
     /// A virtual server with the settings of an empty document.
     pub(crate) fn settings() -> VirtualServer {
@@ -50,6 +50,7 @@ pub(crate) mod tests {
             pool: DefaultPool::Discard,
             request_rules: Vec::new(),
             response_rules: Vec::new(),
+            completion_rules: Vec::new(),
             connect_timeout: Some(Duration::from_secs(10)),
             timeout: Some(Duration::from_secs(40)),
             keepalive: true,
@@ -82,6 +83,7 @@ pub(crate) mod tests {
     pub(crate) fn running(settings: VirtualServer) -> RunningServer {
         RunningServer {
             rewrites: Rewrites::of(&settings),
+            rules: Rules::default(),
             settings: Arc::new(settings),
             tls: None,
             pool: None,

@@ -23,6 +23,7 @@ use crate::{
     connection,
     snapshot::ListenKey,
     socket::{self, Socket},
+    tally,
     worker::Worker,
 };
 
@@ -115,8 +116,9 @@ async fn accept(worker: Rc<Worker>, key: ListenKey, listener: AsyncFd<Rc<OwnedFd
             ) {
                 Ok((fd, peer)) => {
                     let Some(peer) = peer.and_then(|any| SocketAddr::try_from(any).ok()) else { continue };
+                    let Some(listen) = view.listening.get(&key.address.ip()) else { return };
                     worker.shared.connections.fetch_add(1, Ordering::AcqRel);
-                    connection::spawn(&worker, &key, server, Socket::new(fd), canonical(peer));
+                    connection::spawn(&worker, &key, (server, listen), Socket::new(fd), canonical(peer));
                 }
                 Err(rustix::io::Errno::AGAIN) => {
                     ready.clear_ready();
@@ -124,6 +126,7 @@ async fn accept(worker: Rc<Worker>, key: ListenKey, listener: AsyncFd<Rc<OwnedFd
                 }
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
                 Err(error) => {
+                    tally::process(&worker).accept_failures.add(1);
                     tracing::warn!(virtual_server = %server.settings.name, %error, "failed to accept; resting");
                     tokio::time::sleep(ACCEPT_REST).await;
                     break;

@@ -1,7 +1,7 @@
 //! The handle the control side holds: starts the workers, publishes snapshots, drains.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt, io,
     net::SocketAddr,
     sync::{
@@ -14,12 +14,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tidegate_model::{Moment, PoolName, VirtualServerName, pool::NodeState};
+use tidegate_telemetry::counters::Sharded;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     listener,
     monitor::{self, Monitors},
     snapshot::{ListenKey, Snapshot},
+    tls::server::Expiring,
     worker::{self, Command, Shared},
 };
 
@@ -27,7 +29,7 @@ use crate::{
 ///
 /// To be made and used inside the control side's tokio runtime, where the monitors run.
 pub struct Proxy {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
     /// Addresses that every worker listens on.
     listening: Mutex<HashSet<ListenKey>>,
@@ -39,6 +41,9 @@ impl fmt::Debug for Proxy {
         f.debug_struct("Proxy").field("workers", &self.workers.len()).finish_non_exhaustive()
     }
 }
+
+/// Longest wait of [`Proxy::settle`]. A worker answers between two tasks, within microseconds.
+const SETTLE_LIMIT: Duration = Duration::from_millis(200);
 
 /// A listening address that could not be opened.
 #[derive(Debug)]
@@ -80,6 +85,7 @@ impl Proxy {
             origin: Instant::now(),
             connections: AtomicU64::new(0),
             workers: count,
+            counters: Sharded::new(count),
         });
         let monitors = Monitors::start(monitors, shared.origin);
         let mut senders = Vec::with_capacity(count);
@@ -196,9 +202,39 @@ impl Proxy {
             .collect()
     }
 
+    /// Certificates of running virtual servers that have ended or will soon, seen at `now` (seconds since 1970).
+    pub fn expiring_certificates(&self, now: i64) -> BTreeMap<VirtualServerName, Vec<Expiring>> {
+        let snapshot = self.shared.snapshot.load();
+        let notices = snapshot.servers.values().filter_map(|server| {
+            let notices = server.tls.as_ref()?.expiry_notices(now);
+            (!notices.is_empty()).then(|| (server.settings.name.clone(), notices))
+        });
+        notices.collect()
+    }
+
     /// Open client connections.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Acquire)
+    }
+
+    /// Waits until every worker has counted what it was doing when this was called, at most [`SETTLE_LIMIT`]: who
+    /// has had an answer then finds it counted to the last byte.
+    pub async fn settle(&self) {
+        let done: Vec<_> = self
+            .workers
+            .iter()
+            .map(|worker| {
+                let (sender, receiver) = oneshot::channel();
+                drop(worker.send(Command::Settle(sender)));
+                receiver
+            })
+            .collect();
+        let all = async {
+            for worker in done {
+                drop(worker.await);
+            }
+        };
+        drop(tokio::time::timeout(SETTLE_LIMIT, all).await);
     }
 
     fn tell_all(&self, command: impl Fn() -> Command) {

@@ -161,6 +161,11 @@ impl BodyRelay {
         self
     }
 
+    /// Bytes composed and not yet written; right after it was made, all that goes first.
+    pub(crate) fn composed(&self) -> u64 {
+        (self.out.bytes.len() - self.written) as u64
+    }
+
     /// Whether nothing more is expected from the source and all is written.
     pub(crate) fn is_complete(&self) -> bool {
         self.flushed && self.written == self.out.bytes.len() && self.source_is_done()

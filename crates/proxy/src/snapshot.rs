@@ -9,7 +9,7 @@ mod build;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::{
         Arc,
@@ -18,10 +18,13 @@ use std::{
 };
 
 use regex::bytes::Regex;
-use tidegate_model::{GlobalSettings, PoolName, ScriptName, VirtualServer, VirtualServerName};
+use tidegate_model::{
+    ExtraFileName, GlobalSettings, Moment, PoolName, RateClass, RateName, Rule, ScriptName, VirtualServer,
+    VirtualServerName,
+};
 use tidegate_telemetry::{
     access_log::AccessLog,
-    counters::{PoolCounters, Sharded, VirtualServerCounters},
+    counters::{ListenCounters, PoolCounters, Sharded, VirtualServerCounters},
 };
 
 pub use self::build::{BuildContext, Built, Problem, build};
@@ -36,12 +39,29 @@ pub struct Snapshot {
     /// Counts built snapshots, from 1; 0 is the empty one a process starts with.
     pub generation: u64,
     pub(crate) servers: HashMap<ListenKey, Arc<RunningServer>>,
+    /// Virtual servers that do not listen: disabled, of another protocol, or with a fault.
+    pub(crate) silent: Vec<Arc<VirtualServer>>,
+    /// What is counted per listening address.
+    pub(crate) listening: BTreeMap<IpAddr, Arc<ListenAddress>>,
     pub(crate) pools: BTreeMap<PoolName, Arc<RunningPool>>,
     pub(crate) global: GlobalSettings,
     /// What monitors check, derived once so that publishing only hands it over.
     pub(crate) monitors: Vec<crate::monitor::MonitorTask>,
     /// `monitor_scripts`.
     pub(crate) monitor_scripts: Arc<BTreeMap<ScriptName, Arc<[u8]>>>,
+    /// `rate`: limits only. What has been counted against them is kept by name elsewhere.
+    pub(crate) rates: BTreeMap<RateName, Arc<RateClass>>,
+    /// `extra_files`, for rules.
+    pub(crate) resources: BTreeMap<ExtraFileName, Arc<Resource>>,
+}
+
+/// A file that rules can read.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// Its content.
+    pub bytes: Arc<[u8]>,
+    /// The first build that had this content.
+    pub since: Moment,
 }
 
 impl Snapshot {
@@ -49,11 +69,25 @@ impl Snapshot {
         Self {
             generation: 0,
             servers: HashMap::new(),
+            silent: Vec::new(),
+            listening: BTreeMap::new(),
             pools: BTreeMap::new(),
             global: GlobalSettings::default(),
             monitors: Vec::new(),
             monitor_scripts: Arc::default(),
+            rates: BTreeMap::new(),
+            resources: BTreeMap::new(),
         }
+    }
+
+    /// The rate class of this name. The same `Arc` over all builds until its limits change.
+    pub fn rate(&self, name: &str) -> Option<&Arc<RateClass>> {
+        self.rates.get(name)
+    }
+
+    /// The file of this name. The same `Arc` over all builds until its content changes.
+    pub fn resource(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.resources.get(name)
     }
 
     /// Whether nodes of this snapshot are gone for good in `after`.
@@ -76,6 +110,46 @@ pub(crate) struct ListenKey {
     pub(crate) address: SocketAddr,
 }
 
+/// What is counted of one IP address that virtual servers listen on.
+#[derive(Debug)]
+pub(crate) struct ListenAddress {
+    pub(crate) counters: Sharded<ListenCounters>,
+    pub(crate) open: OpenConnections,
+}
+
+/// How many connections are open, and how many ever were at a time.
+#[derive(Debug, Default)]
+pub(crate) struct OpenConnections {
+    now: AtomicU32,
+    most: AtomicU32,
+}
+
+impl OpenConnections {
+    /// One more.
+    pub(crate) fn enter(&self) {
+        let now = self.now.fetch_add(1, Ordering::AcqRel) + 1;
+        // The peak is written only while it grows.
+        if now > self.most.load(Ordering::Relaxed) {
+            self.most.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    /// One less.
+    pub(crate) fn leave(&self) {
+        self.now.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Open now.
+    pub(crate) fn now(&self) -> u32 {
+        self.now.load(Ordering::Acquire)
+    }
+
+    /// The most at a time.
+    pub(crate) fn most(&self) -> u32 {
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
 /// A virtual server in executable form.
 pub(crate) struct RunningServer {
     pub(crate) settings: Arc<VirtualServer>,
@@ -83,9 +157,10 @@ pub(crate) struct RunningServer {
     /// `None`: `discard`, or a pool that does not exist (see `settings.pool`).
     pub(crate) pool: Option<Arc<RunningPool>>,
     pub(crate) rewrites: Rewrites,
+    pub(crate) rules: Rules,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) counters: Arc<Sharded<VirtualServerCounters>>,
-    pub(crate) connections: Arc<AtomicU32>,
+    pub(crate) connections: Arc<OpenConnections>,
 }
 
 /// A virtual server as one connection holds it: a request clones it without touching a count that workers share.
@@ -94,9 +169,7 @@ pub(crate) type LocalServer = Rc<Arc<RunningServer>>;
 impl RunningServer {
     /// Whether `max_concurrent_connections` is reached.
     pub(crate) fn is_full(&self) -> bool {
-        self.settings
-            .max_concurrent_connections
-            .is_some_and(|limit| self.connections.load(Ordering::Acquire) >= limit)
+        self.settings.max_concurrent_connections.is_some_and(|limit| self.connections.now() >= limit)
     }
 
     /// Its name.
@@ -109,6 +182,14 @@ impl fmt::Debug for RunningServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunningServer").field("name", &self.settings.name).finish_non_exhaustive()
     }
+}
+
+/// The rules of a virtual server that run, in order: enabled ones with a program.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    pub(crate) request: Vec<Arc<Rule>>,
+    pub(crate) response: Vec<Arc<Rule>>,
+    pub(crate) completion: Vec<Arc<Rule>>,
 }
 
 /// Compiled patterns of a virtual server, and whether responses need looking at all.

@@ -5,7 +5,7 @@
 //! admit → (request rules) → forward to the pool → (response rules) → finish
 //! ```
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use tidegate_http1::request::{Method, RequestHead, Version};
 use tidegate_model::{Moment, virtual_server::DefaultPool};
@@ -19,6 +19,7 @@ use crate::{
     forward,
     http::error_page,
     snapshot::LocalServer,
+    tally,
 };
 
 /// One request and what is known of its answer.
@@ -30,7 +31,8 @@ pub(crate) struct Exchange<'a> {
     bytes: Output,
     /// The virtual server as it was when the request began.
     pub(crate) server: LocalServer,
-    pub(crate) began: Moment,
+    /// When its first bytes were read, on [`crate::worker::Worker::elapsed`].
+    pub(crate) began: Duration,
     /// What has been answered, for counters and the access log.
     pub(crate) answered: Answered,
 }
@@ -62,7 +64,7 @@ impl<'a> Exchange<'a> {
             head,
             bytes,
             server: Rc::clone(&client.server),
-            began: client.worker.now(),
+            began: client.worker.elapsed(),
             answered: Answered::default(),
         }
     }
@@ -74,7 +76,7 @@ impl<'a> Exchange<'a> {
 
     /// When it must be over by `max_transaction_duration`.
     pub(crate) fn end(&self) -> Option<Moment> {
-        self.server.settings.max_transaction_duration.map(|limit| self.began.after(limit))
+        self.server.settings.max_transaction_duration.map(|limit| Moment::at(self.began).after(limit))
     }
 
     /// Whether the client wants and may have another request on this connection.
@@ -86,6 +88,7 @@ impl<'a> Exchange<'a> {
 /// Serves one request whose head fills the first `head_length` bytes of the client's buffer.
 pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_length: usize) -> Flow {
     let mut exchange = Exchange::new(client, head, head_length);
+    tally::begun(client, &exchange);
     access::asked(&mut exchange, client);
     let flow = match answer(client, &mut exchange).await {
         Ok(flow) => flow,
@@ -109,10 +112,8 @@ async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow
 /// Answers a failed request: the error page, a redirect, or nothing but a close.
 async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
     tell(client, failure);
+    tally::failed(client, exchange, &failure);
     let Some(status) = failure.status() else {
-        if failure.kind == Kind::Discard {
-            exchange.server.counters.shard(client.worker.index).discarded.add(1);
-        }
         return if exchange.answered.ends_by_close { Flow::Abort } else { Flow::Close };
     };
     // With a body on its way the connection cannot be used again.
@@ -131,6 +132,7 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
     );
     exchange.answered.status = status;
     exchange.answered.bytes = out.bytes.len() as u64;
+    tally::server(&client.worker, &exchange.server).generated(status);
     if !client.send(out).await {
         return Flow::Close;
     }
@@ -145,9 +147,8 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
 pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
     let counters = Arc::clone(&client.server.counters);
     let counters = counters.shard(client.worker.index);
-    match failure.kind {
-        Kind::ClientTimedOut => counters.timeouts.add(1),
-        _ => counters.client_errors.add(1),
+    if failure.kind == Kind::ClientTimedOut {
+        counters.connect_timeouts.add(1);
     }
     tell(client, failure);
     let Some(status) = failure.status() else { return Flow::Close };
@@ -160,7 +161,8 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
         false,
         true,
     );
-    counters.responded(status);
+    counters.generated(status);
+    tally::moved(client, &client.server, client.buffer.len() as u64, out.bytes.len() as u64);
     access::refused(client, status, out.bytes.len());
     if client.send(out).await { Flow::Linger } else { Flow::Close }
 }
@@ -182,11 +184,8 @@ fn tell(client: &Client, failure: Failure) {
 
 /// Counters and the access log.
 fn finish(client: &mut Client, mut exchange: Exchange<'_>) {
-    let counters = exchange.server.counters.shard(client.worker.index);
-    let answered = &exchange.answered;
-    counters.requests.add(1);
-    counters.bytes_in.add(answered.bytes_in + exchange.head_bytes().len() as u64);
-    counters.bytes_out.add(answered.bytes + answered.head_bytes);
-    counters.responded(answered.status);
+    // The clock was read where the request last waited.
+    let duration = client.worker.recent_elapsed().saturating_sub(exchange.began);
+    tally::finished(client, &exchange, duration);
     access::record(client, &mut exchange);
 }

@@ -19,6 +19,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tidegate_http1::{request::RequestHead, response::ResponseHead};
 use tidegate_model::Moment;
+use tidegate_telemetry::counters::{ProcessCounters, Sharded};
 use tokio::{
     runtime::LocalOptions,
     sync::{mpsc, oneshot},
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU64,
     /// How many workers there are.
     pub(crate) workers: usize,
+    /// What is counted altogether.
+    pub(crate) counters: Sharded<ProcessCounters>,
 }
 
 impl Shared {
@@ -227,6 +230,8 @@ pub(crate) enum Command {
         /// Whether some are gone for good.
         gone: bool,
     },
+    /// Say when everything this worker was doing is counted.
+    Settle(oneshot::Sender<()>),
     /// Stop accepting, close idle client connections, and say when no connection is left.
     Drain(oneshot::Sender<()>),
 }
@@ -262,6 +267,10 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>
                 if gone {
                     worker.timers.wake_in_flight();
                 }
+            }
+            Command::Settle(done) => {
+                // Whoever asked may have given up.
+                let _heard = done.send(());
             }
             Command::Drain(done) => {
                 worker.begin_draining();

@@ -9,3 +9,6 @@
 pub mod access_log;
 pub mod counters;
 pub mod logging;
+pub mod observation;
+pub mod peaks;
+pub mod system;

@@ -9,6 +9,7 @@ mod human;
 use std::{
     fmt, io,
     str::FromStr,
+    sync::OnceLock,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -82,14 +83,14 @@ impl std::error::Error for LoggingError {}
 #[derive(Debug)]
 pub struct Logging {
     _guard: WorkerGuard,
-    dropped: ErrorCounter,
 }
 
-impl Logging {
-    /// Lines dropped because standard output did not take them.
-    pub fn dropped_lines(&self) -> u64 {
-        self.dropped.dropped_lines() as u64
-    }
+/// Counts lines that standard output did not take; set with the event log.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Lines of the event log dropped because standard output did not take them.
+pub fn dropped_lines() -> u64 {
+    DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
 }
 
 /// Sends the events of this process to standard output. `filter` is a level (`info`) or a list of `target=level`.
@@ -98,7 +99,9 @@ pub fn init(format: LogFormat, filter: &str) -> Result<Logging, LoggingError> {
     let (lines, guard) = queue(io::stdout());
     let dropped = lines.error_counter();
     subscribe(format, filter, lines).map_err(|_| LoggingError::AlreadySet)?;
-    Ok(Logging { _guard: guard, dropped })
+    // It was set up just now, for the first time.
+    drop(DROPPED.set(dropped));
+    Ok(Logging { _guard: guard })
 }
 
 fn queue(out: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {

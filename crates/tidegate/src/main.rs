@@ -13,6 +13,7 @@ mod logging;
 mod run;
 mod session_key;
 mod settings;
+mod watching;
 mod zeus_variables;
 
 use std::{

@@ -28,6 +28,7 @@ use crate::{
     health::{self, Readiness},
     listen_hosts, session_key,
     settings::{Environment, Settings},
+    watching::Watching,
     zeus_variables,
 };
 
@@ -143,6 +144,8 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         .map_err(|error| format!("the writer of access logs cannot start: {error}"))?;
     let access_logs = Arc::new(access_logs);
     let read_again = ReadAgain::default();
+    let watching =
+        Arc::new(Watching::new(Arc::clone(&proxy), discovery.discovery(), hooks.readiness.subscribe()));
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(document_watch::run(settings.base.clone(), read_again.clone(), readings_sender));
@@ -151,6 +154,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     if hooks.reads_on_hangup {
         tasks.spawn(read_on_hangup(read_again));
     }
+    tasks.spawn(Arc::clone(&watching).sample());
     tasks.spawn(report_status(Arc::clone(&proxy), hooks.status.clone()));
     tasks.spawn(shut_down(hooks.stop.clone(), events_sender.clone()));
 
@@ -164,6 +168,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         session_key: key.key,
         workers: settings.workers,
         access_logs: Arc::clone(&access_logs),
+        watching,
     });
     control::run(Inputs { events, readings, nodes }, &mut machine).await;
 

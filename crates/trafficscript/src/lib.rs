@@ -22,3 +22,6 @@ pub use self::{
     host::{Answer, Host, Need, Phase},
     value::{Text, Value},
 };
+
+mod compile_shim;
+pub use compile_shim::{Compiled, Note, Options, Program, Severity, Uses, compile};

@@ -21,7 +21,7 @@ impl References for NoFiles {
 fn compiled(text: &str) -> (Configuration, Vec<String>) {
     let documents = [Document { name: "a".to_owned(), text: text.as_bytes().to_vec() }];
     let Compiled { configuration, diagnostics, .. } =
-        compile(&Input { base: &[], base_references: None, watched: &documents }, &NoFiles);
+        compile(&Input { watched: &documents, ..Input::default() }, &NoFiles);
     let lines = diagnostics.iter().map(ToString::to_string).collect();
     (configuration.unwrap_or_else(|| panic!("{text}: {diagnostics:?}")), lines)
 }
@@ -440,7 +440,7 @@ fn other_protocols_are_told_of_and_kept() {
         name: "a".to_owned(),
         text: server("{basic: {port: 80, pool: discard, protocol: udp}}").into_bytes(),
     }];
-    let compiled = compile(&Input { base: &[], base_references: None, watched: &documents }, &NoFiles);
+    let compiled = compile(&Input { watched: &documents, ..Input::default() }, &NoFiles);
     assert_eq!(compiled.diagnostics.len(), 1);
     assert_eq!(compiled.diagnostics[0].severity, Severity::Warning);
     assert_eq!(compiled.configuration.unwrap().virtual_servers["s"].protocol, Protocol::Other("udp"));

@@ -440,8 +440,6 @@ fn what_rules_see_of_nodes() {
             .collect::<Vec<_>>()
     };
     assert_eq!(seen(&pool), expected(Standing::Active, Standing::Draining, Standing::Draining));
-    pool.set_pool_wide_verdict(&"m1".into(), false, T0);
-    assert_eq!(seen(&pool), expected(Standing::Failed, Standing::Failed, Standing::Failed));
     pool.retire(T0);
     assert_eq!(seen(&pool), []);
 }

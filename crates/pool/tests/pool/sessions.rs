@@ -291,9 +291,14 @@ fn a_session_waits_for_its_own_node() {
 fn sessions_follow_a_failed_pool() {
     let pool = start(&transparent(FailureMode::NewNode), &nodes(1..=2));
     let session = browser(&pool, &open(&pool).0);
-    pool.set_pool_wide_verdict(&"m1".into(), false, T0);
+    let verdict = |up| {
+        for member in pool.members() {
+            member.node.set_monitor_verdict(&"m1".into(), up, T0);
+        }
+    };
+    verdict(false);
     assert_eq!(goes_to(&pool, &session), Err(NoNode::AllFailed));
-    pool.set_pool_wide_verdict(&"m1".into(), true, T0);
+    verdict(true);
     assert!(goes_to(&pool, &session).unwrap().1);
 }
 

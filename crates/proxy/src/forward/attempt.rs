@@ -23,6 +23,7 @@ use crate::{
     node::{self, NodeConnection},
     relay::{BodyRelay, Framing, Guarded, RelayError},
     snapshot::RunningPool,
+    tally,
     virtual_server::Exchange,
 };
 
@@ -127,6 +128,8 @@ pub(crate) struct Answer {
     pub(crate) head_length: usize,
     /// The request body that is still being sent.
     pub(crate) upload: BodyRelay,
+    /// Bytes of the request that were composed for the node: the head, and a body that was at hand.
+    pub(crate) sent: u64,
     /// From the end of the request to the response head.
     pub(crate) response_time: Duration,
 }
@@ -135,6 +138,7 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 struct Talk {
     upload: BodyRelay,
+    composed: u64,
     /// The node stopped reading the request.
     upload_broken: bool,
     buffer: Buffer,
@@ -153,7 +157,10 @@ pub(crate) async fn attempt(
 ) -> Result<Answer, Failure> {
     let idempotent = exchange.head.method().is_idempotent();
     let mut connection = match claim.way.take() {
-        Some(Way::Idle(connection)) => connection,
+        Some(Way::Idle(connection)) => {
+            tally::reused(client, pool, claim.node());
+            connection
+        }
         Some(Way::Open(open)) => connect(client, exchange, pool, claim, open).await?,
         None => return Err(Failure::new(Kind::NoNode, Progress::Unsent)),
     };
@@ -167,6 +174,7 @@ pub(crate) async fn attempt(
                     buffer: talk.buffer,
                     head_length,
                     upload: talk.upload,
+                    sent: talk.composed,
                     response_time: heard_at.saturating_sub(talk.asked_at.unwrap_or(heard_at)),
                 });
             }
@@ -177,6 +185,7 @@ pub(crate) async fn attempt(
                     && body.is_replayable()
                     && (idempotent || failure.progress == Progress::Unsent) =>
             {
+                tally::pool(&client.worker, pool).stale.add(1);
                 connection = connect(client, exchange, pool, claim, connection.replace()).await?;
             }
             Err(failure) => return Err(failure),
@@ -197,6 +206,7 @@ async fn connect(
     let host = exchange.head.host(exchange.head_bytes());
     let host = host.map(crate::http::location::host_without_port);
     let connected = Box::pin(node::connect(pool, open, source, host, &mut guard)).await;
+    tally::connected(client, pool, claim.node(), connected.is_ok());
     connected.map_err(|kind| {
         let kind = if guard.transaction_is_over() { Kind::TransactionTimedOut } else { kind };
         Failure::new(kind, Progress::Unsent)
@@ -218,7 +228,8 @@ async fn exchange_heads(
     let upload = body.behind(head).in_units_of(exchange.server.settings.max_client_buffer);
     let streaming = !upload.source_is_done();
     let buffer = client.worker.buffers.lend();
-    let mut talk = Talk { upload, upload_broken: false, buffer, asked_at: None };
+    let composed = upload.composed();
+    let mut talk = Talk { upload, composed, upload_broken: false, buffer, asked_at: None };
     match hear(client, exchange, pool, connection, &mut talk).await {
         Ok((head, length)) => {
             if streaming {
@@ -340,7 +351,7 @@ async fn next_event(
     connection: &mut NodeConnection,
     talk: &mut Talk,
 ) -> Event {
-    let Talk { upload, upload_broken, buffer, asked_at } = talk;
+    let Talk { upload, upload_broken, buffer, asked_at, .. } = talk;
     let end = exchange.end();
     let idle = exchange.server.settings.timeout;
     let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
@@ -416,8 +427,10 @@ async fn pass_on_interim(
         session_cookie: None,
         framing: BodyHeader::Drop,
         connection: ConnectionHeader::Silent,
+        worker: client.worker.index,
     };
     response_head::compose(&mut out.bytes, bytes, head, &rewrite);
+    tally::server(&client.worker, &exchange.server).responded(head.status());
     if client.send(out).await { Ok(()) } else { Err(Failure::new(Kind::ClientGone, Progress::Answered)) }
 }
 

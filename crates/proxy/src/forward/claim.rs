@@ -11,6 +11,7 @@ use crate::{
     failure::{Failure, Kind, Progress},
     node::NodeConnection,
     snapshot::RunningPool,
+    tally,
     virtual_server::Exchange,
     worker::Worker,
 };
@@ -145,14 +146,17 @@ async fn wait_in_queue(
     session: &Session,
     attempts: &Attempts,
 ) -> Result<Claimed, Failure> {
-    let counters = pool.counters.shard(client.worker.index);
+    let counters = tally::pool(&client.worker, pool);
     let refused = || {
         counters.queue_timeouts.add(1);
         Failure::new(Kind::QueueTimedOut, Progress::Unsent)
     };
-    let _counted = pool.pool.enter_queue().map_err(|_| refused())?;
+    let _counted = pool.pool.enter_queue().map_err(|_| {
+        counters.queue_full.add(1);
+        refused()
+    })?;
     let place = pool.queue.join();
-    counters.queued.add(1);
+    let _timed = tally::Waiting::new(&client.worker, pool);
     let may_reuse = may_reuse(exchange, pool, attempts);
     let mut guard = client.guard(exchange);
     let now = client.worker.now();

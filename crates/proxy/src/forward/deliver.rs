@@ -22,6 +22,7 @@ use crate::{
     },
     snapshot::RunningPool,
     stream::Stream,
+    tally,
     virtual_server::Exchange,
 };
 
@@ -39,6 +40,8 @@ pub(crate) async fn deliver(
     if status != 503 || !pool.settings.passive_monitoring {
         claim.node().record_success(answer.response_time, now);
     }
+    tally::answered(client, pool, claim.node(), status, answer.response_time);
+    tally::server(&client.worker, &exchange.server).responded(status);
     let upgrading = status == 101;
     let uploaded = answer.upload.is_complete();
     let plan = Plan::of(&answer, exchange, client, uploaded);
@@ -55,6 +58,8 @@ pub(crate) async fn deliver(
         Err(_) => Err(MALFORMED),
     };
     exchange.answered.bytes = download.moved;
+    let (sent, heard) = (answer.sent + answer.upload.moved, answer.head_length as u64 + download.moved);
+    tally::exchanged(client, pool, claim.node(), sent, heard);
     client.worker.response_heads.keep(answer.head);
     if let Err(kind) = moved {
         // Once the client has seen part of the response, nothing can be done but close.
@@ -149,6 +154,7 @@ fn compose(
         session_cookie: pool.pool.response_cookie(session, claim.slot),
         framing: plan.body_header,
         connection: plan.connection,
+        worker: client.worker.index,
     };
     response_head::compose(&mut out.bytes, bytes, &answer.head, &rewrite);
     exchange.answered.head_bytes = out.bytes.len() as u64;
@@ -229,6 +235,10 @@ async fn move_bodies(
         }
     }
     exchange.answered.bytes_in += upload.moved - uploaded_before;
+    if armed {
+        // It waited: whoever asks what time it is has to look.
+        worker.elapsed();
+    }
     Ok(())
 }
 

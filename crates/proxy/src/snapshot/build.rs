@@ -1,21 +1,28 @@
 //! Configuration and node sets into a [`Snapshot`], keeping every part whose input did not change.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    Configuration, Moment, NodeSet, PoolName, VirtualServer,
+    Configuration, ExtraFileName, Moment, NodeSet, PoolName, RateClass, RateName, Rule, RuleEntry,
+    VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
 use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
-use tidegate_telemetry::access_log::{AccessLog, Writer};
+use tidegate_telemetry::{
+    access_log::{AccessLog, Writer},
+    counters::Sharded,
+};
 
-use super::{ListenKey, Rewrites, RunningPool, RunningServer, Snapshot};
+use super::{
+    ListenAddress, ListenKey, OpenConnections, Resource, Rewrites, Rules, RunningPool, RunningServer,
+    Snapshot,
+};
 use crate::{forward::queue::Queue, monitor, tls};
 
 /// Inputs of a build that are not configuration.
@@ -42,8 +49,29 @@ pub struct BuildContext {
 pub struct Problem {
     /// The object as a document path, such as `ssl/server_keys/site`.
     pub object: String,
+    /// Section and key at fault, such as `basic.public`, where it is one; `content` for that of a raw object.
+    pub key: Option<&'static str>,
     /// What is wrong and what to do.
     pub message: String,
+    /// It only follows from faults that are reported for themselves.
+    pub follows: bool,
+}
+
+impl Problem {
+    /// A fault of an object as a whole.
+    pub(crate) fn new(object: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { object: object.into(), key: None, message: message.into(), follows: false }
+    }
+
+    /// The fault is one of this key.
+    pub(crate) fn of_key(self, key: &'static str) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// The fault follows from others.
+    pub(crate) fn following(self) -> Self {
+        Self { follows: true, ..self }
+    }
 }
 
 /// Outcome of [`build`].
@@ -72,6 +100,9 @@ pub fn build(
         builder.pool(name, 0);
     }
     let servers = builder.servers();
+    let (rates, resources) = (builder.rates(), builder.resources());
+    let silent = builder.silent(&servers);
+    let listening = builder.listening(&servers);
     let pools = builder.pools;
     // Pools that are no longer configured end with their nodes.
     for (name, pool) in previous.iter().flat_map(|previous| &previous.pools) {
@@ -84,10 +115,14 @@ pub fn build(
     let snapshot = Arc::new(Snapshot {
         generation: previous.map_or(0, |previous| previous.generation) + 1,
         servers,
+        silent,
+        listening,
         pools,
         global: configuration.global.clone(),
         monitors,
         monitor_scripts: Arc::new(configuration.monitor_scripts.clone()),
+        rates,
+        resources,
     });
     Built { snapshot, problems: builder.problems, next_expiry }
 }
@@ -130,12 +165,15 @@ impl Builder<'_> {
             persistence,
             &self.node_specs(name, settings),
             previous.map(|previous| &previous.pool),
-            &PoolContext::new(
-                self.context.now,
-                self.context.seed,
-                SessionKey::new(self.context.session_key),
-                &self.configuration.global,
-            ),
+            &PoolContext {
+                workers: self.context.workers,
+                ..PoolContext::new(
+                    self.context.now,
+                    self.context.seed,
+                    SessionKey::new(self.context.session_key),
+                    &self.configuration.global,
+                )
+            },
         );
         let tls = settings.tls.as_ref().and_then(|tls| {
             let (client, problems) = tls::node::build(
@@ -169,7 +207,7 @@ impl Builder<'_> {
                 tls,
                 failure_pool,
                 counters: previous.map_or_else(
-                    || Arc::new(tidegate_telemetry::counters::Sharded::new(self.context.workers)),
+                    || Arc::new(Sharded::new(self.context.workers)),
                     |previous| Arc::clone(&previous.counters),
                 ),
             }),
@@ -214,6 +252,40 @@ impl Builder<'_> {
         specs.into_values().collect()
     }
 
+    fn rates(&self) -> BTreeMap<RateName, Arc<RateClass>> {
+        let rate = |(name, class): (&RateName, &Arc<RateClass>)| {
+            let previous = self.previous.and_then(|snapshot| snapshot.rates.get(name));
+            (name.clone(), Arc::clone(previous.filter(|previous| *previous == class).unwrap_or(class)))
+        };
+        self.configuration.rates.iter().map(rate).collect()
+    }
+
+    fn resources(&self) -> BTreeMap<ExtraFileName, Arc<Resource>> {
+        let same = |a: &Arc<[u8]>, b: &Arc<[u8]>| Arc::ptr_eq(a, b) || a == b;
+        let resource = |(name, bytes): (&ExtraFileName, &Arc<[u8]>)| {
+            let previous = self.previous.and_then(|snapshot| snapshot.resources.get(name));
+            let resource = match previous.filter(|previous| same(&previous.bytes, bytes)) {
+                Some(previous) => Arc::clone(previous),
+                None => Arc::new(Resource { bytes: Arc::clone(bytes), since: self.context.now }),
+            };
+            (name.clone(), resource)
+        };
+        self.configuration.extra_files.iter().map(resource).collect()
+    }
+
+    fn rules(&self, settings: &VirtualServer) -> Rules {
+        let run = |entries: &[RuleEntry]| {
+            let enabled = entries.iter().filter(|entry| entry.enabled);
+            let rules = enabled.filter_map(|entry| self.configuration.rules.get(&entry.rule));
+            rules.filter(|rule| rule.program.is_some()).cloned().collect()
+        };
+        Rules {
+            request: run(&settings.request_rules),
+            response: run(&settings.response_rules),
+            completion: run(&settings.completion_rules),
+        }
+    }
+
     fn servers(&mut self) -> HashMap<ListenKey, Arc<RunningServer>> {
         let mut servers = HashMap::new();
         for settings in self.configuration.virtual_servers.values() {
@@ -226,6 +298,31 @@ impl Builder<'_> {
             }
         }
         servers
+    }
+
+    /// Virtual servers that are configured and not among `servers`.
+    fn silent(&self, servers: &HashMap<ListenKey, Arc<RunningServer>>) -> Vec<Arc<VirtualServer>> {
+        let running: HashSet<_> = servers.values().map(|server| server.name()).collect();
+        let configured = self.configuration.virtual_servers.values();
+        configured.filter(|settings| !running.contains(&settings.name)).cloned().collect()
+    }
+
+    /// What is counted per address; addresses that were there keep their counts.
+    fn listening(
+        &self,
+        servers: &HashMap<ListenKey, Arc<RunningServer>>,
+    ) -> BTreeMap<IpAddr, Arc<ListenAddress>> {
+        let known = |ip: &IpAddr| self.previous.and_then(|previous| previous.listening.get(ip)).cloned();
+        let of = |ip: IpAddr| {
+            known(&ip).unwrap_or_else(|| {
+                Arc::new(ListenAddress {
+                    counters: Sharded::new(self.context.workers),
+                    open: OpenConnections::default(),
+                })
+            })
+        };
+        let ips: BTreeSet<IpAddr> = servers.keys().map(|key| key.address.ip()).collect();
+        ips.into_iter().map(|ip| (ip, of(ip))).collect()
     }
 
     fn server(&mut self, settings: &Arc<VirtualServer>) -> Option<Arc<RunningServer>> {
@@ -252,8 +349,10 @@ impl Builder<'_> {
             DefaultPool::Pool(name) => self.pools.get(name).cloned(),
             DefaultPool::Discard | DefaultPool::Missing(_) => None,
         };
+        let rules = self.rules(settings);
         if let Some(previous) = previous
             && previous.settings == *settings
+            && previous.rules.is_same(&rules)
             && previous.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
             && previous.pool.as_ref().map(Arc::as_ptr) == pool.as_ref().map(Arc::as_ptr)
         {
@@ -261,9 +360,10 @@ impl Builder<'_> {
         }
         Some(Arc::new(RunningServer {
             rewrites: Rewrites::of(settings),
+            rules,
             access_log: self.access_log(settings, previous),
             counters: previous.map_or_else(
-                || Arc::new(tidegate_telemetry::counters::Sharded::new(self.context.workers)),
+                || Arc::new(Sharded::new(self.context.workers)),
                 |previous| Arc::clone(&previous.counters),
             ),
             connections: previous.map(|previous| Arc::clone(&previous.connections)).unwrap_or_default(),
@@ -289,34 +389,52 @@ impl Builder<'_> {
         match writer.open(settings.name.as_str(), &log.filename, &log.format, self.context.workers) {
             Ok(log) => Some(log),
             Err(error) => {
-                self.problems.push(Problem {
-                    object: format!("virtual_servers/{}", settings.name),
-                    message: format!("{error}; no access log is written"),
-                });
+                let problem = Problem::new(
+                    format!("virtual_servers/{}", settings.name),
+                    format!("{error}; no access log is written"),
+                );
+                self.problems.push(problem.of_key("log.filename"));
                 None
             }
         }
+    }
+
+    fn host_addresses(&mut self, settings: &VirtualServer, host: &ListenHost) -> Vec<IpAddr> {
+        let name = match host {
+            ListenHost::Address(ip) => return vec![*ip],
+            ListenHost::Name(name) => name,
+        };
+        if let Some(ips) = self.context.listen_hosts.get(name) {
+            return ips.clone();
+        }
+        let problem = Problem::new(
+            format!("virtual_servers/{}", settings.name),
+            format!("listen_on_hosts: {name} has no address yet; name an address of this machine"),
+        );
+        self.problems.push(problem.of_key("basic.listen_on_hosts"));
+        Vec::new()
     }
 
     fn addresses(&mut self, settings: &VirtualServer) -> Vec<SocketAddr> {
         let ips = match &settings.listen {
             Listen::Any if self.context.ipv6 => vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
             Listen::Any => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-            Listen::Hosts(hosts) => hosts
-                .iter()
-                .flat_map(|host| match host {
-                    ListenHost::Address(ip) => vec![*ip],
-                    ListenHost::Name(name) => if let Some(ips) = self.context.listen_hosts.get(name) { ips.clone() } else {
-                        self.problems.push(Problem {
-                            object: format!("virtual_servers/{}", settings.name),
-                            message: format!("listen_on_hosts: {name} has no address yet; name an address of this machine"),
-                        });
-                        Vec::new()
-                    },
-                })
-                .collect(),
+            Listen::Hosts(hosts) => {
+                hosts.iter().flat_map(|host| self.host_addresses(settings, host)).collect()
+            }
         };
         ips.into_iter().map(|ip| SocketAddr::new(ip, settings.port)).collect()
+    }
+}
+
+impl Rules {
+    fn is_same(&self, other: &Self) -> bool {
+        let same = |a: &[Arc<Rule>], b: &[Arc<Rule>]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b) || a == b)
+        };
+        same(&self.request, &other.request)
+            && same(&self.response, &other.response)
+            && same(&self.completion, &other.completion)
     }
 }
 

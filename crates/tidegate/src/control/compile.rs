@@ -1,11 +1,15 @@
 //! Documents and what they refer to in, a configuration or faults out.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use tidegate_config::{Document, Input, compile};
+use tidegate_config::{Compiled, Document, Input, compile_after};
 use tidegate_model::Configuration;
 
-use crate::document_files::{self, DocumentFile, DocumentFiles, References};
+use crate::document_files::{self, DocumentFile, DocumentFiles, ReadError, References};
 
 /// What an import came to.
 #[derive(Debug)]
@@ -51,24 +55,39 @@ pub(crate) struct Importer {
     /// Read once, with what they refer to: what they hold back must not come loose later.
     base: Vec<Document>,
     base_references: Option<References>,
+    /// What came of the last import that had no error: its rules need not be compiled again.
+    last: Mutex<Option<Arc<Configuration>>>,
 }
 
 impl Importer {
     /// Reads the base documents: those of `base_config/config`, or of `base_config` itself where there is no such
     /// directory.
     pub(crate) fn new(base: &Path, base_config: Option<&Path>) -> Result<Self, String> {
-        let documents = match base_config {
-            None => Vec::new(),
-            Some(directory) => {
-                let files = document_files::read_base(directory).map_err(|error| error.to_string())?;
-                files.documents.iter().map(document).collect()
-            }
+        let files = match base_config {
+            None => DocumentFiles::default(),
+            Some(directory) => document_files::read_base(directory).map_err(|error| error.to_string())?,
         };
-        Ok(Self {
+        Ok(Self::of(base, base_config, &files))
+    }
+
+    /// As [`Self::new`], with the base documents that can be read and why the others cannot.
+    pub(crate) fn of_what_can_be_read(base: &Path, base_config: Option<&Path>) -> (Self, Vec<ReadError>) {
+        let read = base_config.map(document_files::read_what_can_be_of_base);
+        let (files, errors) = match read {
+            None => (DocumentFiles::default(), Vec::new()),
+            Some(Ok(read)) => read,
+            Some(Err(error)) => (DocumentFiles::default(), vec![error]),
+        };
+        (Self::of(base, base_config, &files), errors)
+    }
+
+    fn of(base: &Path, base_config: Option<&Path>, files: &DocumentFiles) -> Self {
+        Self {
             references: References::below(base),
-            base: documents,
+            base: files.documents.iter().map(document).collect(),
             base_references: base_config.map(References::below),
-        })
+            last: Mutex::default(),
+        }
     }
 
     /// How many base documents there are.
@@ -83,22 +102,33 @@ impl Importer {
         if outcome.configuration.is_some() { Ok(()) } else { Err(outcome.faults) }
     }
 
-    /// Compiles.
-    pub(crate) fn import(&self, files: &DocumentFiles) -> Outcome {
+    /// Compiles. `incomplete`: some documents could not be read.
+    pub(crate) fn compile(&self, files: &DocumentFiles, incomplete: bool) -> Compiled {
         let watched: Vec<Document> = files.documents.iter().map(document).collect();
         let input = Input {
             base: &self.base,
             base_references: self.base_references.as_ref().map(|references| references as _),
             watched: &watched,
+            incomplete,
         };
-        let compiled = compile(&input, &self.references);
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        compile_after(&input, &self.references, last.as_deref())
+    }
+
+    /// Compiles for serving.
+    pub(crate) fn import(&self, files: &DocumentFiles) -> Outcome {
+        let compiled = self.compile(files, false);
         let base = if compiled.configuration.is_none() && !self.base.is_empty() {
-            compile(&Input { watched: &[], ..input }, &self.references).configuration
+            self.compile(&DocumentFiles::default(), false).configuration
         } else {
             None
         };
+        let configuration = compiled.configuration.map(Arc::new);
+        if configuration.is_some() {
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&configuration);
+        }
         Outcome {
-            configuration: compiled.configuration.map(Arc::new),
+            configuration,
             base: base.map(Arc::new),
             objects: compiled.objects,
             faults: compiled

@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use tidegate_discovery::{Discovery, DiscoveryOptions, Event, NamedNode, PoolSource, Source, SourceStatus};
@@ -21,7 +21,7 @@ use crate::settings::Settings;
 /// Tells discovery which pools to follow.
 #[derive(Debug)]
 pub(crate) struct Following {
-    discovery: Discovery,
+    discovery: Arc<Discovery>,
     /// Pools whose arguments are faulty, with the fault, so that it is told once.
     faulty: Mutex<BTreeSet<(PoolName, String)>>,
 }
@@ -50,10 +50,16 @@ pub(crate) fn start(settings: &Settings, home: &Path) -> Result<(Following, Foll
         ..DiscoveryOptions::new(home)
     };
     let (discovery, events) = Discovery::start(options).map_err(|error| error.to_string())?;
+    let discovery = Arc::new(discovery);
     Ok((Following { discovery, faulty: Mutex::default() }, Followed { events, told: BTreeMap::new() }))
 }
 
 impl Following {
+    /// What it follows pools with, for those who watch.
+    pub(crate) fn discovery(&self) -> &Arc<Discovery> {
+        &self.discovery
+    }
+
     /// Follows the pools of `configuration` and no others.
     pub(crate) fn follow(&self, configuration: &Configuration) {
         let mut sources = Vec::new();

@@ -7,11 +7,11 @@ use std::{
     collections::BTreeSet,
     net::{Ipv6Addr, UdpSocket},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tidegate_model::Moment;
-use tidegate_proxy::{BuildContext, ListenProblem, Proxy, build};
+use tidegate_proxy::{BuildContext, ListenProblem, Proxy, build, tls::server::Expiring};
 use tidegate_telemetry::access_log::Writer;
 use tokio::{
     sync::{mpsc, watch},
@@ -25,7 +25,7 @@ use super::{
     event::{ClosedListener, Event, Serving},
     following::Following,
 };
-use crate::{document_files::DocumentFiles, health::Readiness};
+use crate::{document_files::DocumentFiles, health::Readiness, watching::Watching};
 
 /// Longest wait for a build under way at the end.
 const LAST_BUILD_LIMIT: Duration = Duration::from_secs(5);
@@ -51,6 +51,8 @@ pub(crate) struct Parts {
     pub(crate) workers: usize,
     /// Writes access logs.
     pub(crate) access_logs: Arc<Writer>,
+    /// Is told what an operator may want to know.
+    pub(crate) watching: Arc<Watching>,
 }
 
 /// The doing half of the control loop.
@@ -83,6 +85,7 @@ impl Machine {
             }
             Effect::Build(order) => self.build(order),
             Effect::TryListeners => self.try_listeners(),
+            Effect::CheckCertificates => self.check_certificates(),
             Effect::Ready(readiness) => {
                 self.parts.readiness.send_replace(readiness);
             }
@@ -104,11 +107,13 @@ impl Machine {
     fn compile(&self, files: Arc<DocumentFiles>) {
         let importer = Arc::clone(&self.parts.importer);
         let events = self.parts.events.clone();
+        let watching = Arc::clone(&self.parts.watching);
         tokio::spawn(async move {
             let outcome = match spawn_blocking(move || importer.import(&files)).await {
                 Ok(outcome) => outcome,
                 Err(reason) => super::compile::Outcome::lost(&reason),
             };
+            watching.imported(outcome.configuration.is_some());
             // The loop is gone only at the end.
             drop(events.send(Event::Compiled(outcome)).await);
         });
@@ -119,6 +124,7 @@ impl Machine {
         self.parts.access_logs.tune(global.log_flush, global.log_reopen.unwrap_or_default());
         let proxy = Arc::clone(&self.parts.proxy);
         let events = self.parts.events.clone();
+        let watching = Arc::clone(&self.parts.watching);
         let context = BuildContext {
             session_key: self.parts.session_key,
             now: proxy.now(),
@@ -133,6 +139,7 @@ impl Machine {
                 let previous = proxy.snapshot();
                 let built = build(&order.configuration, &order.nodes, Some(&previous), &context);
                 let closed = proxy.publish(&built.snapshot);
+                watching.published(&order.configuration, built.snapshot.generation, closed.len());
                 debug!(generation = built.snapshot.generation, "snapshot published");
                 Serving {
                     generation: built.snapshot.generation,
@@ -154,12 +161,27 @@ impl Machine {
         }));
     }
 
+    fn check_certificates(&self) {
+        for (virtual_server, notices) in self.parts.proxy.expiring_certificates(unix_time()) {
+            for Expiring { certificate, ended, message } in notices {
+                if ended {
+                    error!(event = "vssslcertexpired", %virtual_server, %certificate, "{message}");
+                } else {
+                    warn!(event = "vssslcerttoexpire", %virtual_server, %certificate, "{message}");
+                }
+            }
+        }
+    }
+
     fn try_listeners(&mut self) {
         let proxy = Arc::clone(&self.parts.proxy);
         let events = self.parts.events.clone();
+        let watching = Arc::clone(&self.parts.watching);
         self.building = Some(tokio::spawn(async move {
             let work = spawn_blocking(move || {
-                proxy.publish(&proxy.snapshot()).into_iter().map(closed_listener).collect()
+                let closed = proxy.publish(&proxy.snapshot());
+                watching.listeners(closed.len());
+                closed.into_iter().map(closed_listener).collect()
             });
             let event = match work.await {
                 Ok(closed) => Event::ListenersTried(closed),
@@ -168,6 +190,12 @@ impl Machine {
             drop(events.send(event).await);
         }));
     }
+}
+
+/// Seconds since 1970.
+fn unix_time() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn closed_listener(problem: ListenProblem) -> ClosedListener {

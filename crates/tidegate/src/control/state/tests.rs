@@ -3,6 +3,7 @@
 use tidegate_model::{
     VirtualServerName,
     pool::{Algorithm, NodeDelete, Pool, ServiceDiscovery},
+    tls::{ClientCertificate, ClientHeaders, ServerTls, TlsVersions},
     virtual_server::{
         CookieRewrite, DefaultPool, ErrorPage, FailureLog, HttpOptions, LocationRewrite, Protocol,
         ProxyProtocol, VirtualServer,
@@ -59,6 +60,7 @@ fn server(name: &str, pool: &str) -> VirtualServer {
         pool: DefaultPool::Pool(pool.into()),
         request_rules: Vec::new(),
         response_rules: Vec::new(),
+        completion_rules: Vec::new(),
         connect_timeout: None,
         timeout: None,
         keepalive: true,
@@ -155,6 +157,7 @@ fn kinds(effects: &[Effect]) -> Vec<&'static str> {
             Effect::ResolveHosts(_) => Some("resolve"),
             Effect::Build(_) => Some("build"),
             Effect::TryListeners => Some("listen"),
+            Effect::CheckCertificates => Some("certificates"),
             Effect::Ready(readiness) if readiness.is_ready() => Some("ready"),
             Effect::Ready(_) => Some("not ready"),
             Effect::Drain => Some("drain"),
@@ -388,6 +391,44 @@ fn faults_of_objects_are_told_once() {
     script.step(200, Event::HostsResolved(BTreeMap::new()), &["build"]);
     let effects = script.step(210, serving(&first), &[]);
     assert!(log(&effects).contains("ssl/server_keys/site is in order again"));
+}
+
+#[test]
+fn certificates_are_looked_at_on_every_import_and_once_a_day() {
+    let plain = configuration(false);
+    let mut vs = server("vs", "used");
+    vs.tls = Some(tls());
+    let mut with_tls = Configuration::clone(&plain);
+    with_tls.virtual_servers.insert("vs".into(), Arc::new(vs));
+    let with_tls = Arc::new(with_tls);
+    let day = 24 * 3_600_000;
+    let mut script = Script::default();
+    script.step(0, good(&with_tls), &["discover", "build", "not ready"]);
+    script.step(10, serving(&with_tls), &["certificates", "ready"]);
+    assert_eq!(script.0.wake(), Some(Moment(10 + day)));
+    script.step(10 + day, Event::Tick, &["certificates"]);
+    // A build for another reason is no import.
+    script.step(20 + day, Event::HostsResolved(BTreeMap::from([("h".into(), Vec::new())])), &["build"]);
+    script.step(30 + day, serving(&with_tls), &[]);
+    assert_eq!(script.0.wake(), Some(Moment(10 + 2 * day)));
+    // Nobody wakes for certificates that are not there.
+    script.step(100 + day, good(&plain), &["discover", "build"]);
+    script.step(110 + day, serving(&plain), &[]);
+    assert_eq!(script.0.wake(), None);
+}
+
+fn tls() -> ServerTls {
+    ServerTls {
+        default: vec!["key".into()],
+        host_mapping: Vec::new(),
+        versions: TlsVersions::default(),
+        tickets: true,
+        session_cache: true,
+        client_certificate: ClientCertificate::DontRequest,
+        client_authorities: Vec::new(),
+        client_headers: ClientHeaders::None,
+        add_http_headers: false,
+    }
 }
 
 #[test]

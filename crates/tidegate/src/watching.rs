@@ -1,0 +1,163 @@
+//! What watches the whole process: the data path's observation completed by what the control side knows.
+//!
+//! ```text
+//! control loop ── imports, generations ──┐
+//! discovery ── status, on demand ────────┼─► observe ─► statistics, metrics
+//! sampler ── peaks, the machine ─────────┤
+//! data path ── counters ─────────────────┘
+//! ```
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, SystemTime},
+};
+
+use tidegate_discovery::{Discovery, SourceState, SourceStatus};
+use tidegate_model::{Configuration, PoolName};
+use tidegate_proxy::Proxy;
+use tidegate_telemetry::{
+    observation::{Control, Observation, Source, System},
+    peaks::PeakRates,
+    system::SystemReader,
+};
+use tokio::sync::watch;
+
+use crate::health::Readiness;
+
+/// Time between two looks at rates.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// The machine is looked at with every so many looks at rates.
+const SYSTEM_EVERY: u32 = 5;
+
+/// Everything that can be observed.
+#[derive(Debug)]
+pub(crate) struct Watching {
+    proxy: Arc<Proxy>,
+    /// Weak: discovery ends with the control loop.
+    discovery: Weak<Discovery>,
+    readiness: watch::Receiver<Readiness>,
+    noted: Mutex<Noted>,
+}
+
+/// What is told, not asked for.
+#[derive(Debug, Default)]
+struct Noted {
+    serving: Option<Arc<Configuration>>,
+    config_generation: u64,
+    imported: Option<SystemTime>,
+    last_import_failed: bool,
+    imports: u64,
+    imports_failed: u64,
+    listeners_closed: u64,
+    peaks: PeakRates,
+    system: System,
+}
+
+impl Watching {
+    /// Watches what runs.
+    pub(crate) fn new(
+        proxy: Arc<Proxy>,
+        discovery: &Arc<Discovery>,
+        readiness: watch::Receiver<Readiness>,
+    ) -> Self {
+        Self { proxy, discovery: Arc::downgrade(discovery), readiness, noted: Mutex::default() }
+    }
+
+    /// Everything as it is now; what was answered before the call is counted.
+    pub(crate) async fn observe(&self) -> Observation {
+        self.proxy.settle().await;
+        Observation { control: self.control(), ..self.proxy.observe() }
+    }
+
+    fn control(&self) -> Control {
+        let sources = self.discovery.upgrade().map(|discovery| discovery.status()).unwrap_or_default();
+        let ready = self.readiness.borrow().is_ready();
+        let noted = self.noted();
+        Control {
+            config_generation: noted.config_generation,
+            imported: noted.imported,
+            last_import_failed: noted.last_import_failed,
+            imports: noted.imports,
+            imports_failed: noted.imports_failed,
+            listeners_closed: noted.listeners_closed,
+            ready,
+            log_lines_dropped: tidegate_telemetry::logging::dropped_lines(),
+            sources: sources.into_iter().map(|(pool, status)| source(pool, &status)).collect(),
+            peaks: noted.peaks.peaks(),
+            system: noted.system,
+        }
+    }
+
+    /// Documents were read and compiled, or could not be.
+    pub(crate) fn imported(&self, good: bool) {
+        let mut noted = self.noted();
+        noted.last_import_failed = !good;
+        if good {
+            noted.imports += 1;
+            noted.imported = Some(SystemTime::now());
+        } else {
+            noted.imports_failed += 1;
+        }
+    }
+
+    /// A snapshot was published.
+    pub(crate) fn published(&self, configuration: &Arc<Configuration>, generation: u64, closed: usize) {
+        let mut noted = self.noted();
+        if !noted.serving.as_ref().is_some_and(|serving| Arc::ptr_eq(serving, configuration)) {
+            noted.serving = Some(Arc::clone(configuration));
+            noted.config_generation = generation;
+        }
+        noted.listeners_closed = closed as u64;
+    }
+
+    /// Listeners were tried again.
+    pub(crate) fn listeners(&self, closed: usize) {
+        self.noted().listeners_closed = closed as u64;
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at rates and at the machine, for as long as the task lives.
+    pub(crate) async fn sample(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(SAMPLE);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reader = Some(SystemReader::default());
+        let mut count = 0u32;
+        loop {
+            ticks.tick().await;
+            let totals = self.proxy.process_totals();
+            self.noted().peaks.record(self.proxy.now(), &totals);
+            if count.is_multiple_of(SYSTEM_EVERY) {
+                let mut kept = reader.take().unwrap_or_default();
+                let read = tokio::task::spawn_blocking(move || (kept.read(), kept)).await;
+                if let Ok((system, kept)) = read {
+                    self.noted().system = system;
+                    reader = Some(kept);
+                }
+            }
+            count = count.wrapping_add(1);
+        }
+    }
+}
+
+fn source(pool: PoolName, status: &SourceStatus) -> Source {
+    Source {
+        pool,
+        state: match status.state {
+            SourceState::Waiting => "waiting",
+            SourceState::Ok => "ok",
+            SourceState::Partial => "partial",
+            SourceState::Stale => "stale",
+            SourceState::Suspect { .. } => "suspect",
+            SourceState::RemovalHeld { .. } => "held",
+            SourceState::Empty { .. } => "empty",
+            SourceState::Error => "error",
+            SourceState::ConfigError => "config_error",
+        },
+        answered: status.last_success,
+        nodes: status.nodes as u64,
+        alarm: status.alarm,
+    }
+}
