@@ -69,20 +69,18 @@ pub(crate) async fn to_pool(
         };
         let mut claimed = match claimed {
             Claimed::Node(claimed) => claimed,
-            Claimed::AllFailed => match &pool.failure_pool {
-                Some(failure_pool) => {
-                    tally::pool(&client.worker, pool).failed_over.add(1);
-                    session = session_of(client, exchange, failure_pool);
-                    tally::asked(client, failure_pool, &session);
-                    attempts = Attempts { streaming, ..Attempts::default() };
-                    other = Some(Arc::clone(failure_pool));
-                    continue;
-                }
-                None => {
+            Claimed::AllFailed => {
+                let Some(failure_pool) = &pool.failure_pool else {
                     tally::pool(&client.worker, pool).no_node.add(1);
                     return Err(last);
-                }
-            },
+                };
+                tally::pool(&client.worker, pool).failed_over.add(1);
+                session = session_of(client, exchange, failure_pool);
+                tally::asked(client, failure_pool, &session);
+                attempts = Attempts { streaming, ..Attempts::default() };
+                other = Some(Arc::clone(failure_pool));
+                continue;
+            }
             Claimed::Rebuilt(rebuilt) => {
                 session = session_of(client, exchange, &rebuilt);
                 attempts.follow(pool, &rebuilt);

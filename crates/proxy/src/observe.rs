@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use tidegate_model::PoolName;
 use tidegate_pool::NodeView;
 use tidegate_telemetry::{
-    counters::{ListenCounters, PoolCounters, ProcessCounters, ProcessTotals, VirtualServerCounters},
+    access_log::AccessLog,
+    counters::{
+        ListenCounters, PoolCounters, ProcessCounters, ProcessTotals, VirtualServerCounters,
+        VirtualServerTotals,
+    },
     logging,
-    observation::{Certificate, ListenAddress, Node, Observation, Pool, Process, VirtualServer},
+    observation::{Certificate, Control, ListenAddress, Node, Observation, Pool, Process, VirtualServer},
 };
 
 use crate::{
@@ -35,7 +39,7 @@ impl Proxy {
                 })
                 .collect(),
             certificates: certificates(&snapshot),
-            control: Default::default(),
+            control: Control::default(),
         }
     }
 
@@ -65,26 +69,36 @@ fn virtual_servers(snapshot: &Snapshot) -> Vec<VirtualServer> {
     let mut servers: BTreeMap<_, VirtualServer> =
         snapshot.servers.values().map(|server| (server.name().clone(), virtual_server(server))).collect();
     for settings in &snapshot.silent {
-        servers.entry(settings.name.clone()).or_insert_with(|| VirtualServer {
-            settings: settings.clone(),
-            serving: false,
-            connections: 0,
-            connections_peak: 0,
-            log_lines_dropped: 0,
-            totals: Default::default(),
-        });
+        servers
+            .entry(settings.name.clone())
+            .or_insert_with(|| VirtualServer { serving: false, ..of_settings(settings) });
     }
     servers.into_values().collect()
 }
 
 fn virtual_server(server: &RunningServer) -> VirtualServer {
     VirtualServer {
-        settings: server.settings.clone(),
-        serving: true,
         connections: u64::from(server.connections.now()),
         connections_peak: u64::from(server.connections.most()),
-        log_lines_dropped: server.access_log.as_ref().map_or(0, |log| log.dropped()),
+        log_lines_dropped: server.access_log.as_ref().map_or(0, AccessLog::dropped),
         totals: VirtualServerCounters::totals(&server.counters),
+        ..of_settings(&server.settings)
+    }
+}
+
+/// What is known of a virtual server that nobody has asked anything yet.
+fn of_settings(settings: &tidegate_model::VirtualServer) -> VirtualServer {
+    VirtualServer {
+        name: settings.name.clone(),
+        port: settings.port,
+        protocol: settings.protocol,
+        tls: settings.tls.is_some(),
+        tickets: settings.tls.as_ref().is_some_and(|tls| tls.tickets),
+        serving: true,
+        connections: 0,
+        connections_peak: 0,
+        log_lines_dropped: 0,
+        totals: VirtualServerTotals::default(),
     }
 }
 
@@ -103,8 +117,9 @@ fn pools(snapshot: &Snapshot) -> Vec<Pool> {
 fn pool(pool: &RunningPool, used: bool) -> Pool {
     let counters = pool.pool.counters();
     Pool {
-        settings: pool.settings.clone(),
-        persistence: pool.pool.persistence().cloned(),
+        name: pool.settings.name.clone(),
+        algorithm: pool.settings.algorithm,
+        persistence: pool.pool.persistence().map(|class| class.method.clone()),
         used,
         totals: PoolCounters::totals(&pool.counters),
         waiting: u64::from(counters.waiting),

@@ -1,7 +1,7 @@
 //! The handle the control side holds: starts the workers, publishes snapshots, drains.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     fmt, io,
     net::SocketAddr,
     sync::{
@@ -31,8 +31,8 @@ use crate::{
 pub struct Proxy {
     pub(crate) shared: Arc<Shared>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
-    /// Addresses that every worker listens on.
-    listening: Mutex<HashSet<ListenKey>>,
+    /// Addresses that every worker listens on, and how.
+    listening: Mutex<HashMap<ListenKey, listener::Options>>,
     monitors: Monitors,
 }
 
@@ -128,7 +128,7 @@ impl Proxy {
         self.shared.generation.store(snapshot.generation, Ordering::Release);
         self.monitors.update(snapshot.monitors.clone(), &snapshot.monitor_scripts);
         let mut problems = Vec::new();
-        listening.retain(|key| {
+        listening.retain(|key, _| {
             let stays = snapshot.servers.contains_key(key);
             if !stays {
                 self.tell_all(|| Command::Close(key.clone()));
@@ -136,18 +136,25 @@ impl Proxy {
             stays
         });
         for (key, server) in &snapshot.servers {
-            if listening.contains(key) {
+            let options = listener::Options {
+                backlog: snapshot.global.listen_queue_size,
+                nodelay: !server.settings.nagle,
+            };
+            if let Some(known) = listening.get_mut(key) {
+                if *known != options {
+                    *known = options;
+                    self.tell_all(|| Command::Adjust(key.clone(), options));
+                }
                 continue;
             }
-            let open =
-                || listener::open(key.address, snapshot.global.listen_queue_size, !server.settings.nagle);
+            let open = || listener::open(key.address, options);
             match (0..self.workers.len()).map(|_| open()).collect::<io::Result<Vec<_>>>() {
                 Ok(sockets) => {
                     for (worker, socket) in self.workers.iter().zip(sockets) {
                         // A worker ends only with the process.
                         drop(worker.send(Command::Listen(key.clone(), socket)));
                     }
-                    listening.insert(key.clone());
+                    listening.insert(key.clone(), options);
                 }
                 Err(error) => problems.push(ListenProblem {
                     virtual_server: server.settings.name.clone(),

@@ -104,7 +104,7 @@ impl Snapshot {
     }
 }
 
-/// A listening socket's identity. Options of the socket (`nagle`, `listen_queue_size`) are those of when it was opened.
+/// A listening socket's identity. Its options (`nagle`, `listen_queue_size`) change without reopening it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ListenKey {
     pub(crate) address: SocketAddr,

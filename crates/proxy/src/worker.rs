@@ -223,6 +223,8 @@ const IDLE_SWEEP_EVERY: u32 = 5;
 pub(crate) enum Command {
     /// Accept on this socket, for the virtual server that owns the address in the running snapshot.
     Listen(ListenKey, std::net::TcpListener),
+    /// The settings of this address's socket have changed.
+    Adjust(ListenKey, listener::Options),
     /// Close the socket of this address.
     Close(ListenKey),
     /// Drop idle connections to nodes that left or are leaving; if some are gone, requests in flight have to look.
@@ -261,6 +263,11 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>
                 }
                 Err(error) => tracing::error!(address = %key.address, %error, "failed to listen"),
             },
+            Command::Adjust(key, options) => {
+                if let Some(Err(error)) = listening.get(&key).map(|socket| socket.adjust(options)) {
+                    tracing::error!(address = %key.address, %error, "a listening socket keeps its old options");
+                }
+            }
             Command::Close(key) => drop(listening.remove(&key)),
             Command::DropLeavers { gone } => {
                 worker.idle.drop_leavers();

@@ -10,5 +10,8 @@ pub mod access_log;
 pub mod counters;
 pub mod logging;
 pub mod observation;
+#[cfg(test)]
+mod page;
 pub mod peaks;
+pub mod statistics;
 pub mod system;

@@ -3,6 +3,9 @@
 //! The data path and the control side fill in an [`Observation`]; statistics ([`crate::statistics`]) and metrics
 //! ([`crate::metrics`]) are pure functions of it. Counts are since the object exists; what exists now is said so.
 
+#[cfg(test)]
+pub(crate) mod sample;
+
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -10,8 +13,11 @@ use std::{
 };
 
 use tidegate_model::{
-    self as model, KeyName, PersistenceClass, PoolName, VirtualServerName, counters::MeasureTotals,
-    pool::NodeState,
+    KeyName, PoolName, VirtualServerName,
+    counters::MeasureTotals,
+    persistence::Method,
+    pool::{Algorithm, NodeState},
+    virtual_server::Protocol,
 };
 
 use crate::counters::{ListenTotals, PoolTotals, ProcessTotals, VirtualServerTotals};
@@ -59,8 +65,16 @@ pub struct Process {
 /// A virtual server.
 #[derive(Clone, Debug)]
 pub struct VirtualServer {
-    /// Its settings, name included.
-    pub settings: Arc<model::VirtualServer>,
+    /// Its name.
+    pub name: VirtualServerName,
+    /// `basic.port`.
+    pub port: u16,
+    /// `basic.protocol`.
+    pub protocol: Protocol,
+    /// Whether it speaks TLS to clients.
+    pub tls: bool,
+    /// Whether TLS sessions are resumed by tickets.
+    pub tickets: bool,
     /// Whether it serves; not so if it is disabled, of a protocol that is not served, or has a fault.
     pub serving: bool,
     /// Client connections open now.
@@ -73,20 +87,15 @@ pub struct VirtualServer {
     pub totals: VirtualServerTotals,
 }
 
-impl VirtualServer {
-    /// Its name.
-    pub fn name(&self) -> &VirtualServerName {
-        &self.settings.name
-    }
-}
-
 /// A pool.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    /// Its settings, name included.
-    pub settings: Arc<model::Pool>,
-    /// Its persistence class.
-    pub persistence: Option<Arc<PersistenceClass>>,
+    /// Its name.
+    pub name: PoolName,
+    /// `load_balancing.algorithm`.
+    pub algorithm: Algorithm,
+    /// How its persistence class recognises sessions; `None` = it has none.
+    pub persistence: Option<Method>,
     /// Whether a virtual server, or the failure pool of another one, uses it.
     pub used: bool,
     /// Counts.
@@ -105,13 +114,6 @@ pub struct Pool {
     pub trials: u64,
     /// Its nodes, leaving ones included.
     pub nodes: Vec<Node>,
-}
-
-impl Pool {
-    /// Its name.
-    pub fn name(&self) -> &PoolName {
-        &self.settings.name
-    }
 }
 
 /// A node of a pool.
@@ -210,6 +212,8 @@ pub struct Control {
     pub peaks: Peaks,
     /// The machine.
     pub system: System,
+    /// Its network interfaces.
+    pub interfaces: Vec<Interface>,
 }
 
 /// What discovery says of a pool.
@@ -238,6 +242,27 @@ pub struct Peaks {
     pub requests: u64,
     /// TLS handshakes.
     pub tls_connections: u64,
+}
+
+/// A network interface, counted since it is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets received with an error.
+    pub rx_errors: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Packets that could not be sent.
+    pub tx_errors: u64,
+    /// Collisions.
+    pub collisions: u64,
 }
 
 /// The machine, as far as the process can see it.

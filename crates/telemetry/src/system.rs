@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use crate::observation::System;
+use crate::observation::{Interface, System};
 
 /// `USER_HZ` of Linux: what CPU times in `/proc` are counted in.
 const TICKS_PER_SECOND: u64 = 100;
@@ -47,6 +47,46 @@ impl SystemReader {
             cpu_idle,
         }
     }
+}
+
+/// Most interfaces that are told of; a machine of many pods has one for each.
+const MAX_INTERFACES: usize = 1024;
+
+/// The network interfaces of this machine, or of this pod.
+pub fn interfaces() -> Vec<Interface> {
+    read_interfaces(&fs::read_to_string("/proc/net/dev").unwrap_or_default())
+}
+
+/// Two lines of headings, then `name: bytes packets errs drop fifo frame compressed multicast` and the same for what
+/// was sent, where the sixth number is that of collisions.
+fn read_interfaces(dev: &str) -> Vec<Interface> {
+    let lines = dev.lines().filter_map(|line| line.split_once(':'));
+    let interface = |(name, numbers): (&str, &str)| {
+        let numbers: Vec<u64> = numbers.split_whitespace().map_while(|number| number.parse().ok()).collect();
+        let &[
+            rx_bytes,
+            rx_packets,
+            rx_errors,
+            _,
+            _,
+            _,
+            _,
+            _,
+            tx_bytes,
+            tx_packets,
+            tx_errors,
+            _,
+            _,
+            collisions,
+            ..,
+        ] = numbers.as_slice()
+        else {
+            return None;
+        };
+        let name = name.trim().into();
+        Some(Interface { name, rx_bytes, rx_packets, rx_errors, tx_bytes, tx_packets, tx_errors, collisions })
+    };
+    lines.filter_map(interface).take(MAX_INTERFACES).collect()
 }
 
 /// `Name:   123 kB` as bytes.
@@ -116,6 +156,22 @@ mod tests {
         let stat = "7 (a) name) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 9 0 1 1 1";
         assert_eq!(own_time(stat), Duration::from_secs(3));
         assert_eq!(own_time(""), Duration::ZERO);
+    }
+
+    #[test]
+    fn interfaces_of_the_kernel() {
+        let dev = "Inter-|   Receive                                                |  Transmit\n face |bytes    packets\n    lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  bad: 1 2\n";
+        let expected = Interface {
+            name: "lo".into(),
+            rx_bytes: 1,
+            rx_packets: 2,
+            rx_errors: 3,
+            tx_bytes: 9,
+            tx_packets: 10,
+            tx_errors: 11,
+            collisions: 14,
+        };
+        assert_eq!(read_interfaces(dev), [expected]);
     }
 
     #[test]

@@ -8,7 +8,10 @@
 //! ```
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -16,9 +19,9 @@ use tidegate_discovery::{Discovery, SourceState, SourceStatus};
 use tidegate_model::{Configuration, PoolName};
 use tidegate_proxy::Proxy;
 use tidegate_telemetry::{
-    observation::{Control, Observation, Source, System},
+    observation::{Control, Interface, Observation, Source, System},
     peaks::PeakRates,
-    system::SystemReader,
+    system::{SystemReader, interfaces},
 };
 use tokio::sync::watch;
 
@@ -37,6 +40,10 @@ pub(crate) struct Watching {
     discovery: Weak<Discovery>,
     readiness: watch::Receiver<Readiness>,
     noted: Mutex<Noted>,
+    /// The last observation and its number.
+    last: tokio::sync::Mutex<Option<(u64, Arc<Observation>)>>,
+    /// Observations begun.
+    begun: AtomicU64,
 }
 
 /// What is told, not asked for.
@@ -51,6 +58,7 @@ struct Noted {
     listeners_closed: u64,
     peaks: PeakRates,
     system: System,
+    interfaces: Vec<Interface>,
 }
 
 impl Watching {
@@ -60,13 +68,31 @@ impl Watching {
         discovery: &Arc<Discovery>,
         readiness: watch::Receiver<Readiness>,
     ) -> Self {
-        Self { proxy, discovery: Arc::downgrade(discovery), readiness, noted: Mutex::default() }
+        Self {
+            proxy,
+            discovery: Arc::downgrade(discovery),
+            readiness,
+            noted: Mutex::default(),
+            last: tokio::sync::Mutex::default(),
+            begun: AtomicU64::new(0),
+        }
     }
 
-    /// Everything as it is now; what was answered before the call is counted.
-    pub(crate) async fn observe(&self) -> Observation {
+    /// Everything as it is now; what was answered before the call is counted. Those who ask while an observation is
+    /// made share the next one.
+    pub(crate) async fn observe(&self) -> Arc<Observation> {
+        let begun = self.begun.load(Ordering::Acquire);
+        let mut last = self.last.lock().await;
+        if let Some((number, observation)) = &*last
+            && *number > begun
+        {
+            return Arc::clone(observation);
+        }
+        let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
         self.proxy.settle().await;
-        Observation { control: self.control(), ..self.proxy.observe() }
+        let observation = Arc::new(Observation { control: self.control(), ..self.proxy.observe() });
+        *last = Some((number, Arc::clone(&observation)));
+        observation
     }
 
     fn control(&self) -> Control {
@@ -85,6 +111,7 @@ impl Watching {
             sources: sources.into_iter().map(|(pool, status)| source(pool, &status)).collect(),
             peaks: noted.peaks.peaks(),
             system: noted.system,
+            interfaces: noted.interfaces.clone(),
         }
     }
 
@@ -131,9 +158,12 @@ impl Watching {
             self.noted().peaks.record(self.proxy.now(), &totals);
             if count.is_multiple_of(SYSTEM_EVERY) {
                 let mut kept = reader.take().unwrap_or_default();
-                let read = tokio::task::spawn_blocking(move || (kept.read(), kept)).await;
-                if let Ok((system, kept)) = read {
-                    self.noted().system = system;
+                let read = tokio::task::spawn_blocking(move || (kept.read(), interfaces(), kept)).await;
+                if let Ok((system, interfaces, kept)) = read {
+                    let mut noted = self.noted();
+                    noted.system = system;
+                    noted.interfaces = interfaces;
+                    drop(noted);
                     reader = Some(kept);
                 }
             }

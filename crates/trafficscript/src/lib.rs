@@ -12,16 +12,29 @@
 //! Reading order: [`value`] (what a rule computes with), [`host`] (what it can see and order), [`library`] (the
 //! functions), then the compiler and the machine.
 
+mod compiler;
 pub mod host;
 pub mod library;
+mod machine;
 pub mod meter;
+mod note;
 pub mod pattern;
+mod program;
+mod syntax;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod value;
 
 pub use self::{
+    compiler::{Compiled, Options, compile},
     host::{Answer, Host, Need, Phase},
+    machine::{End, Machine, Step},
+    meter::Limits,
+    note::{Note, Severity},
+    pattern::PatternCache,
+    program::{Program, Uses},
+    syntax::{MAX_NESTING, MAX_NOTES, MAX_TEXT},
     value::{Text, Value},
 };
-
-mod compile_shim;
-pub use compile_shim::{Compiled, Note, Options, Program, Severity, Uses, compile};

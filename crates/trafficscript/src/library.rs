@@ -4,6 +4,8 @@
 mod call;
 
 pub use self::call::{CAPTURES, Call, Interrupt, Outcome, Site};
+use std::{collections::HashMap, sync::LazyLock};
+
 use crate::host::Phase;
 
 /// A function of the catalogue.
@@ -76,4 +78,18 @@ const FAMILIES: &[&[Function]] = &[];
 /// Every function of the catalogue, in the order of the documentation.
 pub fn functions() -> impl Iterator<Item = &'static Function> {
     FAMILIES.iter().copied().flatten()
+}
+
+/// A function by its name in lower case.
+pub fn find(name: &str) -> Option<&'static Function> {
+    static NAMES: LazyLock<HashMap<String, &'static Function>> = LazyLock::new(|| {
+        functions().map(|function| (function.name.to_ascii_lowercase(), function)).collect()
+    });
+    let found = NAMES.get(name).copied();
+    #[cfg(test)]
+    let found = found.or_else(|| {
+        let more = crate::testing::FUNCTIONS.iter();
+        more.into_iter().find(|function| function.name.eq_ignore_ascii_case(name))
+    });
+    found
 }

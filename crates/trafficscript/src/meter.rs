@@ -41,6 +41,10 @@ pub enum Reached {
     String(usize),
     /// [`Limits::made`]
     Made(usize),
+    /// [`Limits::depth`]
+    Depth(u16),
+    /// [`MAX_LEVELS`](crate::value::MAX_LEVELS)
+    Levels(usize),
 }
 
 impl fmt::Display for Reached {
@@ -51,6 +55,8 @@ impl fmt::Display for Reached {
             }
             Self::String(limit) => write!(f, "a string would be longer than {limit} bytes"),
             Self::Made(limit) => write!(f, "the rule has made more than {limit} bytes of values"),
+            Self::Depth(limit) => write!(f, "subs call each other more than {limit} levels deep"),
+            Self::Levels(limit) => write!(f, "containers would be nested more than {limit} levels deep"),
         }
     }
 }
@@ -78,26 +84,45 @@ impl Meter {
     }
 
     /// One instruction.
+    #[inline]
     pub fn step(&mut self) -> Result<(), Reached> {
-        match self.instructions.checked_sub(1) {
+        self.steps(1)
+    }
+
+    #[inline]
+    fn steps(&mut self, count: u32) -> Result<(), Reached> {
+        match self.instructions.checked_sub(count) {
             Some(left) => {
                 self.instructions = left;
                 Ok(())
             }
-            None => Err(Reached::Instructions(self.limits.instructions)),
+            None => {
+                self.instructions = 0;
+                Err(Reached::Instructions(self.limits.instructions))
+            }
         }
     }
 
-    /// So many bytes handled or made.
+    /// So many bytes handled or made, of one string.
+    #[inline]
     pub fn charge(&mut self, bytes: usize) -> Result<(), Reached> {
         if bytes > self.limits.string {
             return Err(Reached::String(self.limits.string));
         }
+        self.made(bytes)
+    }
+
+    /// So many bytes made, of more than one value.
+    #[inline]
+    pub fn made(&mut self, bytes: usize) -> Result<(), Reached> {
         self.made = self.made.checked_sub(bytes).ok_or(Reached::Made(self.limits.made))?;
-        let cost = (bytes / BYTES_PER_INSTRUCTION) as u32;
-        self.instructions =
-            self.instructions.checked_sub(cost).ok_or(Reached::Instructions(self.limits.instructions))?;
-        Ok(())
+        self.work(bytes)
+    }
+
+    /// So many bytes looked at.
+    #[inline]
+    pub fn work(&mut self, bytes: usize) -> Result<(), Reached> {
+        self.steps(u32::try_from(bytes / BYTES_PER_INSTRUCTION).unwrap_or(u32::MAX))
     }
 
     /// The rule was suspended: instructions count anew.

@@ -5,10 +5,14 @@
 //! insertion), which also keeps a container from ever holding itself.
 
 pub mod cast;
+pub(crate) mod own;
 
 use std::{cell::RefCell, fmt, ops::Deref, rc::Rc};
 
 use indexmap::IndexMap;
+
+/// Most levels of containers within each other. What would go deeper aborts the rule, so walking a value may recurse.
+pub const MAX_LEVELS: usize = 64;
 
 /// A value. `'p` is the life of the program whose constants it may borrow.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::{cell::RefCell, fmt, rc::Rc};
 
 use crate::{
     host::{Answer, Host, Level, Need},
-    meter::Meter,
+    meter::{Meter, Reached},
     pattern::{Flags, Pattern, PatternCache},
     value::{Container, Text, Value, cast},
 };
@@ -23,6 +23,12 @@ pub enum Interrupt {
     Abort(String),
     /// The function is called again once the answer is there ([`Call::answer`]).
     Wait(Box<Need>),
+}
+
+impl From<Reached> for Interrupt {
+    fn from(limit: Reached) -> Self {
+        Self::Abort(limit.to_string())
+    }
 }
 
 /// Number of match variables, `$1` to `$9`.
@@ -148,7 +154,7 @@ impl<'p> Call<'_, 'p> {
 
     /// Accounts for work on, or the making of, so many bytes. Call it before work that is not bounded otherwise.
     pub fn charge(&mut self, bytes: usize) -> Result<(), Interrupt> {
-        self.meter.charge(bytes).map_err(|limit| Interrupt::Abort(limit.to_string()))
+        Ok(self.meter.charge(bytes)?)
     }
 
     /// Suspends the rule until `need` is there.

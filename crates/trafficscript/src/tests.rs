@@ -1,0 +1,6 @@
+//! Tests of the language as a whole: text in, log lines out.
+
+mod faults;
+mod limits;
+mod statements;
+mod values;

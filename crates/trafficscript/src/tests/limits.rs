@@ -1,0 +1,1 @@
+//! Everything ends within the limits.
