@@ -37,5 +37,6 @@ mod worker;
 
 pub use self::{
     proxy::{ListenProblem, NodeStatus, Proxy},
+    rules::services::names,
     snapshot::{BuildContext, Built, Problem, Resource, Snapshot, build},
 };

@@ -20,6 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     listener,
     monitor::{self, Monitors},
+    names::Lookup,
+    rules::services::{Services, memory},
     snapshot::{ListenKey, Snapshot},
     tls::server::Expiring,
     worker::{self, Command, Shared},
@@ -76,9 +78,11 @@ pub struct NodeStatus {
 }
 
 impl Proxy {
-    /// Starts `workers` data workers (at least one). Nothing listens until the first [`Proxy::publish`].
-    pub fn start(workers: usize, monitors: monitor::Options) -> io::Result<Self> {
+    /// Starts `workers` data workers (at least one). Nothing listens until the first [`Proxy::publish`]. `lookup`
+    /// asks the name servers what rules want to know, on the runtime of the monitors.
+    pub fn start(workers: usize, monitors: monitor::Options, lookup: Arc<dyn Lookup>) -> io::Result<Self> {
         let count = workers.max(1);
+        let services = Services::new(count, &monitors.runtime, lookup, memory::available());
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(Snapshot::empty()),
             generation: AtomicU64::new(0),
@@ -86,6 +90,7 @@ impl Proxy {
             connections: AtomicU64::new(0),
             workers: count,
             counters: Sharded::new(count),
+            services,
         });
         let monitors = Monitors::start(monitors, shared.origin);
         let mut senders = Vec::with_capacity(count);
@@ -122,6 +127,8 @@ impl Proxy {
     /// and tried again by the next call.
     pub fn publish(&self, snapshot: &Arc<Snapshot>) -> Vec<ListenProblem> {
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let rates = snapshot.rates.values().map(AsRef::as_ref);
+        self.shared.services.obey(&snapshot.global, rates, self.shared.now());
         // The pointer goes first: a new listener finds its virtual server at once.
         let before = self.shared.snapshot.swap(Arc::clone(snapshot));
         let gone = before.has_lost_nodes(snapshot);

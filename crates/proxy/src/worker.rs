@@ -30,6 +30,7 @@ use crate::{
     buffer::Buffers,
     listener::{self, Listening},
     node::IdleConnections,
+    rules::services::Services,
     snapshot::{ListenKey, RunningPool, Snapshot},
     timers::{SWEEP, Timers},
 };
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) workers: usize,
     /// What is counted altogether.
     pub(crate) counters: Sharded<ProcessCounters>,
+    /// What rules share and wait for.
+    pub(crate) services: Services,
 }
 
 impl Shared {

@@ -137,7 +137,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let (discovery, nodes) = following::start(&settings, home.path())?;
     let monitors = monitor::Options { runtime: Handle::current(), zeus_home: home.path().to_owned() };
     let proxy = Arc::new(
-        Proxy::start(settings.workers, monitors)
+        Proxy::start(settings.workers, monitors, Arc::new(discovery.lookup()))
             .map_err(|error| format!("the data workers cannot start: {error}"))?,
     );
     let access_logs = Writer::start(WriterOptions::new(home.path()))

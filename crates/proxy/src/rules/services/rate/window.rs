@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
-use tidegate_model::Moment;
+use tidegate_model::{Moment, RateClass};
 
 /// Limits up to this are kept to the millisecond.
 pub(super) const EXACT: u32 = 128;
@@ -22,6 +22,12 @@ pub(crate) struct Limits {
     pub(crate) per_minute: Option<NonZeroU32>,
     /// `basic.max_rate_per_second`; `None` (0) = no limit.
     pub(crate) per_second: Option<NonZeroU32>,
+}
+
+impl From<&RateClass> for Limits {
+    fn from(class: &RateClass) -> Self {
+        Self { per_minute: class.per_minute, per_second: class.per_second }
+    }
 }
 
 /// What has passed lately.
