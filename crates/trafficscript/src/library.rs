@@ -1,7 +1,20 @@
 //! The functions rules can call: one table per family, each row a name, its arguments, where it may be called, and what
 //! does it. The documentation page, the compiler's diagnostics and the calls themselves come from the same rows.
 
+mod array;
 mod call;
+mod hash;
+mod json;
+mod lang;
+mod make;
+mod math;
+mod row;
+mod string;
+#[cfg(test)]
+mod test_host;
+#[cfg(test)]
+mod tests;
+mod xml;
 
 pub use self::call::{CAPTURES, Call, Interrupt, Outcome, Site};
 use std::{collections::HashMap, sync::LazyLock};
@@ -73,7 +86,26 @@ pub struct Traits {
 pub type Native = for<'c, 'p> fn(&mut Call<'c, 'p>) -> Outcome<'p>;
 
 /// Families of functions, in the order of the documentation.
-const FAMILIES: &[&[Function]] = &[];
+const FAMILIES: &[&[Function]] = &[
+    lang::FUNCTIONS,
+    math::FUNCTIONS,
+    array::FUNCTIONS,
+    hash::FUNCTIONS,
+    json::FUNCTIONS,
+    string::search::FUNCTIONS,
+    string::cut::FUNCTIONS,
+    string::replace::FUNCTIONS,
+    string::pattern::FUNCTIONS,
+    string::encode::FUNCTIONS,
+    string::html::FUNCTIONS,
+    string::digest::FUNCTIONS,
+    string::cipher::FUNCTIONS,
+    string::numbers::FUNCTIONS,
+    string::format::FUNCTIONS,
+    string::address::FUNCTIONS,
+    string::date::FUNCTIONS,
+    xml::FUNCTIONS,
+];
 
 /// Every function of the catalogue, in the order of the documentation.
 pub fn functions() -> impl Iterator<Item = &'static Function> {

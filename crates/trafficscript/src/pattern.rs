@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, fmt, sync::Arc};
 
-use pcre2::bytes::{Captures, Regex, RegexBuilder};
+use pcre2::bytes::{CaptureLocations, Regex, RegexBuilder};
 
 /// Flags of a pattern.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,10 +35,15 @@ impl Pattern {
         Ok(Self { regex: Arc::new(regex) })
     }
 
-    /// The first match at or behind `from`. An error is a limit that was reached.
-    pub fn captures_at<'s>(&self, subject: &'s [u8], from: usize) -> Result<Option<Captures<'s>>, String> {
-        let _ = from;
-        self.regex.captures(subject).map_err(|error| error.to_string())
+    /// Where the first match at or behind `from` and its groups stand. An error is a limit that was reached.
+    pub fn captures_at(&self, subject: &[u8], from: usize) -> Result<Option<CaptureLocations>, String> {
+        if from > subject.len() {
+            return Ok(None);
+        }
+        let mut places = self.regex.capture_locations();
+        let found =
+            self.regex.captures_read_at(&mut places, subject, from).map_err(|error| error.to_string())?;
+        Ok(found.is_some().then_some(places))
     }
 }
 

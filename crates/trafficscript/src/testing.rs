@@ -353,7 +353,7 @@ fn regexmatch<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
         return Ok(Value::Int(0));
     };
     for number in 1..=9 {
-        let bytes = found.get(number).map(|part| part.as_bytes().to_vec()).unwrap_or_default();
+        let bytes = found.get(number).map(|(start, end)| text[start..end].to_vec()).unwrap_or_default();
         call.set_capture(number, bytes);
     }
     Ok(Value::Int(1))

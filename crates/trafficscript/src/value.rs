@@ -7,6 +7,8 @@
 pub mod cast;
 pub(crate) mod own;
 
+pub use self::own::ELEMENT;
+
 use std::{cell::RefCell, fmt, ops::Deref, rc::Rc};
 
 use indexmap::IndexMap;

@@ -6,8 +6,16 @@ use std::rc::Rc;
 use super::{Container, MAX_LEVELS, Value};
 use crate::meter::{Meter, Reached};
 
-/// Bytes that an element of a container counts for.
-const ELEMENT: usize = 32;
+/// Bytes that an element of a container, or an entry without its key, counts for.
+pub const ELEMENT: usize = 32;
+
+impl Value<'_> {
+    /// A value that shares no container with this one. Scalars are as cheap as a clone; elements and keys are charged
+    /// to the meter. An error is a limit that was reached, [`MAX_LEVELS`] among them.
+    pub fn copied(&self, meter: &mut Meter) -> Result<Self, Reached> {
+        copy(self, MAX_LEVELS, meter).map(|(copied, _)| copied)
+    }
+}
 
 /// A value that nothing else refers to any part of, and how many levels of containers it has (a scalar: 0).
 pub(crate) fn owned<'p>(value: Value<'p>, meter: &mut Meter) -> Result<(Value<'p>, usize), Reached> {
@@ -109,4 +117,37 @@ pub(crate) fn find<'p>(
         Container::Hash(entries) => entries.values().find_map(&mut inner),
     };
     Ok(found.transpose()?.map(|levels| levels + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::Limits;
+
+    fn nested(levels: usize) -> Value<'static> {
+        (0..levels).fold(Value::Int(1), |inner, _| Container::Array(vec![inner]).into())
+    }
+
+    #[test]
+    fn a_copy_shares_nothing() {
+        let mut meter = Meter::new(Limits::default());
+        let original = nested(2);
+        let copy = original.copied(&mut meter).unwrap();
+        let Value::Container(outer) = &original else { panic!("not a container") };
+        if let Container::Array(elements) = &mut *outer.borrow_mut() {
+            elements.clear();
+        }
+        let Value::Container(outer) = &copy else { panic!("not a container") };
+        assert!(matches!(&*outer.borrow(), Container::Array(elements) if elements.len() == 1));
+    }
+
+    #[test]
+    fn nesting_and_size_are_bounded() {
+        let mut meter = Meter::new(Limits::default());
+        assert!(nested(MAX_LEVELS).copied(&mut meter).is_ok());
+        assert!(matches!(nested(MAX_LEVELS + 1).copied(&mut meter), Err(Reached::Levels(MAX_LEVELS))));
+        let mut meter = Meter::new(Limits { made: 1000, ..Limits::default() });
+        let wide: Value<'_> = Container::Array(vec![Value::Int(0); 40]).into();
+        assert!(matches!(wide.copied(&mut meter), Err(Reached::Made(1000))));
+    }
 }
