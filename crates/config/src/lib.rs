@@ -52,10 +52,7 @@ pub use document::{
 };
 pub use keys_page::keys_page;
 pub use merge::{MAX_NAME_BYTES, MAX_OBJECTS};
-pub use objects::{
-    pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN},
-    rules::MAX_RULE_BYTES,
-};
+pub use objects::pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN};
 pub use pattern::{MAX_PATTERN_BYTES, MAX_PATTERNS};
 pub use references::{MAX_PATH_BYTES, MAX_REFERENCE_BYTES, MAX_REFERENCES_BYTES, References};
 use std::borrow::Cow;

@@ -32,6 +32,8 @@ const WORDS: &[&str] = &[
     "ssl",
     "server_keys",
     "rules",
+    "request_rules",
+    "pool.use(\"p\");",
     "name",
     "properties",
     "basic",
@@ -156,6 +158,11 @@ fn check_configuration(configuration: &Configuration) {
             DefaultPool::Pool(name) => assert!(configuration.pools.contains_key(name)),
             DefaultPool::Missing(name) => assert!(!configuration.pools.contains_key(name)),
             DefaultPool::Discard => {}
+        }
+        for entry in server.request_rules.iter().chain(&server.response_rules).chain(&server.completion_rules)
+        {
+            let rule = &configuration.rules[&entry.rule];
+            assert!(!entry.enabled || rule.program.is_some(), "a rule with an error runs");
         }
         if let Some(tls) = &server.tls {
             assert!(tls.versions.tls12 || tls.versions.tls13);

@@ -56,7 +56,8 @@ impl fmt::Debug for Rule {
 pub struct RuleEntry {
     /// A rule of this configuration, whether or not it compiled.
     pub rule: RuleName,
-    /// False for an entry that is written with a leading `/`.
+    /// False for an entry that is written with a leading `/`, and for a rule that cannot run in this list: it has an
+    /// error, or calls what is not valid there.
     pub enabled: bool,
 }
 

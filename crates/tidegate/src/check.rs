@@ -93,7 +93,11 @@ fn look(options: &CheckOptions, base_config: Option<&Path>) -> Report {
         use_it(&configuration, &mut compiled);
     }
     for diagnostic in &compiled.diagnostics {
-        report.add(diagnostic.severity, &diagnostic.sentence().to_string());
+        let mut text = diagnostic.sentence().to_string();
+        if let Some(excerpt) = &diagnostic.excerpt {
+            text = format!("{text}\n{excerpt}").replace('\n', "\n    ");
+        }
+        report.add(diagnostic.severity, &text);
     }
     report
 }
@@ -179,6 +183,16 @@ pools:
   properties:
     service_discovery: {enabled: true, plugin: BuiltIn-DNS_Stateless, plugin_args: --nonsense}
 ";
+
+    #[test]
+    fn faults_of_rules_come_with_their_line_and_a_caret() {
+        let text = "rules:\n- name: r\n  content: |\n    $a = 1;\n    $b = ;\n    no.such();\n";
+        let report = said(&[("a", text)], |_| {});
+        assert_eq!(report.errors, 2, "{:#?}", report.lines);
+        let shown = "error: config/a:5:10: rules/r: line 2 column 6: a value expected, found `;`\n    $b = ;\n         ^";
+        assert_eq!(report.lines[0], shown);
+        assert!(report.lines[1].ends_with("\n    no.such();\n    ^"), "{:#?}", report.lines);
+    }
 
     #[test]
     fn faults_that_show_in_use_have_line_and_key_path_and_follow_ups_are_warnings() {

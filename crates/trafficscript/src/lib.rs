@@ -14,6 +14,7 @@
 
 mod compiler;
 pub mod described;
+mod functions_page;
 pub mod host;
 pub mod library;
 mod machine;
@@ -31,6 +32,7 @@ pub mod value;
 pub use self::{
     compiler::{Compiled, Options, compile},
     described::Described,
+    functions_page::functions_page,
     host::{Answer, Host, Need, Phase},
     machine::{End, Machine, Step},
     meter::Limits,

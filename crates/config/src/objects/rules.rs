@@ -6,13 +6,14 @@
 
 use std::{cell::RefCell, collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
-use tidegate_model::{Configuration, RateClass, Rule, RuleEntry, RuleName};
+use tidegate_model::{Configuration, PoolName, RateClass, Rule, RuleEntry, RuleName};
 use tidegate_trafficscript::{Note, Options, Phase, compile};
 
 use super::{Reader, readers};
 use crate::{
     diagnostic::{Excerpt, Origin, Position, Report, Severity, quote},
     merge::Merged,
+    nearest,
 };
 
 /// Lists of rules of a virtual server, by the phase they run in.
@@ -21,9 +22,6 @@ const LISTS: [(Phase, &str, &str); 3] = [
     (Phase::Response, "response_rules", "response"),
     (Phase::Completion, "completion_rules", "completion"),
 ];
-
-/// Most bytes of a rule. Longer ones are refused: they are data, not rules.
-pub const MAX_RULE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Compiles the rules and builds the rate classes. `configuration.global` is there already.
 pub(crate) fn build(
@@ -38,13 +36,6 @@ pub(crate) fn build(
             reader.object_fault(report, "the rule has no content and is left out".to_owned());
             continue;
         };
-        if source.len() > MAX_RULE_BYTES {
-            let bytes = source.len();
-            let message =
-                format!("the rule has {bytes} bytes and is left out; at most {MAX_RULE_BYTES} are compiled");
-            reader.object_fault(report, message);
-            continue;
-        }
         let before = previous.and_then(|previous| previous.rules.get(reader.name()));
         let rule = rule(reader.name(), source, &options, merged, before);
         tell(&reader, &rule, report);
@@ -109,7 +100,7 @@ fn tell(reader: &Reader<'_>, rule: &Rule, report: &mut Report<'_>) {
         let file = place.file.as_ref().map(|file| format!("{} ", quote(file))).unwrap_or_default();
         let message = format!("{file}line {} column {}: {}", note.line, note.column, note.message);
         let path = format!("rules/{}", rule.name);
-        report.tell(severity(note), origin, &path, message, note.hint.clone(), Some(excerpt(note)));
+        report.tell(severity(note), origin, &path, message, note.hint.clone(), excerpt(note));
     }
 }
 
@@ -122,8 +113,33 @@ fn severity(note: &Note) -> Severity {
     }
 }
 
-fn excerpt(note: &Note) -> Excerpt {
-    Excerpt { text: note.source_line.clone(), column: note.column as usize }
+/// The line of a note, unless it was cut before the place of the fault.
+fn excerpt(note: &Note) -> Option<Excerpt> {
+    let column = note.column as usize;
+    (column <= note.source_line.chars().count() + 1)
+        .then(|| Excerpt { text: note.source_line.clone(), column })
+}
+
+/// Warns of pools that rules name and that are not there. `configuration.pools` is there already.
+pub(crate) fn check_pools(merged: &Merged, configuration: &Configuration, report: &mut Report<'_>) {
+    for reader in readers(merged, "rules") {
+        let (Some(rule), Some(place)) = (configuration.rules.get(reader.name()), reader.content_place())
+        else {
+            continue;
+        };
+        for pool in rule.pools() {
+            if pool.as_str() == "discard" || configuration.pools.contains_key(&pool) {
+                continue;
+            }
+            let known = configuration.pools.keys().map(PoolName::as_str).chain(["discard"]);
+            let hint = if report.is_full() { None } else { nearest::hint(pool.as_str(), known) };
+            let message = format!(
+                "there is no pool {}; where the rule chooses it, the virtual server's own pool serves",
+                quote(pool.as_str())
+            );
+            report.warn(place.origin, &format!("rules/{}", rule.name), message, hint);
+        }
+    }
 }
 
 /// The three lists of rules of a virtual server: for requests, responses and the end.
@@ -144,40 +160,40 @@ pub(crate) fn lists(
                 reader.missing(report, ("basic", key), "rules", name, (known, "the entry is left out"));
                 continue;
             };
-            if enabled {
-                look_at(reader, (phase, key, noun), rule, report);
-            }
+            let enabled = enabled && can_run(reader, (phase, key, noun), rule, report);
             entries.push(RuleEntry { rule: rule.name.clone(), enabled });
         }
         entries
     })
 }
 
-/// Tells what keeps a rule from its work on this virtual server.
-fn look_at(
+/// Whether a rule can run in a list; tells what keeps it from that.
+fn can_run(
     reader: &Reader<'_>,
     (phase, key, noun): (Phase, &str, &str),
     rule: &Rule,
     report: &mut Report<'_>,
-) {
+) -> bool {
     let name = quote(rule.name.as_str());
     let Some(program) = &rule.program else {
         // The error itself has been told where the rule stands.
         let message = format!("the rule {name} has an error and does not run");
-        return reader.tell(report, Severity::Warning, ("basic", key), message, None, None);
+        reader.tell(report, Severity::Warning, ("basic", key), message, None, None);
+        return false;
     };
     let misplaced = program.uses().misplaced(phase);
-    let Some(first) = misplaced.first() else { return };
+    let Some(first) = misplaced.first() else { return true };
     let more = match misplaced.len() - 1 {
         0 => String::new(),
         1 => "; so is one more call".to_owned(),
         more => format!("; so are {more} more calls"),
     };
     let message = format!(
-        "the rule {name} is not wholly for {noun} rules: line {} column {}: {}{more}",
+        "the rule {name} does not run in {noun} rules: line {} column {}: {}{more}",
         first.line, first.column, first.message
     );
-    reader.tell(report, severity(first), ("basic", key), message, first.hint.clone(), Some(excerpt(first)));
+    reader.tell(report, severity(first), ("basic", key), message, first.hint.clone(), excerpt(first));
+    false
 }
 
 #[cfg(test)]

@@ -168,3 +168,23 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_did_not_change_are_not_compiled_again_whatever_came_between() {
+        let base = tempfile::tempdir().unwrap();
+        let importer = Importer::new(base.path(), None).unwrap();
+        let import = |text: &str| {
+            let file = DocumentFile { name: "config/a".to_owned(), text: text.as_bytes().to_vec() };
+            importer.import(&DocumentFiles { documents: vec![file], ..DocumentFiles::default() })
+        };
+        let first = import("rules: [{name: r, content: $a = 1;}]").configuration.unwrap();
+        assert!(import("nonsense: [").configuration.is_none());
+        let again = import("rules: [{name: r, content: $a = 1;}, {name: s, content: $b = 1;}]");
+        let (before, after) = (&first.rules["r"], &again.configuration.unwrap().rules["r"]);
+        assert!(before.program.is_some() && Arc::ptr_eq(before, after));
+    }
+}
