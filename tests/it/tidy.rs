@@ -43,7 +43,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("telemetry", &["model"]),
     ("discovery", &["model"]),
     ("proxy", &["model", "http1", "pool", "telemetry"]),
-    ("tidegate", &["model", "config", "discovery", "proxy", "telemetry"]),
+    ("admin", &["config"]),
+    ("tidegate", &["model", "config", "discovery", "proxy", "telemetry", "admin"]),
 ];
 
 #[test]

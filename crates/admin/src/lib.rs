@@ -107,14 +107,19 @@ impl Admin {
     /// # Errors
     /// A sentence for the operator.
     pub fn prepare(options: Options) -> Result<Self, String> {
-        let directory = options.state_dir.as_ref().map(|directory| directory.join(DIRECTORY));
-        let unusable = |error: io::Error| {
-            let path = directory.as_deref().unwrap_or_else(|| Path::new("")).display();
-            format!("the state directory {path} cannot be used: {error}")
+        let mut directory = options.state_dir.as_ref().map(|directory| directory.join(DIRECTORY));
+        let (generations, kept, backups) = match open(directory.as_deref()) {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Serving goes on: what the documents say does not depend on it.
+                let path = directory.take().unwrap_or_default();
+                warn!(
+                    "{} cannot be used ({error}); what is written through REST is lost at the next start",
+                    path.display()
+                );
+                open(None).map_err(|error| error.to_string())?
+            }
         };
-        let (generations, kept) = Generations::open(directory.as_deref()).map_err(unusable)?;
-        let backups = directory.as_ref().map(|directory| directory.join("backups"));
-        let backups = Backups::open(backups.as_deref()).map_err(unusable)?;
         let name: Arc<str> = certificate::host_name().into();
         let hash = password::load(&options.password, directory.as_deref())?;
         let guard = Guard::new(hash)?;
@@ -155,6 +160,13 @@ impl Admin {
         let server = Arc::new(Server::new(api, guard, tls));
         tokio::join!(desk.run(), server.run(options.address));
     }
+}
+
+/// What is kept in the directory.
+fn open(directory: Option<&Path>) -> io::Result<(Generations, Kept, Backups)> {
+    let (generations, kept) = Generations::open(directory)?;
+    let backups = Backups::open(directory.map(|directory| directory.join("backups")).as_deref())?;
+    Ok((generations, kept, backups))
 }
 
 /// A UUID (RFC 9562 version 4) that stays over restarts where there is a state directory.

@@ -26,7 +26,7 @@ pub trait Observe: Send + Sync + Debug {
 /// What `state` shows of pools and virtual servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunningState {
-    /// Pools that are in use.
+    /// Every pool.
     pub pools: Vec<PoolState>,
     /// Virtual servers that are enabled.
     pub virtual_servers: Vec<ServerState>,
@@ -39,7 +39,7 @@ pub struct RunningState {
 pub struct PoolState {
     /// Its name.
     pub name: String,
-    /// Nodes that take requests, or would if they had not failed.
+    /// Nodes that take requests.
     pub active_nodes: Vec<String>,
     /// Nodes that are switched off.
     pub disabled_nodes: Vec<String>,

@@ -9,6 +9,7 @@ use std::{
     process::ExitCode,
 };
 
+use tidegate_admin::Kept;
 use tidegate_model::Moment;
 use tidegate_proxy::{BuildContext, build};
 
@@ -93,7 +94,7 @@ fn look(options: &CheckOptions, base_config: Option<&std::path::Path>) -> Report
         );
     }
     report.documents = files.documents.len() + importer.base_documents();
-    let Outcome { configuration, faults, .. } = importer.import(&files);
+    let Outcome { configuration, faults, .. } = importer.import(&files, &Kept::default());
     for fault in &faults {
         report.add(fault.severity, &fault.text);
     }

@@ -10,6 +10,7 @@ mod document_files;
 mod health;
 mod listen_hosts;
 mod logging;
+mod observe;
 mod run;
 mod session_key;
 mod settings;

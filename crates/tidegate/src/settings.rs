@@ -3,6 +3,8 @@
 //! A flag wins over its `TIDEGATE_*` variable, which wins over the `ZEUS_*` variable of the product this
 //! follows. The environment comes in as a value, so that precedence is tested without touching the process.
 
+pub(crate) mod rest;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -15,6 +17,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use tidegate_telemetry::logging::LogFormat;
 
+use self::rest::{RestOptions, RestSettings};
 use crate::{demo::script::Script, logging::DEFAULT_FILTER};
 
 /// Most data workers that may be asked for.
@@ -93,7 +96,8 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) session_key_file: Option<PathBuf>,
 
-    /// Directory that keeps the last known nodes of each pool over a restart. [default: nothing is kept]
+    /// Directory that keeps the last known nodes of each pool, and what was written through REST, over a restart.
+    /// [default: nothing is kept]
     /// [env: TIDEGATE_STATE_DIR]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
@@ -110,6 +114,10 @@ pub(crate) struct RunOptions {
     /// Resolver configuration that discovery follows. [default: /etc/resolv.conf] [env: TIDEGATE_RESOLV_CONF]
     #[arg(long, value_name = "FILE")]
     pub(crate) resolv_conf: Option<PathBuf>,
+
+    /// The REST interface.
+    #[command(flatten)]
+    pub(crate) rest: RestOptions,
 }
 
 /// Options of `check`.
@@ -233,6 +241,8 @@ pub(crate) struct Settings {
     pub(crate) resolv_conf: PathBuf,
     /// Whether cluster names should resolve here.
     pub(crate) in_kubernetes: bool,
+    /// The REST interface; `None` = off.
+    pub(crate) rest: Option<RestSettings>,
 }
 
 /// Settings that cannot be worked with: which, and what is expected instead.
@@ -286,6 +296,7 @@ pub(crate) fn resolve(
         resolv_conf: path(options.resolv_conf, environment, &["TIDEGATE_RESOLV_CONF"])
             .unwrap_or_else(|| PathBuf::from("/etc/resolv.conf")),
         in_kubernetes: in_kubernetes(environment),
+        rest: rest::resolve(options.rest, environment)?,
     })
 }
 
@@ -477,6 +488,18 @@ mod tests {
             "TIDEGATE_GRACE",
             "--resolv-conf",
             "TIDEGATE_RESOLV_CONF",
+            "--rest ",
+            "TIDEGATE_REST]",
+            "--rest-certificate",
+            "TIDEGATE_REST_CERTIFICATE",
+            "--rest-key",
+            "TIDEGATE_REST_KEY",
+            "--rest-plain",
+            "TIDEGATE_REST_PLAIN",
+            "--admin-password-file",
+            "TIDEGATE_ADMIN_PASSWORD_FILE",
+            "TIDEGATE_ADMIN_PASSWORD ",
+            "ZEUS_PASS",
         ] {
             assert!(help.contains(text), "{text} is missing in:\n{help}");
         }

@@ -2,7 +2,8 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use tidegate_config::{Document, Input, compile};
+use tidegate_admin::Kept;
+use tidegate_config::{Compiled, Document, Imported, Input, Layer, import};
 use tidegate_model::Configuration;
 
 use crate::document_files::{self, DocumentFile, DocumentFiles, References};
@@ -18,6 +19,11 @@ pub(crate) struct Outcome {
     pub(crate) objects: Vec<String>,
     /// Every fault of every document.
     pub(crate) faults: Vec<Fault>,
+    /// The documents, for REST to be laid over: all of them, or the base documents alone where the watched ones
+    /// stop the import.
+    pub(crate) imported: Option<Arc<Imported>>,
+    /// No documents were read; this is what REST wrote, laid over those that were read before.
+    pub(crate) laid: Option<Arc<Layer>>,
 }
 
 /// How bad a fault is.
@@ -79,41 +85,35 @@ impl Importer {
     /// Whether the base documents by themselves can be imported. They are read once: what is wrong with them cannot
     /// be put right later.
     pub(crate) fn base_is_sound(&self) -> Result<(), Vec<Fault>> {
-        let outcome = self.import(&DocumentFiles::default());
+        let outcome = self.import(&DocumentFiles::default(), &Kept::default());
         if outcome.configuration.is_some() { Ok(()) } else { Err(outcome.faults) }
     }
 
-    /// Compiles.
-    pub(crate) fn import(&self, files: &DocumentFiles) -> Outcome {
+    /// Compiles. What REST wrote lies over the documents it was written over; others undo it.
+    pub(crate) fn import(&self, files: &DocumentFiles, kept: &Kept) -> Outcome {
         let watched: Vec<Document> = files.documents.iter().map(document).collect();
         let input = Input {
             base: &self.base,
             base_references: self.base_references.as_ref().map(|references| references as _),
             watched: &watched,
         };
-        let compiled = compile(&input, &self.references);
-        let base = if compiled.configuration.is_none() && !self.base.is_empty() {
-            compile(&Input { watched: &[], ..input }, &self.references).configuration
-        } else {
-            None
-        };
-        Outcome {
-            configuration: compiled.configuration.map(Arc::new),
-            base: base.map(Arc::new),
-            objects: compiled.objects,
-            faults: compiled
-                .diagnostics
-                .iter()
-                .map(|diagnostic| Fault {
-                    severity: match diagnostic.severity {
-                        tidegate_config::Severity::Warning => Severity::Warning,
-                        tidegate_config::Severity::Error => Severity::Error,
-                    },
-                    text: diagnostic.sentence().to_string(),
-                })
-                .collect(),
+        let all = import(&input, &self.references);
+        let bare = Layer::default();
+        if !all.stopped() {
+            let layer = if kept.over == Some(all.digest()) { &kept.layer } else { &bare };
+            return Outcome::new(all.lay(layer), all);
         }
+        let base = import(&Input { watched: &[], ..input }, &self.references);
+        let serves = !self.base.is_empty() || !kept.layer.is_empty();
+        let configuration = if serves { base.lay(&kept.layer).configuration } else { None };
+        Outcome { base: configuration.map(Arc::new), ..Outcome::new(all.lay(&bare), base) }
     }
+}
+
+/// Compiles what REST wrote over documents that were read before.
+pub(crate) fn lay(imported: &Arc<Imported>, layer: &Arc<Layer>) -> Outcome {
+    let compiled = imported.lay(layer);
+    Outcome { laid: Some(Arc::clone(layer)), ..Outcome::of(compiled, Arc::clone(imported)) }
 }
 
 fn document(file: &DocumentFile) -> Document {
@@ -127,6 +127,29 @@ impl tidegate_config::References for References {
 }
 
 impl Outcome {
+    fn new(compiled: Compiled, imported: Imported) -> Self {
+        Self::of(compiled, Arc::new(imported))
+    }
+
+    fn of(compiled: Compiled, imported: Arc<Imported>) -> Self {
+        let severity = |severity| match severity {
+            tidegate_config::Severity::Warning => Severity::Warning,
+            tidegate_config::Severity::Error => Severity::Error,
+        };
+        let fault = |diagnostic: &tidegate_config::Diagnostic| Fault {
+            severity: severity(diagnostic.severity),
+            text: diagnostic.sentence().to_string(),
+        };
+        Self {
+            configuration: compiled.configuration.map(Arc::new),
+            base: None,
+            objects: compiled.objects,
+            faults: compiled.diagnostics.iter().map(fault).collect(),
+            imported: Some(imported),
+            laid: None,
+        }
+    }
+
     /// An import that did not come to an end, which is a fault of the program.
     pub(crate) fn lost(reason: &impl fmt::Display) -> Self {
         let text = format!("the documents could not be compiled: {reason}");
@@ -135,6 +158,8 @@ impl Outcome {
             base: None,
             objects: Vec::new(),
             faults: vec![Fault { severity: Severity::Error, text }],
+            imported: None,
+            laid: None,
         }
     }
 }

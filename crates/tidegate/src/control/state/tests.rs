@@ -10,7 +10,6 @@ use tidegate_model::{
 };
 
 use super::*;
-use crate::control::compile::Fault;
 
 fn pool(name: &str, discovered: bool) -> Pool {
     Pool {
@@ -112,6 +111,8 @@ fn good(configuration: &Arc<Configuration>) -> Event {
         base: None,
         objects: vec!["vservers/vs".to_owned()],
         faults: Vec::new(),
+        imported: None,
+        laid: None,
     })
 }
 
@@ -129,6 +130,8 @@ fn bad_over(base: Option<&Arc<Configuration>>) -> Event {
             severity: Severity::Error,
             text: "config/a: pools/p: nodes_tabel is no key".to_owned(),
         }],
+        imported: None,
+        laid: None,
     })
 }
 
@@ -150,7 +153,9 @@ fn kinds(effects: &[Effect]) -> Vec<&'static str> {
     effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Compile(_) => Some("compile"),
+            Effect::Compile(..) => Some("compile"),
+            Effect::Lay(..) => Some("lay"),
+            Effect::Answer(..) => Some("answer"),
             Effect::Discover(_) => Some("discover"),
             Effect::ResolveHosts(_) => Some("resolve"),
             Effect::Build(_) => Some("build"),
@@ -158,7 +163,7 @@ fn kinds(effects: &[Effect]) -> Vec<&'static str> {
             Effect::Ready(readiness) if readiness.is_ready() => Some("ready"),
             Effect::Ready(_) => Some("not ready"),
             Effect::Drain => Some("drain"),
-            Effect::Log(_) => None,
+            Effect::Log(_) | Effect::Imported(_) | Effect::Condition(_) | Effect::Active(_) => None,
         })
         .collect()
 }
