@@ -13,7 +13,10 @@ use std::{
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    task::spawn_blocking,
+};
 use tracing::warn;
 
 use crate::{
@@ -78,17 +81,21 @@ impl Guard {
         if self.is_known(&credential) {
             return Verdict::Welcome;
         }
-        let attempt = self.lock().attempt(address, self.start.elapsed());
-        match attempt {
-            Attempt::Refused(wait) => return Verdict::Later(wait.as_secs() + 1),
-            Attempt::After(wait) if wait.is_zero() => {}
-            Attempt::After(wait) => tokio::time::sleep(wait).await,
-        }
-        let Ok(Ok(_turn)) = tokio::time::timeout(TURN_LIMIT, self.turns.acquire()).await else {
-            return Verdict::Busy;
-        };
-        // Whoever waited for a turn may find it known by now.
+        // The turn comes first: of many connections that begin with the same right credential, one or two check
+        // it and the others find it known.
+        let Some(mut turn) = self.turn().await else { return Verdict::Busy };
         if !self.is_known(&credential) {
+            let attempt = self.lock().attempt(address, self.start.elapsed());
+            match attempt {
+                Attempt::Refused(wait) => return Verdict::Later(wait.as_secs() + 1),
+                Attempt::After(wait) if wait.is_zero() => {}
+                Attempt::After(wait) => {
+                    drop(turn);
+                    tokio::time::sleep(wait).await;
+                    let Some(again) = self.turn().await else { return Verdict::Busy };
+                    turn = again;
+                }
+            }
             let guard = Arc::clone(self);
             let check = credential.clone();
             let right = spawn_blocking(move || {
@@ -103,8 +110,14 @@ impl Guard {
             }
             *self.known.lock().unwrap_or_else(PoisonError::into_inner) = self.digest(&credential);
         }
+        drop(turn);
         self.lock().succeeded(address);
         Verdict::Welcome
+    }
+
+    /// A turn to check; `None` if it takes too long to come.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::time::timeout(TURN_LIMIT, self.turns.acquire()).await.ok()?.ok()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Throttle> {
@@ -195,6 +208,17 @@ mod tests {
         assert!(!guard.is_known(b"admin:pass:word"));
         assert_eq!(guard.judge(Some(&right), address(100)).await, Verdict::Welcome);
         assert!(guard.is_known(b"admin:pass:word") && !guard.is_known(b"admin:pass"));
+    }
+
+    #[tokio::test]
+    async fn many_who_begin_together_with_the_right_credential_all_come_in() {
+        let guard = guard();
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            let guard = Arc::clone(&guard);
+            tasks.spawn(async move { guard.judge(Some(&basic("admin:pass:word")), address(1)).await });
+        }
+        assert!(tasks.join_all().await.into_iter().all(|verdict| verdict == Verdict::Welcome));
     }
 
     #[tokio::test]
