@@ -158,7 +158,8 @@ impl Admin {
         );
         let api = Api { current, counter, backups, observe, faults, identity, keeps };
         let server = Arc::new(Server::new(api, guard, tls));
-        tokio::join!(desk.run(), server.run(options.address));
+        let follow = server.follow_certificate(options.transport);
+        tokio::join!(desk.run(), Arc::clone(&server).run(options.address), follow);
     }
 }
 

@@ -4,10 +4,12 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -22,6 +24,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    task::spawn_blocking,
 };
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
@@ -29,6 +32,7 @@ use tracing::{debug, info, warn};
 use crate::{
     answer::Answer,
     api::{Api, Asked},
+    certificate::{self, Transport},
     guard::{Guard, Verdict},
     request::Target,
 };
@@ -51,6 +55,8 @@ const LARGE_BODY: usize = 1 << 20;
 const MAX_LARGE_BODIES: usize = 4;
 /// Longest wait for a place.
 const PLACE_LIMIT: Duration = Duration::from_secs(30);
+/// How often the files of the certificate are looked at.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(30);
 /// Pause before the address is tried again.
 const BIND_AGAIN: Duration = Duration::from_secs(1);
 /// Pause after an accept that failed.
@@ -63,13 +69,38 @@ const BACKLOG: i32 = 256;
 pub(crate) struct Server {
     pub(crate) api: Api,
     pub(crate) guard: Arc<Guard>,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// `None`: no TLS. Replaced when the files it was read from change.
+    tls: Option<ArcSwap<ServerConfig>>,
     large: Semaphore,
 }
 
 impl Server {
     pub(crate) fn new(api: Api, guard: Guard, tls: Option<Arc<ServerConfig>>) -> Self {
+        let tls = tls.map(ArcSwap::new);
         Self { api, guard: Arc::new(guard), tls, large: Semaphore::new(MAX_LARGE_BODIES) }
+    }
+
+    /// Reads the files of the certificate again from time to time: they are renewed while we run.
+    pub(crate) async fn follow_certificate(&self, transport: Transport) {
+        let (Transport::Files { .. }, Some(tls)) = (&transport, &self.tls) else { return };
+        let mut seen = fingerprint(transport.clone()).await;
+        loop {
+            tokio::time::sleep(CERTIFICATE_LOOK).await;
+            let now = fingerprint(transport.clone()).await;
+            if now == seen {
+                continue;
+            }
+            let again = transport.clone();
+            match spawn_blocking(move || certificate::load(&again, None, "")).await {
+                Ok(Ok(Some(config))) => {
+                    tls.store(config);
+                    info!("REST: the certificate was read again");
+                }
+                Ok(Ok(None)) | Err(_) => {}
+                Ok(Err(reason)) => warn!("REST: the certificate stays as it was: {reason}"),
+            }
+            seen = now;
+        }
     }
 
     /// Serves `address` for as long as the task lives. An address that cannot be had is told and tried again: the
@@ -123,7 +154,7 @@ impl Server {
         match &self.tls {
             None => Arc::clone(&self).requests(stream, peer).await,
             Some(config) => {
-                let acceptor = TlsAcceptor::from(Arc::clone(config));
+                let acceptor = TlsAcceptor::from(config.load_full());
                 match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
                     Ok(Ok(stream)) => Arc::clone(&self).requests(stream, peer).await,
                     Ok(Err(error)) => debug!(%peer, "REST: a TLS handshake failed: {error}"),
@@ -149,6 +180,8 @@ impl Server {
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
+        let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+        let written = writes.then(|| (request.method().clone(), request.uri().path().to_owned()));
         let authorization = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes().to_vec());
         let answer = match self.guard.judge(authorization.as_deref(), peer).await {
             Verdict::Welcome => self.admitted(request).await,
@@ -166,6 +199,12 @@ impl Server {
         let mut answer = answer;
         if answer.status == StatusCode::SERVICE_UNAVAILABLE {
             answer.retry_after = Some(1);
+        }
+        if let Some((method, path)) = written
+            && answer.status != StatusCode::UNAUTHORIZED
+        {
+            // Who changed what. A target is printable ASCII by its syntax.
+            info!(%peer, status = answer.status.as_u16(), "REST: {method} {path}");
         }
         answer.into_response()
     }
@@ -228,6 +267,16 @@ impl Server {
             Err(_) => Err(Answer::refused("http.timeout", "the body took too long")),
         }
     }
+}
+
+/// What tells a renewed certificate from the one before; `None` where a file cannot be seen.
+async fn fingerprint(transport: Transport) -> Option<[(u64, SystemTime); 2]> {
+    let Transport::Files { certificate, key } = transport else { return None };
+    let look = move |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    };
+    spawn_blocking(move || Some([look(&certificate)?, look(&key)?])).await.ok()?
 }
 
 /// A media type without its parameters, in lower case.

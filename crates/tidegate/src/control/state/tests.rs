@@ -1,5 +1,7 @@
 //! Tables of events and what follows from them.
 
+mod rest_tests;
+
 use tidegate_model::{
     VirtualServerName,
     pool::{Algorithm, NodeDelete, Pool, ServiceDiscovery},
