@@ -16,7 +16,7 @@ use arc_swap::ArcSwapOption;
 use serde_json::Value as Json;
 use tidegate_config::{
     ImportDigest, Imported, Layer,
-    rest::{Change, ExpertKeys, Refusal, Running, Type, Version},
+    rest::{Change, ExpertKeys, MAX_OBJECTS, Refusal, Running, Type, Version, layer::MAX_LAYER_BYTES},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -378,7 +378,12 @@ fn write(imported: &Imported, layer: &mut Layer, traffic_manager: &str, write: &
         }
         Write::Delete { of, name } => (of, name, running.delete(*of, name)?),
         Write::Restore(whole) => {
-            *layer = running.restore(whole);
+            let restored = running.restore(whole);
+            if restored.bytes() > MAX_LAYER_BYTES || restored.len() > MAX_OBJECTS {
+                let text = "the backup holds more than REST may write";
+                return Err(Refusal::new("resource.no_space", text));
+            }
+            *layer = restored;
             return Ok(Written { created: false, shown: None, not_acted_on: Vec::new() });
         }
     };

@@ -20,9 +20,13 @@ const MAX_LINE: usize = 200;
 /// Largest sealed file, bytes.
 pub(crate) const MAX_SEALED: usize = 512 << 20;
 
-/// Makes a directory for its owner alone.
+/// Makes a directory for its owner alone, so that it stays over a power cut.
 pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// Writes a file for its owner alone, whole or not at all.
