@@ -1,4 +1,4 @@
-//! Micro-benches: head parsing, `Pool::choose`, snapshot building. `cargo bench -p tidegate-benches [NAME…]`.
+//! Micro-benches: head parsing, `Pool::choose`, snapshot building, compiling rules. `cargo bench -p tidegate-benches [NAME…]`.
 //!
 //! Each line is one function: the time of one call as the median of many samples, with the fastest sample, and the bound
 //! it has to keep where there is one. A sample is a batch of calls long enough for the clock. Names given on the
@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate_config::{Document, Input, References, compile};
+use tidegate_config::{Document, Input, References, compile, compile_after};
 use tidegate_http1::{
     limits::Limits,
     request::{Parsed, RequestHead},
@@ -35,6 +35,11 @@ const POOLS: usize = 500;
 const NODES: usize = 20;
 /// Longest build of a snapshot when one pool changed.
 const BUILD_BOUND: Duration = Duration::from_millis(20);
+/// Rules of an import, and lines of each.
+const RULES: usize = 2000;
+const RULE_LINES: usize = 100;
+/// Longest import of that many rules.
+const RULES_BOUND: Duration = Duration::from_secs(2);
 
 fn main() {
     // `cargo bench` adds `--bench`.
@@ -43,6 +48,7 @@ fn main() {
     heads(&mut runner);
     choices(&mut runner);
     snapshots(&mut runner);
+    rules(&mut runner);
     if runner.missed > 0 {
         println!("{} over their bound", runner.missed);
         std::process::exit(1);
@@ -231,6 +237,49 @@ fn snapshots(runner: &mut Runner) {
     });
 }
 
+/// Documents with many rules: from nothing, and when one of them changed.
+fn rules(runner: &mut Runner) {
+    /// Rules of a document.
+    const PER_DOCUMENT: usize = 100;
+    let document = |first: usize, changed: usize| {
+        let mut text = String::from("rules:\n");
+        for rule in first..first + PER_DOCUMENT {
+            writeln!(
+                text,
+                "- name: rule-{rule}\n  content: |\n    $path = \"/shop/{rule}/basket\"; $n = {changed};"
+            )
+            .expect("text");
+            for line in 0..(RULE_LINES - 1) / 3 {
+                writeln!(
+                    text,
+                    "    if( string.startsWith( $path, \"/shop/{line}\" ) && $n != {line} ) {{\n       $parts = \
+                     string.split( string.skip( $path, 6 ), \"/\" ); $n += array.length( $parts ) * 2;\n    }}"
+                )
+                .expect("text");
+            }
+        }
+        Document { name: format!("config/{first:05}"), text: text.into_bytes() }
+    };
+    let mut documents: Vec<Document> =
+        (0..RULES).step_by(PER_DOCUMENT).map(|first| document(first, 0)).collect();
+    let import = |documents: &[Document], previous: Option<&Configuration>| {
+        let compiled = compile_after(&Input { watched: documents, ..Input::default() }, &NoFiles, previous);
+        assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics.first());
+        compiled.configuration.expect("a configuration")
+    };
+    let title = |what: &str| format!("import, {RULES} rules x {RULE_LINES} lines, {what}");
+    runner.time(&title("from nothing"), Some(RULES_BOUND), || {
+        black_box(import(&documents, None));
+    });
+    let mut last = import(&documents, None);
+    let mut turn = 0;
+    runner.time(&title("one document changed"), Some(RULES_BOUND), || {
+        turn += 1;
+        documents[0] = document(0, turn);
+        last = import(&documents, Some(&last));
+    });
+}
+
 /// The address of a node of the `pool`-th pool.
 fn address(pool: usize, node: usize) -> SocketAddr {
     let octet = |n: usize| u8::try_from(n % 250).unwrap_or(0);
@@ -238,15 +287,17 @@ fn address(pool: usize, node: usize) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(ip), 8080)
 }
 
-fn configuration(text: &str) -> Configuration {
-    struct NoFiles;
-    impl References for NoFiles {
-        fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-            Err(format!("{path} is not there"))
-        }
+struct NoFiles;
+
+impl References for NoFiles {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        Err(format!("{path} is not there"))
     }
+}
+
+fn configuration(text: &str) -> Configuration {
     let documents = [Document { name: "config/bench".to_owned(), text: text.as_bytes().to_vec() }];
-    let compiled = compile(&Input { base: &[], base_references: None, watched: &documents }, &NoFiles);
+    let compiled = compile(&Input { watched: &documents, ..Input::default() }, &NoFiles);
     match compiled.configuration {
         Some(configuration) if compiled.diagnostics.is_empty() => configuration,
         _ => panic!("{:?}", compiled.diagnostics),

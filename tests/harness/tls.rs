@@ -35,6 +35,14 @@ impl Pair {
         self_signed(&KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap(), hosts)
     }
 
+    /// Self-signed, and over since 2020.
+    pub fn ended(hosts: &[&str]) -> Self {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let mut parameters = parameters(hosts);
+        parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        Self { certificate: parameters.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+    }
+
     /// The leaf, DER.
     pub fn der(&self) -> Vec<u8> {
         CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap().to_vec()

@@ -138,6 +138,56 @@ async fn a_change_serves_within_a_second_and_open_connections_do_not_notice() {
     tidegate.stop().await;
 }
 
+/// How many of these connections the port takes while nobody accepts them.
+async fn queued(
+    address: std::net::SocketAddr,
+    attempts: usize,
+    kept: &mut Vec<tokio::net::TcpStream>,
+) -> usize {
+    let before = kept.len();
+    for _ in 0..attempts {
+        let connecting = tokio::net::TcpStream::connect(address);
+        if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(100), connecting).await {
+            stream.try_write(b"GET / HTTP/1.1\r\nHost: site\r\nConnection: close\r\n\r\n").unwrap();
+            kept.push(stream);
+        }
+    }
+    kept.len() - before
+}
+
+#[tokio::test]
+async fn socket_options_of_an_open_port_change_and_those_who_wait_stay() {
+    let node = Node::start("n").await;
+    let port = Port::free();
+    let document = |queue: u32, nagle: bool| {
+        let server = json!({ "basic": { "max_concurrent_connections": 1 }, "tcp": { "nagle": nagle } });
+        Document::new()
+            .server("site", port.number(), "nodes", &server)
+            .pool("nodes", &[node.address], &json!({}))
+            .with(&json!({ "global_settings": { "properties": { "connection": { "listen_queue_size": queue } } } }))
+    };
+    let mut tidegate = Tidegate::start(&document(1, false)).await;
+    let mut only = Client::connect(port.address()).await;
+    assert_eq!(only.get("/").await.status, 200);
+    let mut waiting = Vec::new();
+    let few = queued(port.address(), 12, &mut waiting).await;
+    assert!(few < 12, "a queue of one per worker took {few}");
+    tidegate.document(&document(100, true)).await;
+    eventually("the longer queue", async || {
+        (queued(port.address(), 12, &mut waiting).await == 12).then_some(())
+    })
+    .await;
+    tidegate.document(&document(200, false)).await;
+    assert_eq!(only.get("/").await.status, 200);
+    drop(only);
+    // Everybody who waited, before and after the changes, is served.
+    for stream in waiting {
+        let local = stream.local_addr().unwrap();
+        assert_eq!(Client::over(stream, local).response().await.status, 200);
+    }
+    tidegate.stop().await;
+}
+
 #[tokio::test]
 async fn a_document_that_cannot_be_read_changes_nothing_and_is_reported_with_its_place() {
     let node = Node::start("n").await;

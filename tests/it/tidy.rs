@@ -36,15 +36,16 @@ fn files(directory: &Path, extensions: &[&str]) -> Vec<PathBuf> {
 
 /// Crates of the workspace that each crate may know, as `ARCHITECTURE.md` draws them.
 const MAY_KNOW: &[(&str, &[&str])] = &[
-    ("model", &[]),
+    ("model", &["trafficscript"]),
     ("http1", &[]),
-    ("config", &["model"]),
+    ("config", &["model", "trafficscript"]),
+    ("trafficscript", &[]),
     ("pool", &["model"]),
     ("telemetry", &["model"]),
     ("discovery", &["model"]),
-    ("proxy", &["model", "http1", "pool", "telemetry"]),
+    ("proxy", &["model", "http1", "pool", "telemetry", "trafficscript"]),
     ("admin", &["config"]),
-    ("tidegate", &["model", "config", "discovery", "proxy", "telemetry", "admin"]),
+    ("tidegate", &["model", "config", "discovery", "proxy", "telemetry", "trafficscript", "admin"]),
 ];
 
 #[test]

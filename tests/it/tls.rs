@@ -67,6 +67,15 @@ async fn both_versions_serve_requests() {
 }
 
 #[tokio::test]
+async fn a_certificate_whose_time_is_over_is_told_of_at_import() {
+    let node = Node::echo().await;
+    let pair = Pair::ended(&["site"]);
+    let site = site(&node, json!({ "server_cert_default": "old" }), &[("old", &pair)]).await;
+    site.tidegate.line(&["ERROR", "vssslcertexpired", "old", "put a new one in its place"]).await;
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
 async fn versions_can_be_turned_off() {
     let node = Node::echo().await;
     let pair = Pair::ecdsa(&["site"]);

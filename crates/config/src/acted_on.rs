@@ -24,13 +24,36 @@ pub(crate) enum Acted {
 }
 
 /// What Tidegate does with the objects of a type that has raw content.
-pub(crate) const RAW_TYPES: [&str; 4] = ["extra_files", "monitor_scripts", "servicediscovery", "ssl/cas"];
+pub(crate) const RAW_TYPES: [&str; 6] =
+    ["action_programs", "extra_files", "monitor_scripts", "rules", "servicediscovery", "ssl/cas"];
 
 /// Keys by type and section, in the order of the format's paths.
 const FULLY: &[(&str, &str, &[&str])] = &[
+    ("actions", "basic", &["syslog_msg_len_limit", "timeout", "verbose"]),
+    ("actions", "log", &["file"]),
+    ("actions", "program", &["arguments", "program"]),
+    ("actions", "syslog", &["sysloghost"]),
+    ("event_types", "basic", &["actions", "built_in"]),
+    ("event_types", "general", &["event_tags"]),
+    ("event_types", "monitors", &["event_tags", "objects"]),
+    ("event_types", "pools", &["event_tags", "objects"]),
+    ("event_types", "rules", &["event_tags", "objects"]),
+    ("event_types", "trafficscript", &["event_tags"]),
+    ("event_types", "vservers", &["event_tags", "objects"]),
     ("global_settings", "connection", &["idle_timeout", "listen_queue_size"]),
     ("global_settings", "log", &["flush_time", "reopen"]),
-    ("global_settings", "session", &["ip_cache_expiry", "ip_cache_size", "j2ee_cache_size"]),
+    (
+        "global_settings",
+        "session",
+        &[
+            "ip_cache_expiry",
+            "ip_cache_size",
+            "j2ee_cache_size",
+            "universal_cache_expiry",
+            "universal_cache_size",
+        ],
+    ),
+    ("global_settings", "snmp", &["user_counters"]),
     (
         "global_settings",
         "ssl",
@@ -41,6 +64,21 @@ const FULLY: &[(&str, &str, &[&str])] = &[
             "support_tls1_3",
             "tickets_enabled",
             "tickets_ticket_expiry",
+        ],
+    ),
+    (
+        "global_settings",
+        "trafficscript",
+        &[
+            "data_local_size",
+            "data_size",
+            "execution_time_warning",
+            "max_instr",
+            "memory_warning",
+            "regex_cache_size",
+            "regex_match_limit",
+            "regex_match_warn_percentage",
+            "variable_pool_use",
         ],
     ),
     (
@@ -125,12 +163,14 @@ const FULLY: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("pools", "tcp", &["nagle"]),
+    ("rate", "basic", &["max_rate_per_minute", "max_rate_per_second"]),
     ("ssl/client_keys", "basic", &["private", "public"]),
     ("ssl/server_keys", "basic", &["private", "public"]),
     (
         "virtual_servers",
         "basic",
         &[
+            "completion_rules",
             "connect_timeout",
             "enabled",
             "listen_on_any",
@@ -140,6 +180,8 @@ const FULLY: &[(&str, &str, &[&str])] = &[
             "port",
             "proxy_protocol",
             "proxy_protocol_optional",
+            "request_rules",
+            "response_rules",
             "ssl_decrypt",
         ],
     ),
@@ -206,11 +248,12 @@ const FULLY: &[(&str, &str, &[&str])] = &[
 
 /// Keys of which some values have their meaning.
 const PARTLY: &[(&str, &str, &str, &[&str])] = &[
+    ("actions", "basic", "type", &["log", "program", "syslog"]),
     ("global_settings", "ssl", "support_ssl3", &["false"]),
     ("global_settings", "ssl", "support_tls1", &["false"]),
     ("global_settings", "ssl", "support_tls1_1", &["false"]),
     ("monitors", "basic", "type", &["connect", "http", "ping", "program", "tcp_transaction"]),
-    ("persistence", "basic", "type", &["cookie", "ip", "transparent"]),
+    ("persistence", "basic", "type", &["cookie", "ip", "named", "transparent", "universal"]),
     ("pools", "ssl", "support_ssl3", &["disabled"]),
     ("pools", "ssl", "support_tls1", &["disabled"]),
     ("pools", "ssl", "support_tls1_1", &["disabled"]),
@@ -258,10 +301,7 @@ pub(crate) fn warn(merged: &Merged, report: &mut Report<'_>) {
                 warned = true;
             }
             if !warned && !acted_type(path) {
-                let message = match *path {
-                    "rules" => "rules are kept and not run yet".to_owned(),
-                    _ => format!("Tidegate does not act on {} yet", object_type.document_path()),
-                };
+                let message = format!("Tidegate does not act on {} yet", object_type.document_path());
                 report.warn(origin, &object_path(object_type, name), message, None);
             }
         }

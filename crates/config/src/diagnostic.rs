@@ -12,6 +12,11 @@ pub const MAX_DIAGNOSTICS: usize = 1000;
 /// Longest piece of a document that is repeated in a diagnostic, characters.
 pub const MAX_QUOTE_CHARS: usize = 60;
 
+/// Longest piece of a line that is shown with a caret below, characters.
+const MAX_EXCERPT_CHARS: usize = 120;
+/// How much of it is kept for what stands behind the caret, characters.
+const EXCERPT_BEHIND: usize = 40;
+
 /// How bad a fault is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -47,6 +52,28 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The line of the rule that it is about, for places where several lines can be shown.
+    pub excerpt: Option<Excerpt>,
+}
+
+/// A line of a rule with the place of a fault. Its `Display` form is that line and below it a caret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The line.
+    pub text: String,
+    /// Column in characters, counted from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let before = self.column.saturating_sub(1);
+        // Of a long line, what stands around the fault.
+        let from = (before + EXCERPT_BEHIND).saturating_sub(MAX_EXCERPT_CHARS).min(before);
+        let shown = self.text.chars().skip(from).take(MAX_EXCERPT_CHARS);
+        let shown: String = shown.map(|c| if c.is_control() || is_direction(c) { ' ' } else { c }).collect();
+        write!(f, "{}\n{:>width$}", shown.trim_end(), '^', width = before - from + 1)
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -67,17 +94,20 @@ struct Sentence<'a>(&'a Diagnostic);
 impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Diagnostic { line, column, path, message, hint, document, .. } = self.0;
-        write!(f, "{}", OneLine(document))?;
-        if let Some(line) = line {
-            write!(f, ":{line}")?;
-            if let Some(column) = column {
-                write!(f, ":{column}")?;
+        if !document.is_empty() {
+            write!(f, "{}", OneLine(document))?;
+            if let Some(line) = line {
+                write!(f, ":{line}")?;
+                if let Some(column) = column {
+                    write!(f, ":{column}")?;
+                }
             }
+            f.write_str(": ")?;
         }
         if !path.is_empty() {
-            write!(f, ": {}", OneLine(path))?;
+            write!(f, "{}: ", OneLine(path))?;
         }
-        write!(f, ": {}", OneLine(message))?;
+        write!(f, "{}", OneLine(message))?;
         if let Some(hint) = hint {
             write!(f, " ({})", OneLine(hint))?;
         }
@@ -91,9 +121,7 @@ struct OneLine<'a>(&'a str);
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars() {
-            if character.is_control()
-                || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}')
-            {
+            if character.is_control() || is_direction(character) {
                 write!(f, "{}", character.escape_default())?;
             } else {
                 fmt::Write::write_char(f, character)?;
@@ -101,6 +129,11 @@ impl fmt::Display for OneLine<'_> {
         }
         Ok(())
     }
+}
+
+/// Breaks lines or turns the direction of writing.
+fn is_direction(character: char) -> bool {
+    matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}')
 }
 
 /// `text` in quotation marks, cut at [`MAX_QUOTE_CHARS`].
@@ -136,6 +169,8 @@ pub(crate) struct DocumentId(pub(crate) usize);
 pub(crate) struct Report<'a> {
     /// Verdicts on patterns, kept here because whoever asks for one also reports it.
     pub(crate) patterns: Patterns,
+    /// A document could not be read, so that references may lead into what it says.
+    pub(crate) incomplete: bool,
     names: &'a [&'a str],
     findings: Findings,
 }
@@ -167,12 +202,12 @@ impl Findings {
 impl<'a> Report<'a> {
     /// A report about the documents of these names.
     pub(crate) fn new(names: &'a [&'a str]) -> Self {
-        Self::resume(names, Findings::default())
+        Self::resume(names, Findings::default(), false)
     }
 
     /// A report that goes on from what was found before, about the same documents and perhaps more.
-    pub(crate) fn resume(names: &'a [&'a str], findings: Findings) -> Self {
-        Self { patterns: Patterns::default(), names, findings }
+    pub(crate) fn resume(names: &'a [&'a str], findings: Findings, incomplete: bool) -> Self {
+        Self { patterns: Patterns::default(), incomplete, names, findings }
     }
 
     /// What was found, for [`Report::resume`].
@@ -183,17 +218,17 @@ impl<'a> Report<'a> {
     /// A fault of form: the import must change nothing.
     pub(crate) fn stop(&mut self, origin: Origin, path: &str, message: String, hint: Option<String>) {
         self.findings.stopped = true;
-        self.push(Severity::Error, origin, path, message, hint);
+        self.tell(Severity::Error, origin, path, message, hint, None);
     }
 
     /// A fault of meaning: the rest is applied.
     pub(crate) fn error(&mut self, origin: Origin, path: &str, message: String, hint: Option<String>) {
-        self.push(Severity::Error, origin, path, message, hint);
+        self.tell(Severity::Error, origin, path, message, hint, None);
     }
 
     /// Something that is right and not acted on.
     pub(crate) fn warn(&mut self, origin: Origin, path: &str, message: String, hint: Option<String>) {
-        self.push(Severity::Warning, origin, path, message, hint);
+        self.tell(Severity::Warning, origin, path, message, hint, None);
     }
 
     /// Whether further faults are only counted, so that no work need go into describing them.
@@ -201,18 +236,24 @@ impl<'a> Report<'a> {
         self.findings.diagnostics.len() >= MAX_DIAGNOSTICS
     }
 
-    fn push(
+    /// Counts a fault that is not described, because the report is full.
+    pub(crate) fn count(&mut self, severity: Severity) {
+        self.findings.left_out += 1;
+        self.findings.worst_left_out = self.findings.worst_left_out.min(severity);
+    }
+
+    /// A fault of meaning, perhaps with the line of a rule it is about.
+    pub(crate) fn tell(
         &mut self,
         severity: Severity,
         origin: Origin,
         path: &str,
         message: String,
         hint: Option<String>,
+        excerpt: Option<Excerpt>,
     ) {
         if self.is_full() {
-            self.findings.left_out += 1;
-            self.findings.worst_left_out = self.findings.worst_left_out.min(severity);
-            return;
+            return self.count(severity);
         }
         let known = |number: u32| (number > 0).then_some(number as usize);
         self.findings.diagnostics.push(Diagnostic {
@@ -223,6 +264,7 @@ impl<'a> Report<'a> {
             path: path.to_owned(),
             message,
             hint,
+            excerpt,
         });
     }
 
@@ -243,6 +285,7 @@ impl<'a> Report<'a> {
                 path: String::new(),
                 message: format!("{left_out} more faults are not shown"),
                 hint: Some("correct those above first".to_owned()),
+                excerpt: None,
             });
         }
         diagnostics

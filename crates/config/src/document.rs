@@ -10,7 +10,7 @@ use std::{
 };
 
 use base64::Engine as _;
-use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 use crate::{
     diagnostic::{Position, quote},
@@ -27,8 +27,10 @@ pub const MAX_EXPANDED_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_DEPTH: usize = 64;
 /// Longest key, characters.
 pub const MAX_KEY_CHARS: usize = 1024;
+/// Most faults of one document that reading goes on after.
+pub const MAX_SYNTAX_FAULTS: usize = 100;
 
-/// Why a document could not be read at all.
+/// Why a document, or a part of it, could not be read.
 #[derive(Debug, PartialEq)]
 pub(crate) struct SyntaxFault {
     pub(crate) at: Position,
@@ -47,8 +49,25 @@ impl SyntaxFault {
     }
 }
 
+/// What became of a document.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// What it says; `None` if it could not be read to its end. With faults it is good for finding more of them.
+    pub(crate) root: Option<Node>,
+    /// In the order they were found.
+    pub(crate) faults: Vec<SyntaxFault>,
+}
+
 /// Reads a document. An empty one (nothing, only comments, `null`) is a [`Kind::Null`] node.
-pub(crate) fn read(text: &[u8]) -> Result<Node, SyntaxFault> {
+pub(crate) fn read(text: &[u8]) -> Reading {
+    let mut faults = Vec::new();
+    let root = tree(text, &mut faults);
+    let root = root.map_err(|fault| faults.push(fault)).ok();
+    Reading { root, faults }
+}
+
+/// The tree. Faults that leave the rest readable go to `faults`, one that does not comes back.
+fn tree(text: &[u8], faults: &mut Vec<SyntaxFault>) -> Result<Node, SyntaxFault> {
     if text.len() > MAX_DOCUMENT_BYTES {
         let message = format!("the document has {} bytes; at most {MAX_DOCUMENT_BYTES} are read", text.len());
         return Err(SyntaxFault::new(Position::default(), message));
@@ -59,10 +78,18 @@ pub(crate) fn read(text: &[u8]) -> Result<Node, SyntaxFault> {
         flow_nesting_limit: MAX_DEPTH + 1,
         block_nesting_limit: MAX_DEPTH + 1,
     };
-    let mut builder = Builder::default();
+    let mut builder = Builder {
+        root: None,
+        faults,
+        documents: 0,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        nodes: 0,
+        copied_bytes: 0,
+    };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
-            Ok((event, span)) => builder.take(event, position(&span.start))?,
+            Ok((event, span)) => builder.take(event, &span)?,
             Err(error) => return Err(SyntaxFault::new(position(error.marker()), error.info())),
         }
     }
@@ -104,9 +131,9 @@ enum Open {
     },
 }
 
-#[derive(Default)]
-struct Builder {
+struct Builder<'f> {
     root: Option<Node>,
+    faults: &'f mut Vec<SyntaxFault>,
     documents: usize,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
@@ -114,8 +141,24 @@ struct Builder {
     copied_bytes: usize,
 }
 
-impl Builder {
-    fn take(&mut self, event: Event<'_>, at: Position) -> Result<(), SyntaxFault> {
+impl Builder<'_> {
+    /// Notes a fault that reading goes on after, unless there are too many.
+    fn note(&mut self, fault: SyntaxFault) -> Result<(), SyntaxFault> {
+        if self.faults.len() >= MAX_SYNTAX_FAULTS {
+            let message = "there are too many faults to go on reading";
+            return Err(SyntaxFault::new(fault.at, message).with_hint("correct those above first"));
+        }
+        self.faults.push(fault);
+        Ok(())
+    }
+
+    /// The value, or its replacement with the fault noted.
+    fn or_note<T>(&mut self, value: Result<T, SyntaxFault>, replacement: T) -> Result<T, SyntaxFault> {
+        value.or_else(|fault| self.note(fault).map(|()| replacement))
+    }
+
+    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), SyntaxFault> {
+        let at = position(&span.start);
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -126,15 +169,18 @@ impl Builder {
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let kind = scalar(&text, style, tag.as_deref(), at)?;
+                let mut kind = self.or_note(scalar(&text, style, tag.as_deref(), at), Kind::Unresolved)?;
+                if let Kind::Scalar(scalar) = &mut kind {
+                    scalar.literal = begins(&text, style, at, span);
+                }
                 self.place(Node { kind, at }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
-                check_tag(tag.as_deref(), "seq", at)?;
+                self.or_note(check_tag(tag.as_deref(), "seq", at), ())?;
                 self.push(Open::List { items: Vec::new(), at, anchor }, at)
             }
             Event::MappingStart(_, anchor, tag) => {
-                check_tag(tag.as_deref(), "map", at)?;
+                self.or_note(check_tag(tag.as_deref(), "map", at), ())?;
                 let open = Open::Map { entries: Vec::new(), seen: HashSet::new(), key: None, at, anchor };
                 self.push(open, at)
             }
@@ -143,7 +189,8 @@ impl Builder {
                     self.place(Node { kind: Kind::List(items), at }, anchor)
                 }
                 Some(Open::Map { entries, at, anchor, .. }) => {
-                    let entries = spread_merge_keys(entries)?;
+                    let (entries, fault) = spread_merge_keys(entries);
+                    fault.map_or(Ok(()), |fault| self.note(fault))?;
                     self.place(Node { kind: Kind::Map(entries), at }, anchor)
                 }
                 None => Err(SyntaxFault::new(at, "something ends here that did not begin")),
@@ -201,6 +248,7 @@ impl Builder {
     }
 
     fn attach(&mut self, node: Node) -> Result<(), SyntaxFault> {
+        let mut twice = None;
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
@@ -215,32 +263,43 @@ impl Builder {
                             return Err(SyntaxFault::new(node.at, "a key must be a single value"));
                         }
                     };
-                    if !seen.insert(text.clone()) {
+                    let (first, at) = (seen.insert(text.clone()), node.at);
+                    if !first {
                         let message = format!("the key {} stands twice in the same mapping", quote(&text));
-                        return Err(SyntaxFault::new(node.at, message).with_hint("keep one of them"));
+                        // Both are kept in the tree, so that what stands below either is looked at.
+                        twice = Some(SyntaxFault::new(at, message).with_hint("keep one of them"));
                     }
-                    *key = Some((text, node.at));
+                    *key = Some((text, at));
                 }
             }
         }
-        Ok(())
+        twice.map_or(Ok(()), |fault| self.note(fault))
     }
 }
 
-/// Puts the entries of `<<: *other` (a mapping or a list of mappings) below those written out.
-fn spread_merge_keys(mut entries: Vec<Entry>) -> Result<Vec<Entry>, SyntaxFault> {
-    let Some(index) = entries.iter().position(|entry| entry.key == "<<") else { return Ok(entries) };
+/// Puts the entries of `<<: *other` (a mapping or a list of mappings) below those written out. What is no mapping is
+/// left out, with a fault.
+fn spread_merge_keys(mut entries: Vec<Entry>) -> (Vec<Entry>, Option<SyntaxFault>) {
+    let Some(index) = entries.iter().position(|entry| entry.key == "<<") else { return (entries, None) };
     let merge = entries.remove(index);
+    let mut fault = None;
     let sources = match merge.value.kind {
         Kind::Map(entries) => vec![entries],
-        Kind::List(items) => items
-            .into_iter()
-            .map(|item| match item.kind {
-                Kind::Map(entries) => Ok(entries),
-                _ => Err(SyntaxFault::new(item.at, "<< takes mappings only")),
-            })
-            .collect::<Result<_, _>>()?,
-        _ => return Err(SyntaxFault::new(merge.at, "<< takes a mapping or a list of mappings")),
+        Kind::List(items) => {
+            let mut sources = Vec::new();
+            for item in items {
+                if let Kind::Map(entries) = item.kind {
+                    sources.push(entries);
+                } else {
+                    fault = Some(SyntaxFault::new(item.at, "<< takes mappings only"));
+                }
+            }
+            sources
+        }
+        _ => {
+            fault = Some(SyntaxFault::new(merge.at, "<< takes a mapping or a list of mappings"));
+            Vec::new()
+        }
     };
     let mut seen: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
     for entry in sources.into_iter().flatten() {
@@ -248,7 +307,7 @@ fn spread_merge_keys(mut entries: Vec<Entry>) -> Result<Vec<Entry>, SyntaxFault>
             entries.push(entry);
         }
     }
-    Ok(entries)
+    (entries, fault)
 }
 
 fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Result<Kind, SyntaxFault> {
@@ -268,7 +327,18 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Re
     if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
         return Ok(Kind::Null);
     }
-    Ok(Kind::Scalar(Scalar { text: text.to_owned(), binary, file: None }))
+    Ok(Kind::Scalar(Scalar { text: text.to_owned(), binary, file: None, literal: None }))
+}
+
+/// Where text begins that stands in the document as it is. The span of a block begins with its first line that is
+/// not empty, at its indentation.
+fn begins(text: &str, style: ScalarStyle, at: Position, span: &Span) -> Option<Position> {
+    let empty = text.bytes().take_while(|byte| *byte == b'\n').count() as u32;
+    match style {
+        ScalarStyle::Literal => Some(Position { line: at.line.saturating_sub(empty).max(1), ..at }),
+        ScalarStyle::Plain if span.start.line() == span.end.line() => Some(at),
+        _ => None,
+    }
 }
 
 /// Namespace of the tags written `!!name`.

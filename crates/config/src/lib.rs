@@ -28,7 +28,7 @@
 //! # Reading order
 //!
 //! `document`, `tree`, `references`, `schema`, `coerce`, `merge`, `acted_on`, `objects`, `pattern`,
-//! `diagnostic`, `nearest`, `keys_page`, `rest`.
+//! `diagnostic`, `places`, `nearest`, `keys_page`, `rest`.
 
 mod acted_on;
 mod coerce;
@@ -39,14 +39,17 @@ mod merge;
 mod nearest;
 mod objects;
 mod pattern;
+mod places;
 mod references;
 pub mod rest;
 mod schema;
 mod tree;
 
 pub use coerce::MAX_MISFITS;
-pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, MAX_QUOTE_CHARS, Severity};
-pub use document::{MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_EXPANDED_BYTES, MAX_KEY_CHARS, MAX_NODES};
+pub use diagnostic::{Diagnostic, Excerpt, MAX_DIAGNOSTICS, MAX_QUOTE_CHARS, Severity};
+pub use document::{
+    MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_EXPANDED_BYTES, MAX_KEY_CHARS, MAX_NODES, MAX_SYNTAX_FAULTS,
+};
 pub use keys_page::keys_page;
 pub use merge::{MAX_NAME_BYTES, MAX_OBJECTS};
 pub use objects::pool::{BUILT_IN_PLUGINS, DISCOVERED_NODE_DRAIN};
@@ -60,7 +63,9 @@ use tidegate_model::Configuration;
 
 use crate::{
     diagnostic::{DocumentId, Findings, Origin, Position, Report},
+    document::Reading,
     merge::Merged,
+    places::Places,
     references::Resolver,
     schema::SCHEMA,
 };
@@ -91,7 +96,7 @@ impl std::fmt::Debug for Document {
 }
 
 /// The documents of one import.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[expect(missing_debug_implementations, reason = "whoever reads references need not be shown")]
 pub struct Input<'a> {
     /// Imported once, at first run; they lie under the watched ones.
@@ -100,6 +105,8 @@ pub struct Input<'a> {
     pub base_references: Option<&'a dyn References>,
     /// What is in the watched directory now.
     pub watched: &'a [Document],
+    /// Some documents are missing here because they could not be read, so that a reference may lead into one of them.
+    pub incomplete: bool,
 }
 
 /// What came of an import.
@@ -107,13 +114,35 @@ pub struct Input<'a> {
 pub struct Compiled {
     /// The whole configuration; `None` when a fault of form stops the import, and nothing may be changed.
     pub configuration: Option<Configuration>,
+    /// What could be made of the documents when a fault of form stops the import. Never to be served: it lets whoever
+    /// looks for faults go on looking.
+    pub remains: Option<Configuration>,
     /// Every fault, in the order of documents and lines. At most [`MAX_DIAGNOSTICS`] and a last line.
     pub diagnostics: Vec<Diagnostic>,
     /// Every object that the documents name and that was not left out, such as `virtual_servers/site`, for the `Creating …` lines of the log.
     pub objects: Vec<String>,
+    places: Places,
 }
 
 impl Compiled {
+    /// Adds a fault that was found in the configuration after it was compiled.
+    ///
+    /// `object` is the object as a path, such as `ssl/server_keys/site`, `key` the section and key at fault, such as
+    /// `basic.public`. Document, line and key path are looked up; the faults stay in order.
+    pub fn add(
+        &mut self,
+        severity: Severity,
+        object: &str,
+        key: Option<&str>,
+        message: String,
+        hint: Option<String>,
+    ) {
+        let fault = self.places.diagnostic(severity, object, key, message, hint);
+        let place = self.places.order(&fault);
+        let at = self.diagnostics.partition_point(|known| self.places.order(known) <= place);
+        self.diagnostics.insert(at, fault);
+    }
+
     /// Whether any diagnostic is an error.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
@@ -122,7 +151,16 @@ impl Compiled {
 
 /// Compiles documents into a configuration. Safe for arbitrary bytes.
 pub fn compile(input: &Input<'_>, references: &dyn References) -> Compiled {
-    import(input, references).lay(&Layer::default())
+    compile_after(input, references, None)
+}
+
+/// The same, where `previous` is what was compiled last: its rules that did not change are not compiled again.
+pub fn compile_after(
+    input: &Input<'_>,
+    references: &dyn References,
+    previous: Option<&Configuration>,
+) -> Compiled {
+    import(input, references).lay(&Layer::default(), previous)
 }
 
 /// Documents read and laid over each other: what the REST layer is laid upon.
@@ -132,6 +170,8 @@ pub struct Imported {
     /// Names of the documents, base documents first.
     names: Vec<String>,
     findings: Findings,
+    /// A document could not be read.
+    incomplete: bool,
     watched: usize,
     digest: ImportDigest,
 }
@@ -154,6 +194,7 @@ pub fn import(input: &Input<'_>, references: &dyn References) -> Imported {
     let names: Vec<&str> = documents.iter().map(|document| document.name.as_str()).collect();
 
     let mut report = Report::new(&names);
+    report.incomplete = input.incomplete;
     let mut merged = Merged::factory();
     let mut digest = Sha256::new();
     if fits(&documents, &mut report) {
@@ -169,20 +210,22 @@ pub fn import(input: &Input<'_>, references: &dyn References) -> Imported {
                 }
             }
             let id = DocumentId(index);
-            match document::read(&document.text) {
-                Ok(mut root) => {
-                    resolver.resolve(&mut root, id, &mut report);
-                    merged.lay(&root, id, &mut report);
-                }
-                Err(fault) => {
-                    report.stop(Origin { document: id, at: fault.at }, "", fault.message, fault.hint);
-                }
+            let Reading { root, faults } = document::read(&document.text);
+            for fault in faults {
+                report.stop(Origin { document: id, at: fault.at }, "", fault.message, fault.hint);
+            }
+            if let Some(mut root) = root {
+                resolver.resolve(&mut root, id, &mut report);
+                merged.lay(&root, id, &mut report);
+            } else {
+                report.incomplete = true;
             }
         }
         resolver.digest(&mut digest);
     }
     Imported {
         merged,
+        incomplete: report.incomplete,
         findings: report.into_findings(),
         names: names.into_iter().map(str::to_owned).collect(),
         watched: input.watched.len(),
@@ -191,23 +234,24 @@ pub fn import(input: &Input<'_>, references: &dyn References) -> Imported {
 }
 
 impl Imported {
-    /// The configuration that these documents and what REST wrote over them make.
-    pub fn lay(&self, layer: &Layer) -> Compiled {
+    /// The configuration that these documents and what REST wrote over them make. `previous` is what was compiled last:
+    /// its rules that did not change are not compiled again.
+    pub fn lay(&self, layer: &Layer, previous: Option<&Configuration>) -> Compiled {
         let mut names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         names.push(REST_DOCUMENT);
-        let mut report = Report::resume(&names, self.findings.clone());
+        let mut report = Report::resume(&names, self.findings.clone(), self.incomplete);
         let mut merged = Cow::Borrowed(&self.merged);
         if !layer.is_empty() {
             layer.lay_over(merged.to_mut(), DocumentId(self.names.len()));
         }
         acted_on::warn(&merged, &mut report);
-        let configuration = objects::build(&merged, &mut report);
+        let configuration = objects::build(&merged, previous, &mut report);
         let stopped = self.stopped();
-        Compiled {
-            diagnostics: report.finish(),
-            objects: if stopped { Vec::new() } else { object_names(&merged, &configuration) },
-            configuration: (!stopped).then_some(configuration),
-        }
+        let objects = if stopped { Vec::new() } else { object_names(&merged, &configuration) };
+        let (configuration, remains) =
+            if stopped { (None, Some(configuration)) } else { (Some(configuration), None) };
+        let diagnostics = report.finish();
+        Compiled { configuration, remains, diagnostics, objects, places: Places::of(&merged, &names) }
     }
 
     /// Whether a fault of form stops the import: nothing can be made of it.
@@ -250,6 +294,7 @@ fn object_names(merged: &Merged, configuration: &Configuration) -> Vec<String> {
         "monitor_scripts" => configuration.monitor_scripts.contains_key(name),
         "monitors" => configuration.monitors.contains_key(name),
         "persistence" => configuration.persistence.contains_key(name),
+        "rules" => configuration.rules.get(name).is_some_and(|rule| rule.program.is_some()),
         "servicediscovery" => configuration.plugins.contains_key(name),
         "ssl/cas" => configuration.certificate_authorities.contains_key(name),
         "ssl/client_keys" => configuration.client_keys.contains_key(name),

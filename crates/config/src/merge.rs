@@ -6,14 +6,15 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use crate::{
     coerce::{self, Value},
     diagnostic::{DocumentId, Origin, Position, Report, quote},
-    document, nearest,
+    document::{self, Reading},
+    nearest,
     schema::{Key, KeyKind, ObjectType, SCHEMA, Schema, builtins},
     tree::{Entry, Kind, Node, Scalar},
 };
@@ -41,6 +42,21 @@ pub(crate) struct Object {
     pub(crate) settings: BTreeMap<(String, String), Setting>,
     /// Content of a raw object.
     pub(crate) content: Option<Arc<[u8]>>,
+    /// Where that stands; `None` for a factory object.
+    pub(crate) content_place: Option<ContentPlace>,
+    /// Keys (section and key; for content an empty section) given something that cannot be used, which has been
+    /// reported, with its place.
+    pub(crate) unusable: BTreeMap<(String, String), Origin>,
+}
+
+/// Where the content of a raw object stands.
+#[derive(Clone, Debug)]
+pub(crate) struct ContentPlace {
+    pub(crate) origin: Origin,
+    /// The file it was read from, for content given by reference.
+    pub(crate) file: Option<Arc<str>>,
+    /// Where its first character stands, if it is written line by line behind `|`.
+    pub(crate) literal: Option<Position>,
 }
 
 /// A value with its place; `None` for a factory value.
@@ -82,9 +98,14 @@ impl Merged {
         self.objects.get(path).is_some_and(|objects| objects.contains_key(name))
     }
 
+    /// Whether a document names such an object.
+    pub(crate) fn written(&self, path: &str, name: &str) -> bool {
+        self.objects.get(path).and_then(|all| all.get(name)).is_some_and(|object| object.origin.is_some())
+    }
+
     /// Lays a document over what is there. Its references have been resolved.
     pub(crate) fn lay(&mut self, root: &Node, document: DocumentId, report: &mut Report<'_>) {
-        Laying { merged: self, schema: &SCHEMA, document, report }.root(root);
+        Laying { merged: self, schema: &SCHEMA, document, seen: HashMap::new(), report }.root(root);
     }
 }
 
@@ -98,6 +119,8 @@ struct Laying<'a, 'r> {
     merged: &'a mut Merged,
     schema: &'static Schema,
     document: DocumentId,
+    /// Objects of this document, by type and name, and where each begins.
+    seen: HashMap<(&'static str, String), Position>,
     report: &'a mut Report<'r>,
 }
 
@@ -182,7 +205,9 @@ impl Laying<'_, '_> {
                      ConfigMaps"
                         .to_owned(),
                 ),
-                word => nearest::hint(word, known.into_iter().chain(["version"])),
+                word => collection_below(word, |a, b| a == b)
+                    .or_else(|| nearest::hint(word, known.into_iter().chain(["version"])))
+                    .or_else(|| collection_below(word, |a, b| nearest::nearest(a, [b]).is_some())),
             };
             let message = format!("there is no collection {}", quote(&entry.key));
             return self.stop(entry.at, &entry.key, message, hint);
@@ -253,6 +278,14 @@ impl Laying<'_, '_> {
         if let Err(message) = check_name(name) {
             return self.report.error(origin, &path, format!("{message}; the object is left out"), None);
         }
+        if let Some(first) = self.seen.insert((&object_type.path, name.to_owned()), node.at) {
+            let message = format!(
+                "the object stands twice in this document, first in line {}; where both set a key, the later one counts",
+                first.line
+            );
+            let hint = "join the two entries, or give one of them another name".to_owned();
+            self.report.error(origin, &path, message, Some(hint));
+        }
         self.merged.named += 1;
         if self.merged.named > MAX_OBJECTS {
             return self.stop(node.at, &path, format!("there are more than {MAX_OBJECTS} objects"), None);
@@ -285,7 +318,7 @@ impl Laying<'_, '_> {
         let content: Arc<[u8]> = match &node.kind {
             Kind::Scalar(scalar) => scalar.binary.as_deref().unwrap_or(scalar.text.as_bytes()).into(),
             Kind::Null => Arc::from([].as_slice()),
-            Kind::Unresolved => return,
+            Kind::Unresolved => return self.unusable(object_type, name, ("", "content"), node.at),
             _ => {
                 let path = format!("{}.content", object_path(object_type, name));
                 let hint = "write the text behind “content: |”, or name a file by valueFrom".to_owned();
@@ -297,10 +330,16 @@ impl Laying<'_, '_> {
                 );
             }
         };
+        let origin = self.origin(node.at);
         if let Some(object) =
             self.merged.objects.get_mut(object_type.path.as_str()).and_then(|all| all.get_mut(name))
         {
             object.content = Some(content);
+            let (file, literal) = match &node.kind {
+                Kind::Scalar(scalar) => (scalar.file.clone(), scalar.literal),
+                _ => (None, None),
+            };
+            object.content_place = Some(ContentPlace { origin, file, literal });
         }
     }
 
@@ -329,9 +368,12 @@ impl Laying<'_, '_> {
             return self.stop(section.at, path, String::new(), None);
         }
         let homes = homes(object_type, &section.key);
-        let hint = match homes.first() {
-            Some(home) => Some(format!("the key “{}” stands in the section “{home}”", section.key)),
-            None => nearest::hint(&section.key, object_type.sections.keys().map(String::as_str)),
+        let dotted =
+            section.key.split_once('.').filter(|(section, key)| object_type.key(section, key).is_some());
+        let hint = match (homes.first(), dotted) {
+            (Some(home), _) => Some(format!("the key “{}” stands in the section “{home}”", section.key)),
+            (None, Some((section, key))) => Some(format!("write {section}: and below it {key}:")),
+            (None, None) => nearest::hint(&section.key, object_type.sections.keys().map(String::as_str)),
         };
         let message =
             format!("there is no section {} in {}", quote(&section.key), object_type.document_path());
@@ -371,6 +413,9 @@ impl Laying<'_, '_> {
         };
         let value = coerce::coerce(&node, key, &mut misfits);
         let origin = self.origin(entry.value.at);
+        if value.is_none() && (!misfits.is_empty() || matches!(node.kind, Kind::Unresolved)) {
+            self.unusable(object_type, name, (section, &entry.key), entry.value.at);
+        }
         for misfit in misfits {
             let origin = self.origin(misfit.at);
             let path = format!("{path}{}", misfit.below);
@@ -386,6 +431,21 @@ impl Laying<'_, '_> {
         {
             let setting = Setting { value, origin: Some(origin) };
             object.settings.insert((section.to_owned(), entry.key.clone()), setting);
+        }
+    }
+
+    /// Notes that what a key was given cannot be used and has been reported.
+    fn unusable(
+        &mut self,
+        object_type: &'static ObjectType,
+        name: &str,
+        (section, key): (&str, &str),
+        at: Position,
+    ) {
+        let origin = self.origin(at);
+        let objects = self.merged.objects.get_mut(object_type.path.as_str());
+        if let Some(object) = objects.and_then(|all| all.get_mut(name)) {
+            object.unusable.insert((section.to_owned(), key.to_owned()), origin);
         }
     }
 
@@ -406,23 +466,40 @@ impl Laying<'_, '_> {
     /// A node where a list or mapping is expected. Text that came from a file is read as a document of its own and
     /// keeps the place of the reference, which is where people have to look.
     fn structure<'n>(&mut self, node: &'n Node, path: &str) -> Cow<'n, Node> {
-        let Kind::Scalar(Scalar { text, binary: None, file: Some(file) }) = &node.kind else {
+        let Kind::Scalar(Scalar { text, binary: None, file: Some(file), .. }) = &node.kind else {
             return Cow::Borrowed(node);
         };
-        let kind = match document::read(text.as_bytes()) {
-            Ok(mut read) => {
-                read.stand_at(node.at, file);
-                read.kind
-            }
-            Err(fault) => {
-                let (line, column) = (fault.at.line, fault.at.column);
-                let message = format!("{} line {line} column {column}: {}", quote(file), fault.message);
-                self.stop(node.at, path, message, fault.hint);
-                Kind::Unresolved
-            }
-        };
+        let Reading { root, faults } = document::read(text.as_bytes());
+        for fault in faults {
+            let (line, column) = (fault.at.line, fault.at.column);
+            let message = format!("{} line {line} column {column}: {}", quote(file), fault.message);
+            self.stop(node.at, path, message, fault.hint);
+        }
+        let kind = root.map_or(Kind::Unresolved, |mut root| {
+            root.stand_at(node.at, file);
+            root.kind
+        });
         Cow::Owned(Node { kind, at: node.at })
     }
+}
+
+/// A hint for a collection that stands below another key and was written as `ssl.server_keys`, `ssl/server_keys` or
+/// `server_keys`. `same` says whether two names are taken to be one.
+fn collection_below(word: &str, same: impl Fn(&str, &str) -> bool) -> Option<String> {
+    let (first, last) = match word.split_once(['.', '/']) {
+        Some((first, last)) => (Some(first), last),
+        None => (None, word),
+    };
+    SCHEMA.types.values().find_map(|object_type| {
+        let [above, below] = object_type.document_keys.as_slice() else { return None };
+        let meant = same(last, below) && first.is_none_or(|first| same(first, above));
+        meant.then(|| {
+            format!(
+                "did you mean “{}”? It is written as “{above}:” with “{below}:” below it",
+                object_type.path
+            )
+        })
+    })
 }
 
 /// Sections of a type that have a key of this name.

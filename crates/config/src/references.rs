@@ -125,7 +125,7 @@ impl<'a> Resolver<'a> {
                     Ok(text) => (text, None),
                     Err(error) => (String::new(), Some(error.into_bytes())),
                 };
-                Kind::Scalar(Scalar { text, binary, file: Some(file.as_str().into()) })
+                Kind::Scalar(Scalar { text, binary, file: Some(file.as_str().into()), literal: None })
             }
             Err((message, hint)) => {
                 report.error(at, &path, format!("{}: {message}", quote(file)), hint);

@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Scalar(Scalar),
     /// A sequence.
     List(Vec<Node>),
-    /// A mapping, in the order written; keys differ from each other.
+    /// A mapping, in the order written. Keys differ from each other, unless that has been reported.
     Map(Vec<Entry>),
 }
 
@@ -36,6 +36,8 @@ pub(crate) struct Scalar {
     pub(crate) binary: Option<Vec<u8>>,
     /// The file it was read from, for a value given by reference.
     pub(crate) file: Option<Arc<str>>,
+    /// Where its first character stands, for text written line by line behind `|`.
+    pub(crate) literal: Option<Position>,
 }
 
 /// One key of a mapping with its value.

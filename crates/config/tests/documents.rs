@@ -37,10 +37,8 @@ fn documents(directory: &Path) -> Vec<Document> {
 
 fn show(case: &Path) -> String {
     let (base, watched) = (documents(&case.join("base")), documents(&case.join("config")));
-    let compiled = compile(
-        &Input { base: &base, base_references: None, watched: &watched },
-        &Directory(case.to_owned()),
-    );
+    let compiled =
+        compile(&Input { base: &base, watched: &watched, ..Input::default() }, &Directory(case.to_owned()));
     let mut text = String::new();
     for diagnostic in &compiled.diagnostics {
         writeln!(text, "{diagnostic}").unwrap();
@@ -56,10 +54,12 @@ fn show(case: &Path) -> String {
     text
 }
 
-/// Without the factory monitors, which are the same everywhere.
+/// Without factory monitors, event types and actions, which are the same everywhere.
 fn only_written(configuration: &Configuration, objects: &[String]) -> Configuration {
     let mut configuration = configuration.clone();
     configuration.monitors.retain(|name, _| objects.contains(&format!("monitors/{name}")));
+    configuration.event_types.retain(|name, _| objects.contains(&format!("event_types/{name}")));
+    configuration.actions.retain(|name, _| objects.contains(&format!("actions/{name}")));
     configuration
 }
 
@@ -75,6 +75,10 @@ fn every_case_comes_out_as_expected() {
         let (actual, expected) = (show(&case), case.join("expected.txt"));
         let secret = actual.lines().find(|line| line.starts_with(['e', 'w']) && line.contains("NEVER-SHOWN"));
         assert_eq!(secret, None, "{}: a diagnostic shows a secret", case.display());
+        // Rules of real deployments work; only the cases about rules have faulty ones.
+        let about_rules = case.file_name().unwrap().to_str().unwrap().starts_with("rules-");
+        let of_rules = actual.lines().find(|line| line.starts_with(['e', 'w']) && line.contains("rules"));
+        assert!(about_rules || of_rules.is_none(), "{}: {of_rules:?}", case.display());
         if std::env::var_os("TIDEGATE_BLESS").is_some() {
             std::fs::write(&expected, &actual).unwrap();
         }

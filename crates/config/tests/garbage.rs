@@ -32,6 +32,8 @@ const WORDS: &[&str] = &[
     "ssl",
     "server_keys",
     "rules",
+    "request_rules",
+    "pool.use(\"p\");",
     "name",
     "properties",
     "basic",
@@ -157,6 +159,11 @@ fn check_configuration(configuration: &Configuration) {
             DefaultPool::Missing(name) => assert!(!configuration.pools.contains_key(name)),
             DefaultPool::Discard => {}
         }
+        for entry in server.request_rules.iter().chain(&server.response_rules).chain(&server.completion_rules)
+        {
+            let rule = &configuration.rules[&entry.rule];
+            assert!(!entry.enabled || rule.program.is_some(), "a rule with an error runs");
+        }
         if let Some(tls) = &server.tls {
             assert!(tls.versions.tls12 || tls.versions.tls13);
             let mapped = tls.host_mapping.iter().flat_map(|row| &row.certificates);
@@ -201,7 +208,7 @@ fn garbage_is_survived() {
                 .map(|index| Document { name: format!("config/{index}"), text: garbage(&mut rng, &samples) })
                 .collect();
             let (base, watched) = documents.split_at(documents.len() / 2);
-            let compiled = compile(&Input { base, base_references: None, watched }, &Anything);
+            let compiled = compile(&Input { base, watched, ..Input::default() }, &Anything);
             check(&compiled);
             compiled.configuration.is_some()
         });

@@ -77,6 +77,8 @@ enum State {
     Data(u64),
     /// At the CRLF behind a chunk.
     DataEnd,
+    /// The same, behind a chunk whose end is written already.
+    DataEndWritten,
     /// In the trailer section, after so many bytes of it.
     Trailers(usize),
     Finished,
@@ -91,6 +93,18 @@ impl ChunkedRelay {
     /// Data bytes seen so far, framing not counted.
     pub fn data_bytes(&self) -> u64 {
         self.data
+    }
+
+    /// Goes on as chunks behind a beginning that was taken as bare data and has been written to `out` as whole chunks.
+    pub fn go_on_chunked(&mut self, out: &mut Vec<u8>) {
+        self.output = Output::Chunked;
+        match self.state {
+            State::Data(left) => write_chunk_head(usize::try_from(left).unwrap_or(usize::MAX), out),
+            State::DataEnd => self.state = State::DataEndWritten,
+            State::Trailers(_) => out.extend_from_slice(b"0\r\n"),
+            State::Finished => out.extend_from_slice(LAST_CHUNK),
+            State::Size | State::DataEndWritten => {}
+        }
     }
 
     /// Takes what it can from `input` and appends what may go on to `out`.
@@ -126,9 +140,9 @@ impl ChunkedRelay {
                     let left = left - n as u64;
                     self.state = if left == 0 { State::DataEnd } else { State::Data(left) };
                 }
-                State::DataEnd => match rest {
+                State::DataEnd | State::DataEndWritten => match rest {
                     [b'\r', b'\n', ..] => {
-                        if self.output == Output::Chunked {
+                        if self.output == Output::Chunked && self.state == State::DataEnd {
                             out.extend_from_slice(b"\r\n");
                         }
                         at += 2;
@@ -296,6 +310,30 @@ mod tests {
             finished = relayed.finished;
         }
         Ok((out, taken, finished))
+    }
+
+    #[test]
+    fn a_beginning_taken_plain_goes_on_as_chunks() {
+        let input = b"5\r\nhello\r\n3\r\nyou\r\n0\r\nX-Sum: 7\r\n\r\n";
+        for cut in 0..=input.len() {
+            let mut relay = ChunkedRelay::new(Output::Plain);
+            let mut data = Vec::new();
+            let taken = relay.relay(&input[..cut], &mut data).unwrap().consumed;
+            let mut out = Vec::new();
+            if !data.is_empty() {
+                write_chunk_head(data.len(), &mut out);
+                out.extend_from_slice(&data);
+                out.extend_from_slice(b"\r\n");
+            }
+            relay.go_on_chunked(&mut out);
+            relay.relay(&input[taken..], &mut out).unwrap();
+            let (plain, all, finished) = run(&out, Output::Plain, 1).unwrap();
+            assert_eq!(
+                (plain.as_slice(), all, finished),
+                (b"helloyou".as_slice(), out.len(), true),
+                "cut at {cut}"
+            );
+        }
     }
 
     #[test]

@@ -11,9 +11,10 @@
 //! and a proxy can copy runs of header lines as bytes.
 //!
 //! Reading order: [`limits`], [`head`] (what both kinds of head share), [`request`], [`response`], [`chunked`],
-//! [`proxy_header`].
+//! [`proxy_header`]; [`edit`] for heads that rules change.
 
 pub mod chunked;
+pub mod edit;
 pub mod head;
 pub mod limits;
 pub mod proxy_header;

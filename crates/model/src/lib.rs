@@ -11,15 +11,18 @@
 //! configuration key (`section.key` of the document format) a field comes from.
 //!
 //! Reading order: [`name`], [`configuration`], [`virtual_server`], [`pool`], [`persistence`], [`monitor`],
-//! [`tls`], [`node_set`], [`moment`].
+//! [`tls`], [`rule`], [`node_set`], [`moment`]; [`counters`] are what the crates above count with.
 
+pub mod alert;
 pub mod configuration;
+pub mod counters;
 pub mod moment;
 pub mod monitor;
 pub mod name;
 pub mod node_set;
 pub mod persistence;
 pub mod pool;
+pub mod rule;
 pub mod tls;
 pub mod virtual_server;
 
@@ -27,10 +30,11 @@ pub use configuration::{Configuration, GlobalSettings};
 pub use moment::Moment;
 pub use monitor::Monitor;
 pub use name::{
-    CaName, ExtraFileName, KeyName, MonitorName, PersistenceName, PluginName, PoolName, RuleName, ScriptName,
-    VirtualServerName,
+    ActionName, ActionProgramName, CaName, ExtraFileName, KeyName, MonitorName, PersistenceName, PluginName,
+    PoolName, RateName, RuleName, ScriptName, VirtualServerName,
 };
 pub use node_set::{DiscoveredNode, NodeSet};
 pub use persistence::PersistenceClass;
 pub use pool::Pool;
+pub use rule::{RateClass, Rule, RuleEntry};
 pub use virtual_server::VirtualServer;

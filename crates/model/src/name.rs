@@ -58,6 +58,8 @@ names! {
     PersistenceName;
     /// An entry of `rules`.
     RuleName;
+    /// An entry of `rate`.
+    RateName;
     /// An entry of `ssl/server_keys` or `ssl/client_keys`.
     KeyName;
     /// An entry of `ssl/cas`.
@@ -68,4 +70,8 @@ names! {
     ScriptName;
     /// An entry of `extra_files`.
     ExtraFileName;
+    /// An entry of `actions`.
+    ActionName;
+    /// An entry of `action_programs`.
+    ActionProgramName;
 }

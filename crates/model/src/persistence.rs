@@ -39,9 +39,9 @@ pub enum Method {
         /// `subnet_prefix_length_v6`, 0 = the whole address.
         prefix_v6: u8,
     },
-    /// `universal`: a key set by a rule. Not acted on yet.
+    /// `universal`: a key that a rule sets, `connection.setPersistenceKey`.
     Universal,
-    /// `named`: a node named by a rule. Not acted on yet.
+    /// `named`: a node that a rule names, `connection.setPersistenceNode`.
     Named,
     /// `j2ee`. Not acted on yet.
     J2ee,

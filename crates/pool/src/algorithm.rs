@@ -63,10 +63,10 @@ impl<'a> Candidates<'a> {
         &self.pool.members[slot as usize]
     }
 
-    /// Untried, with room for a request, and not passed over for being new.
+    /// Untried, not to be avoided, with room for a request, and not passed over for being new.
     pub(crate) fn is_available(&self, slot: u32) -> bool {
         let node = &self.member(slot).node;
-        !self.tried.contains(Slot(slot)) && self.pool.has_room(node) && self.is_admitted(node)
+        !self.tried.leaves_out(Slot(slot)) && self.pool.has_room(node) && self.is_admitted(node)
     }
 
     fn is_admitted(&self, node: &Node) -> bool {

@@ -80,10 +80,16 @@ pub struct PoolContext {
     pub ip_expiry: Option<Duration>,
     /// `session.j2ee_cache_size`.
     pub cookie_table_size: usize,
+    /// Data workers, for what each counts of a node.
+    pub workers: usize,
+    /// `session.universal_cache_size`.
+    pub universal_table_size: usize,
+    /// `session.universal_cache_expiry`.
+    pub universal_expiry: Option<Duration>,
 }
 
 impl PoolContext {
-    /// Takes the table sizes from the global settings.
+    /// Takes the table sizes from the global settings. For one data worker.
     pub fn new(now: Moment, seed: u64, session_key: SessionKey, global: &GlobalSettings) -> Self {
         Self {
             now,
@@ -92,7 +98,18 @@ impl PoolContext {
             ip_table_size: global.ip_session_table_size,
             ip_expiry: global.ip_session_expiry,
             cookie_table_size: global.cookie_session_table_size,
+            workers: 1,
+            universal_table_size: global.universal_session_table_size,
+            universal_expiry: global.universal_session_expiry,
         }
+    }
+
+    /// Whether persistence classes are prepared alike with both.
+    pub(crate) fn prepares_like(&self, other: &Self) -> bool {
+        let sizes = |of: &Self| (of.ip_table_size, of.cookie_table_size, of.universal_table_size);
+        self.session_key == other.session_key
+            && sizes(self) == sizes(other)
+            && (self.ip_expiry, self.universal_expiry) == (other.ip_expiry, other.universal_expiry)
     }
 }
 
@@ -114,6 +131,9 @@ impl Pool {
         if let (Some(previous), Some(leaving)) = (previous, &leaving)
             && previous.is_current(&settings, persistence.as_deref(), nodes, leaving, context)
         {
+            if previous.shared.others.set_context(context) {
+                previous.others.store(Arc::default());
+            }
             return previous.clone();
         }
         let shared =
@@ -129,8 +149,13 @@ impl Pool {
         for spec in nodes.iter().filter(|spec| seen.insert(spec.address)) {
             let node = old.remove(&spec.address).map_or_else(
                 || {
-                    let node =
-                        Node::new(spec.address, spec.label.clone(), settings.name.clone(), shared.clone());
+                    let node = Node::new(
+                        spec.address,
+                        spec.label.clone(),
+                        settings.name.clone(),
+                        shared.clone(),
+                        context.workers,
+                    );
                     if serving {
                         node.introduce(context.now);
                     }
@@ -158,8 +183,10 @@ impl Pool {
             members: members.into(),
             shared,
             prepared,
+            others: ArcSwap::default(),
             roster: ArcSwap::default(),
         };
+        pool.shared.others.set_context(context);
         pool.obey_settings(context.now);
         pool.roster.store(Arc::new(Roster::new(&pool, context.now)));
         pool.release_all(context.now);
@@ -172,7 +199,6 @@ impl Pool {
         let limit = |limit: Option<u32>| limit.unwrap_or(0);
         self.shared.transaction_limit.store(limit(settings.max_transactions_per_node), Ordering::Relaxed);
         self.shared.connection_limit.store(limit(settings.max_connections_per_node), Ordering::Relaxed);
-        self.shared.change_pool_wide(|failing| failing.retain(|name| settings.monitors.contains(name)));
         for member in &self.members {
             member.node.keep_monitors(&settings.monitors, now);
             if !settings.passive_monitoring {
@@ -215,10 +241,11 @@ impl Pool {
     /// With it and without limit, when no session has used it for [`QUIET`].
     pub(crate) fn end_of(&self, member: &Member, now: Moment) -> Option<Moment> {
         let Leaving { since, until } = member.leaving?;
-        let quiet = match (&self.prepared, until) {
-            (None, _) => Some(since.after(LEAST_LEAVING)),
-            (Some(_), None) => Some(since.max(member.node.session_used()).after(QUIET)),
-            (Some(_), Some(_)) => None,
+        let sessions = self.prepared.is_some() || self.shared.others.in_use();
+        let quiet = match (sessions, until) {
+            (false, _) => Some(since.after(LEAST_LEAVING)),
+            (true, None) => Some(since.max(member.node.session_used()).after(QUIET)),
+            (true, Some(_)) => None,
         };
         let busy = member.node.in_flight() > 0;
         let quiet = quiet.map(|quiet| if busy { quiet.max(now.after(LOOK_AGAIN)) } else { quiet });

@@ -8,6 +8,7 @@ use tidegate_model::{Moment, persistence::FailureMode, pool::NodeState};
 use crate::{
     algorithm::{self, Candidates, rendezvous},
     node::Node,
+    persistence::Prepared,
     pool::Pool,
     roster::Roster,
     session::{Found, Session},
@@ -17,12 +18,14 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot(pub(crate) u32);
 
-/// Nodes a request has been sent to already, at most [`Tried::MOST`]. Belongs to one request and one build of the
-/// pool.
+/// Nodes a request has been sent to already, at most [`Tried::MOST`], and nodes it is to avoid, at most
+/// [`Tried::MOST_AVOIDED`]. Belongs to one request and one build of the pool.
 #[derive(Clone, Copy, Debug)]
 pub struct Tried {
     slots: [u32; Self::MOST],
     count: u8,
+    avoided_count: u8,
+    avoided: [u32; Self::MOST_AVOIDED],
 }
 
 /// The node for a request.
@@ -60,9 +63,12 @@ impl Tried {
     /// Most nodes a request is tried on.
     pub const MOST: usize = 64;
 
+    /// Most nodes a request avoids.
+    pub const MOST_AVOIDED: usize = 16;
+
     /// None yet.
     pub const fn none() -> Self {
-        Self { slots: [0; Self::MOST], count: 0 }
+        Self { slots: [0; Self::MOST], count: 0, avoided_count: 0, avoided: [0; Self::MOST_AVOIDED] }
     }
 
     /// Adds a node. False when the bound is reached: give up.
@@ -73,18 +79,48 @@ impl Tried {
         true
     }
 
+    /// Avoids a node (`request.avoidNode`): a request that is not of a session of the node gets it only if there is
+    /// no other. False when the bound is reached.
+    pub fn avoid(&mut self, slot: Slot) -> bool {
+        if self.avoids(slot) {
+            return true;
+        }
+        let Some(place) = self.avoided.get_mut(usize::from(self.avoided_count)) else { return false };
+        *place = slot.0;
+        self.avoided_count += 1;
+        true
+    }
+
     /// The same nodes in a later build of the pool; those that left are forgotten.
     #[must_use]
     pub fn in_build(&self, before: &Pool, now: &Pool) -> Self {
         let mut tried = Self::none();
-        let nodes = self.slots.iter().take(self.count()).filter_map(|slot| before.member(Slot(*slot)));
-        for before in nodes {
-            let place = now.members().iter().position(|member| Arc::ptr_eq(&member.node, &before.node));
-            if let Some(slot) = place.and_then(|place| u32::try_from(place).ok()) {
-                tried.add(Slot(slot));
-            }
+        let later = |slot: &u32| {
+            let node = &before.member(Slot(*slot))?.node;
+            let place = now.members().iter().position(|member| Arc::ptr_eq(&member.node, node))?;
+            u32::try_from(place).ok().map(Slot)
+        };
+        for slot in self.slots.iter().take(self.count()).filter_map(later) {
+            tried.add(slot);
+        }
+        for slot in self.avoided().iter().filter_map(later) {
+            tried.avoid(slot);
         }
         tried
+    }
+
+    fn avoided(&self) -> &[u32] {
+        &self.avoided[..usize::from(self.avoided_count)]
+    }
+
+    /// Whether the node is to be avoided.
+    pub fn avoids(&self, slot: Slot) -> bool {
+        self.avoided().contains(&slot.0)
+    }
+
+    /// Whether the node is left out when a node is looked for.
+    pub(crate) fn leaves_out(&self, slot: Slot) -> bool {
+        self.contains(slot) || self.avoids(slot)
     }
 
     /// How many.
@@ -118,7 +154,8 @@ impl Default for Tried {
 impl Pool {
     /// The node for a request of `session` that has been `tried` on some. `random` is one fresh random number.
     ///
-    /// Order: the session's node, else priority group, health, limits and exclusions, then the algorithm.
+    /// Order: the session's node, else priority group, health, limits and exclusions, then the algorithm. If that
+    /// leaves only nodes to be avoided, one of them.
     pub fn choose(
         &self,
         session: &Session,
@@ -142,19 +179,28 @@ impl Pool {
         if moves {
             self.shared.sessions_moved.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(prepared) = &self.prepared
-            && session.key != 0
-        {
-            prepared.remember(session, choice.node.id(), now);
+        if let Some(prepared) = self.prepared(session) {
+            prepared.remember(session.found, session.key, choice.node.id(), now);
         }
         Ok(choice)
+    }
+
+    /// The choice that a rule has made itself (`pool.use` with an address that is in the pool). It has the rights of
+    /// a session's node: draining does not matter.
+    pub fn choose_node(&self, slot: Slot, tried: &Tried, now: Moment) -> Result<Choice<'_>, NoNode> {
+        match self.stick(slot, tried, now) {
+            Stick::Goes { node, trial } => Ok(Choice { node, slot, sticky: true, trial }),
+            Stick::Waits => Err(NoNode::AllBusy { session_node: true }),
+            Stick::Cannot if tried.contains(slot) => Err(NoNode::AllTried),
+            Stick::Cannot => Err(NoNode::AllFailed),
+        }
     }
 
     /// Whether the session's own node takes the request.
     fn stick(&self, slot: Slot, tried: &Tried, now: Moment) -> Stick<'_> {
         let Some(member) = self.member(slot) else { return Stick::Cannot };
         let node = &member.node;
-        if member.state == NodeState::Disabled || tried.contains(slot) || self.shared.has_failed() {
+        if member.state == NodeState::Disabled || tried.contains(slot) {
             return Stick::Cannot;
         }
         let health = node.health();
@@ -176,20 +222,34 @@ impl Pool {
 
     /// What the class does when the session's node cannot take the request.
     fn session_failed(&self, session: &Session) -> Result<(), NoNode> {
-        let Some(class) = &self.persistence else { return Ok(()) };
+        let Some(class) = self.class_of(session) else { return Ok(()) };
         if class.failure_mode == FailureMode::NewNode {
             return Ok(());
         }
-        if let Some(prepared) = &self.prepared
+        if let Some(prepared) = self.prepared(session)
             && (class.delete || session.found == Found::Lost)
         {
-            prepared.forget(session);
+            prepared.forget(session.key);
         }
         Err(NoNode::SessionFailed(class.failure_mode.clone()))
     }
 
-    /// A node for a new session.
+    /// A node for a new session, one to be avoided if there is no other.
     fn balance(
+        &self,
+        session: &Session,
+        tried: &Tried,
+        now: Moment,
+        random: u64,
+    ) -> Result<Choice<'_>, NoNode> {
+        let found = self.balance_among(session, tried, now, random);
+        if found.is_ok() || tried.avoided_count == 0 {
+            return found;
+        }
+        self.balance_among(session, &Tried { avoided_count: 0, ..*tried }, now, random)
+    }
+
+    fn balance_among(
         &self,
         session: &Session,
         tried: &Tried,
@@ -199,9 +259,6 @@ impl Pool {
         let roster = self.current_roster(now);
         if !roster.any_active {
             return Err(NoNode::NoNodes);
-        }
-        if self.shared.has_failed() {
-            return Err(NoNode::AllFailed);
         }
         let choice = |slot: u32, trial| Choice {
             node: &self.members[slot as usize].node,
@@ -219,8 +276,7 @@ impl Pool {
         }
         let candidates =
             Candidates { pool: self, roster: &roster, tried, now, random, careful: roster.careful };
-        let tokens =
-            self.prepared.as_ref().filter(|_| session.key != 0).and_then(|prepared| prepared.tokens());
+        let tokens = self.prepared(session).filter(|_| session.key != 0).and_then(Prepared::tokens);
         let found = match tokens {
             Some(tokens) => {
                 rendezvous::pick(&Candidates { careful: false, ..candidates }, session.key, tokens)
@@ -237,7 +293,7 @@ impl Pool {
     fn trial(&self, roster: &Roster, tried: &Tried, now: Moment) -> Option<u32> {
         roster.resting.iter().copied().find(|slot| {
             let node = &self.members[*slot as usize].node;
-            !tried.contains(Slot(*slot)) && self.has_room(node) && self.try_failed(node, now)
+            !tried.leaves_out(Slot(*slot)) && self.has_room(node) && self.try_failed(node, now)
         })
     }
 
@@ -252,7 +308,7 @@ impl Pool {
     /// No node that is ready is available. If the request has tried them all it goes on with the priority groups
     /// that are not in use; otherwise it waits.
     fn last_resort(&self, roster: &Roster, tried: &Tried) -> Result<u32, NoNode> {
-        let untried = |slot: &&u32| !tried.contains(Slot(**slot));
+        let untried = |slot: &&u32| !tried.leaves_out(Slot(**slot));
         if roster.ready.iter().any(|slot| untried(&slot)) {
             return Err(NoNode::AllBusy { session_node: false });
         }
@@ -267,7 +323,7 @@ impl Pool {
     }
 
     /// The roster, made anew if health has changed since.
-    fn current_roster(&self, now: Moment) -> Guard<Arc<Roster>> {
+    pub(crate) fn current_roster(&self, now: Moment) -> Guard<Arc<Roster>> {
         let roster = self.roster.load();
         if roster.version == self.shared.version() && now < roster.expires {
             return roster;

@@ -25,6 +25,7 @@ pub mod node;
 pub mod persistence;
 pub mod pool;
 pub mod session;
+pub mod tally;
 pub mod view;
 
 mod hash;
@@ -37,5 +38,6 @@ pub use limit::{Full, QueueFull, QueuePlace, Releases};
 pub use node::{InFlight, Node, OpenConnection};
 pub use persistence::{SessionKey, TableCounters};
 pub use pool::{Leaving, Member, Pool, PoolCounters};
-pub use session::Session;
-pub use view::NodeView;
+pub use session::{Asked, Session};
+pub use tally::{NodeCounters, NodeTotals};
+pub use view::{NodeView, Standing};

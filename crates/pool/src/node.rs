@@ -13,12 +13,13 @@ use std::{
     time::Duration,
 };
 
-use tidegate_model::{Moment, MonitorName, Pool as Settings, PoolName};
+use tidegate_model::{Moment, MonitorName, Pool as Settings, PoolName, counters::Sharded};
 
 use crate::{
     health::{Event, FailureKind, Health, HealthChange},
     limit::Full,
     pool::Shared,
+    tally::{NodeCounters, NodeTotals},
 };
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -28,12 +29,14 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 pub struct Totals {
     /// Requests begun.
     pub requests: u64,
-    /// Requests answered.
-    pub successes: u64,
     /// Failures by [`FailureKind`], in the order of its variants.
     pub failures: [u64; FailureKind::COUNT],
     /// Claims refused because a limit was reached.
     pub refused: u64,
+    /// How often it was found failed, by requests or monitors.
+    pub failed: u64,
+    /// What data workers counted.
+    pub counted: NodeTotals,
 }
 
 /// What requests touch: one cache line (two on machines that prefetch pairs).
@@ -55,7 +58,8 @@ struct Hot {
 /// A node of a pool.
 pub struct Node {
     hot: Hot,
-    successes: AtomicU64,
+    counters: Sharded<NodeCounters>,
+    failed: AtomicU64,
     failures: [AtomicU64; FailureKind::COUNT],
     refused: AtomicU64,
     leaving: AtomicBool,
@@ -80,7 +84,14 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    pub(crate) fn new(address: SocketAddr, label: Arc<str>, pool: PoolName, shared: Arc<Shared>) -> Self {
+    /// `workers`: data workers that will count for it.
+    pub(crate) fn new(
+        address: SocketAddr,
+        label: Arc<str>,
+        pool: PoolName,
+        shared: Arc<Shared>,
+        workers: usize,
+    ) -> Self {
         Self {
             hot: Hot {
                 health: AtomicU64::new(Health::NEW.pack()),
@@ -92,7 +103,8 @@ impl Node {
                 introduced: AtomicU64::new(0),
                 session_used: AtomicU64::new(0),
             },
-            successes: AtomicU64::new(0),
+            counters: Sharded::new(workers),
+            failed: AtomicU64::new(0),
             failures: Default::default(),
             refused: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
@@ -149,7 +161,6 @@ impl Node {
     /// A request was answered (any final status that is not counted as a failure) and its first data took
     /// `response_time`. Always called, also without passive monitoring: balancing uses the time.
     pub fn record_success(&self, response_time: Duration, now: Moment) -> Option<HealthChange> {
-        self.successes.fetch_add(1, Ordering::Relaxed);
         self.measure(response_time);
         if Health::is_spotless(self.hot.health.load(Ordering::Relaxed)) {
             return None;
@@ -221,8 +232,10 @@ impl Node {
                 Ok(_) => {
                     self.shared.health_changed(before, after);
                     let change = before.change_to(after);
-                    if change == Some(HealthChange::Working) {
-                        self.shared.release(self);
+                    match change {
+                        Some(HealthChange::Working) => self.shared.release(self),
+                        Some(HealthChange::Failed) => drop(self.failed.fetch_add(1, Ordering::Relaxed)),
+                        None => {}
                     }
                     return change;
                 }
@@ -338,10 +351,16 @@ impl Node {
         }
         Totals {
             requests: self.hot.requests.load(Ordering::Relaxed),
-            successes: self.successes.load(Ordering::Relaxed),
             failures,
             refused: self.refused.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            counted: NodeCounters::totals(&self.counters),
         }
+    }
+
+    /// What data workers count of it, a cell each.
+    pub fn counters(&self) -> &Sharded<NodeCounters> {
+        &self.counters
     }
 
     /// One word for people: `working`, `failed`, `monitor failed`, `retrying`, `introducing`, `leaving`, `gone`.

@@ -4,15 +4,19 @@
 //! transparent   cookie X-Mapping-…  ──value──────────► slot       nothing is stored; every traffic manager agrees
 //! cookie        application cookie  ──table──────────► node id    learned from responses
 //! ip            client's subnet     ──table──────────► node id    a subnet not in the table goes by rendezvous
+//! universal     key given by a rule ──table──────────► node id    a key not in the table goes by rendezvous
+//! named         node given by a rule ────────────────► slot       nothing is stored
 //! ```
 //!
-//! `Prepared` is made with each build of the pool and looks everything up in maps; the tables behind `cookie` and
-//! `ip` are carried over. The other types of the document format (`universal`, `named`, `j2ee`, `asp`, `ssl`,
-//! `x_zeus`) act as no persistence.
+//! `Prepared` is made with each build of the pool and looks everything up in maps; the tables behind `cookie`, `ip`
+//! and `universal` are carried over. A rule may ask for another class than the pool's own: `other` keeps those. The
+//! remaining types of the document format (`j2ee`, `asp`, `ssl`, `x_zeus`) act as no persistence.
 
 mod cookie;
 mod ip;
 mod key;
+mod named;
+pub(crate) mod other;
 mod table;
 mod transparent;
 
@@ -26,10 +30,11 @@ use crate::{
     algorithm::rendezvous,
     build::PoolContext,
     choose::Slot,
-    hash::PlainMap,
+    hash::{FNV, PlainMap, fnv, mix},
     pool::Member,
-    session::{Found, Session},
+    session::{Asked, Found},
 };
+use named::Named;
 use table::Table;
 use transparent::Transparent;
 
@@ -53,6 +58,8 @@ enum Kind {
     Transparent(Transparent),
     Cookie { name: Arc<str>, known: Known },
     Ip { prefix_v4: u8, prefix_v6: u8, known: Known },
+    Universal(Known),
+    Named(Named),
 }
 
 /// A session table and the nodes of this build.
@@ -71,13 +78,15 @@ pub struct TableCounters {
     pub entries: u64,
     /// Sessions forgotten because the table was full.
     pub evicted: u64,
-    /// Sessions forgotten because they had not been used for `session.ip_cache_expiry`.
+    /// Sessions forgotten because they had not been used for `session.ip_cache_expiry`, or
+    /// `session.universal_cache_expiry`.
     pub expired: u64,
 }
 
 fn basis(method: &Method, context: &PoolContext) -> Basis {
     let (capacity, expiry) = match method {
         Method::Ip { .. } => (context.ip_table_size, context.ip_expiry),
+        Method::Universal => (context.universal_table_size, context.universal_expiry),
         _ => (context.cookie_table_size, None),
     };
     Basis { key: context.session_key.clone(), capacity, expiry }
@@ -91,8 +100,17 @@ impl Prepared {
         previous: Option<&Self>,
         context: &PoolContext,
     ) -> Option<Self> {
-        let basis = basis(&class.method, context);
         let kept = previous.and_then(|previous| previous.table_for(&class.method));
+        Self::with_table(class, members, kept, context)
+    }
+
+    fn with_table(
+        class: &PersistenceClass,
+        members: &[Member],
+        kept: Option<Arc<Table>>,
+        context: &PoolContext,
+    ) -> Option<Self> {
+        let basis = basis(&class.method, context);
         let known = || {
             let table = kept.unwrap_or_else(|| Arc::new(Table::new(basis.capacity)));
             table.set_limits(basis.capacity, basis.expiry);
@@ -117,9 +135,9 @@ impl Prepared {
             Method::Ip { prefix_v4, prefix_v6 } => {
                 Kind::Ip { prefix_v4: *prefix_v4, prefix_v6: *prefix_v6, known: known() }
             }
-            Method::Universal | Method::Named | Method::J2ee | Method::Asp | Method::Ssl | Method::XZeus => {
-                return None;
-            }
+            Method::Universal => Kind::Universal(known()),
+            Method::Named => Kind::Named(Named::new(members)),
+            Method::J2ee | Method::Asp | Method::Ssl | Method::XZeus => return None,
         };
         Some(Self { kind, basis })
     }
@@ -139,43 +157,51 @@ impl Prepared {
             {
                 Some(known.table.clone())
             }
+            (Kind::Universal(known), Method::Universal) => Some(known.table.clone()),
             _ => None,
         }
     }
 
     fn known(&self) -> Option<&Known> {
         match &self.kind {
-            Kind::Transparent(_) => None,
-            Kind::Cookie { known, .. } | Kind::Ip { known, .. } => Some(known),
+            Kind::Transparent(_) | Kind::Named(_) => None,
+            Kind::Cookie { known, .. } | Kind::Ip { known, .. } | Kind::Universal(known) => Some(known),
         }
     }
 
-    /// What the request says of its session.
+    /// What the request, and what rules said of it, tell of its session: where it lives and its key in the table
+    /// (0 without one).
     pub(crate) fn find<'a>(
         &self,
+        asked: &Asked<'_>,
         cookies: impl IntoIterator<Item = &'a [u8]>,
         client: IpAddr,
         now: Moment,
-    ) -> Session {
+    ) -> (Found, u64) {
         match &self.kind {
-            Kind::Transparent(transparent) => Session { found: transparent.find(cookies), key: 0 },
+            Kind::Transparent(transparent) => (transparent.find(cookies), 0),
             Kind::Cookie { name, known } => {
                 let values = cookie::values(cookies, name.as_bytes());
-                let mut session = Session { found: Found::New, key: 0 };
+                let mut session = (Found::New, 0);
                 for value in values {
-                    let key = cookie::key(value);
+                    let key = hashed(value);
                     let found = known.find(key, now);
                     // Of several cookies of the name, the first that is known counts.
-                    if session.key == 0 || (session.found == Found::New && found != Found::New) {
-                        session = Session { found, key };
+                    if session.1 == 0 || (session.0 == Found::New && found != Found::New) {
+                        session = (found, key);
                     }
                 }
                 session
             }
             Kind::Ip { prefix_v4, prefix_v6, known } => {
                 let key = ip::key(client, *prefix_v4, *prefix_v6);
-                Session { found: known.find(key, now), key }
+                (known.find(key, now), key)
             }
+            Kind::Universal(known) => asked.key.map_or((Found::New, 0), |key| {
+                let key = hashed(key);
+                (known.find(key, now), key)
+            }),
+            Kind::Named(named) => (asked.node.map_or(Found::New, |node| named.find(node)), 0),
         }
     }
 
@@ -185,37 +211,40 @@ impl Prepared {
     }
 
     /// A node was chosen for the session, not because it lives there.
-    pub(crate) fn remember(&self, session: &Session, node: u32, now: Moment) {
+    pub(crate) fn remember(&self, found: Found, key: u64, node: u32, now: Moment) {
+        if key == 0 {
+            return;
+        }
         match &self.kind {
-            Kind::Transparent(_) => {}
+            Kind::Transparent(_) | Kind::Named(_) => {}
             // What clients send never makes the table grow: only sessions learned from responses are moved.
             Kind::Cookie { known, .. } => {
-                if matches!(session.found, Found::Node(_) | Found::Lost) {
-                    known.table.insert(session.key, node, now);
+                if matches!(found, Found::Node(_) | Found::Lost) {
+                    known.table.insert(key, node, now);
                 }
             }
-            Kind::Ip { known, .. } => known.table.insert(session.key, node, now),
+            Kind::Ip { known, .. } | Kind::Universal(known) => known.table.insert(key, node, now),
         }
     }
 
     /// Drops the session from the table.
-    pub(crate) fn forget(&self, session: &Session) {
+    pub(crate) fn forget(&self, key: u64) {
         if let Some(known) = self.known() {
-            known.table.remove(session.key);
+            known.table.remove(key);
         }
     }
 
-    pub(crate) fn response_cookie(&self, session: &Session, slot: Slot) -> Option<&[u8]> {
+    pub(crate) fn response_cookie(&self, found: Found, slot: Slot) -> Option<&[u8]> {
         match &self.kind {
-            Kind::Transparent(transparent) => transparent.response_cookie(session, slot),
-            Kind::Cookie { .. } | Kind::Ip { .. } => None,
+            Kind::Transparent(transparent) => transparent.response_cookie(found, slot),
+            _ => None,
         }
     }
 
     pub(crate) fn forget_cookie(&self) -> Option<&[u8]> {
         match &self.kind {
             Kind::Transparent(transparent) => Some(transparent.forget_cookie()),
-            Kind::Cookie { .. } | Kind::Ip { .. } => None,
+            _ => None,
         }
     }
 
@@ -228,7 +257,7 @@ impl Prepared {
         let Kind::Cookie { name, known } = &self.kind else { return };
         for line in set_cookies {
             if let Some(value) = cookie::set_value(line, name.as_bytes()) {
-                known.table.insert(cookie::key(value), node, now);
+                known.table.insert(hashed(value), node, now);
             }
         }
     }
@@ -245,4 +274,9 @@ impl Known {
             Some(node) => self.slots.get(&node).map_or(Found::Lost, |slot| Found::Node(Slot(*slot))),
         }
     }
+}
+
+/// Key of the session table of a cookie's value or a key given by a rule, never 0. The same on every machine.
+fn hashed(value: &[u8]) -> u64 {
+    mix(fnv(FNV, value)).max(1)
 }

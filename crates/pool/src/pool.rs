@@ -4,20 +4,23 @@ use std::{
     fmt,
     net::IpAddr,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
 use arc_swap::ArcSwap;
-use tidegate_model::{Moment, MonitorName, PersistenceClass, Pool as Settings, pool::NodeState};
+use tidegate_model::{Moment, PersistenceClass, Pool as Settings, pool::NodeState};
 
 use crate::{
     choose::Slot,
-    health::{Event, Health, HealthChange},
+    health::{Event, Health},
     limit::{QueueFull, QueuePlace, Releases},
     node::Node,
-    persistence::{Prepared, TableCounters},
+    persistence::{
+        Prepared, TableCounters,
+        other::{OtherClasses, Others},
+    },
     roster::{Roster, takes_new_sessions},
 };
 
@@ -29,6 +32,8 @@ pub struct Pool {
     pub(crate) shared: Arc<Shared>,
     /// Persistence at work; `None` without class, and for classes that are not acted on.
     pub(crate) prepared: Option<Prepared>,
+    /// Classes that rules asked for instead.
+    pub(crate) others: OtherClasses,
     /// Who may be chosen now; replaced by the first request that finds it stale.
     pub(crate) roster: ArcSwap<Roster>,
 }
@@ -68,13 +73,12 @@ pub(crate) struct Shared {
     pub(crate) turns: AtomicU64,
     version: AtomicU64,
     pub(crate) releases: OnceLock<Arc<dyn Releases>>,
-    pool_wide_failed: AtomicBool,
-    pub(crate) failing_pool_wide: Mutex<Vec<MonitorName>>,
     pub(crate) queued: AtomicU64,
     pub(crate) queue_refused: AtomicU64,
     pub(crate) sessions_moved: AtomicU64,
     pub(crate) trials: AtomicU64,
     pub(crate) leaving_cut_short: AtomicU64,
+    pub(crate) others: Others,
 }
 
 /// Counters of a pool since it exists, over all builds.
@@ -92,8 +96,10 @@ pub struct PoolCounters {
     pub trials: u64,
     /// Leaving nodes removed early because too many were leaving.
     pub leaving_cut_short: u64,
-    /// Occupation of the session table.
+    /// Occupation of the session tables: of the pool's own class and of those that rules asked for.
     pub sessions: TableCounters,
+    /// Classes that rules asked for and that made room for another, since there were too many.
+    pub classes_evicted: u64,
 }
 
 impl Shared {
@@ -114,26 +120,6 @@ impl Shared {
     /// Grows with every change of health that bears on who may be chosen.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
-    }
-
-    /// Whether a monitor of scope `poolwide` fails the pool.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.pool_wide_failed.load(Ordering::Relaxed)
-    }
-
-    /// Changes the list of failing pool-wide monitors and tells what that means for the pool.
-    pub(crate) fn change_pool_wide(
-        &self,
-        change: impl FnOnce(&mut Vec<MonitorName>),
-    ) -> Option<HealthChange> {
-        let mut failing = self.failing_pool_wide.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut failing);
-        let failed = !failing.is_empty();
-        match (self.pool_wide_failed.swap(failed, Ordering::Relaxed), failed) {
-            (false, true) => Some(HealthChange::Failed),
-            (true, false) => Some(HealthChange::Working),
-            _ => None,
-        }
     }
 
     pub(crate) fn release(&self, node: &Node) {
@@ -184,30 +170,7 @@ impl Pool {
 
     /// How many nodes could take a new session now, limits aside.
     pub fn usable_nodes(&self, now: Moment) -> usize {
-        if self.shared.has_failed() {
-            return 0;
-        }
         self.members.iter().filter(|member| takes_new_sessions(member) && member.node.usable(now)).count()
-    }
-
-    /// Verdict of a monitor of scope `poolwide`: while one fails, the whole pool has failed.
-    pub fn set_pool_wide_verdict(
-        &self,
-        monitor: &MonitorName,
-        up: bool,
-        now: Moment,
-    ) -> Option<HealthChange> {
-        let change = self.shared.change_pool_wide(|failing| {
-            failing.retain(|name| name != monitor);
-            // A verdict may still arrive after its monitor was taken off the pool.
-            if !up && self.settings.monitors.contains(monitor) {
-                failing.push(monitor.clone());
-            }
-        });
-        if change == Some(HealthChange::Working) {
-            self.release_all(now);
-        }
-        change
     }
 
     /// Tells the queue of every node that can take requests: something other than a released claim made room.
@@ -237,7 +200,13 @@ impl Pool {
             sessions_moved: read(&self.shared.sessions_moved),
             trials: read(&self.shared.trials),
             leaving_cut_short: read(&self.shared.leaving_cut_short),
-            sessions: self.prepared.as_ref().map(Prepared::counters).unwrap_or_default(),
+            sessions: self
+                .prepared
+                .as_ref()
+                .map(Prepared::counters)
+                .unwrap_or_default()
+                .plus(self.shared.others.counters()),
+            classes_evicted: self.shared.others.evicted(),
         }
     }
 

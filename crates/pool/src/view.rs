@@ -1,16 +1,14 @@
 //! Read-out for people: live view, status pages, logs.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tidegate_model::{MonitorName, pool::NodeState};
+use tidegate_model::{Moment, MonitorName, pool::NodeState};
 
 use crate::{
+    choose::Slot,
     node::Totals,
     pool::{Member, Pool},
+    roster::Roster,
 };
 
 /// A node as shown.
@@ -26,8 +24,10 @@ pub struct NodeView {
     pub state: NodeState,
     /// Leaves the pool.
     pub leaving: bool,
-    /// A word or two: `working`, `draining`, `disabled`, `pool failed`, or one of [`crate::Node::status`].
+    /// A word or two: `working`, `draining`, `disabled`, or one of [`crate::Node::status`].
     pub status: &'static str,
+    /// Whether requests and monitors say that it works.
+    pub alive: bool,
     /// Weight.
     pub weight: u32,
     /// Priority.
@@ -42,30 +42,77 @@ pub struct NodeView {
     pub response_time: Option<Duration>,
     /// Counters.
     pub totals: Totals,
-    /// Monitors that fail it, pool-wide ones included.
+    /// Monitors that fail it, those of scope `poolwide` included.
     pub failing_monitors: Vec<MonitorName>,
 }
 
+/// What a node is to a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Takes requests.
+    Active,
+    /// Takes requests of its sessions only: by configuration, or because it leaves the pool.
+    Draining,
+    /// Takes none by configuration.
+    Disabled,
+    /// Has failed, whatever else holds of it but `Disabled`.
+    Failed,
+}
+
 impl Pool {
+    /// Label and standing of every node that is in the pool, in slot order. A node that requests have failed stays
+    /// `Failed` until one has found out that it works again.
+    pub fn standings(&self) -> impl Iterator<Item = (&Arc<str>, Standing)> {
+        self.members.iter().filter(|member| !member.node.is_gone()).map(|member| {
+            let standing = match member.state {
+                NodeState::Disabled => Standing::Disabled,
+                _ if !member.node.health().in_rotation() => Standing::Failed,
+                NodeState::Draining => Standing::Draining,
+                NodeState::Active if member.leaving.is_some() => Standing::Draining,
+                NodeState::Active => Standing::Active,
+            };
+            (member.node.label(), standing)
+        })
+    }
+
+    /// Where the node of this label or address is in the pool. Leaving nodes are found too. O(n).
+    pub fn find(&self, node: &str) -> Option<Slot> {
+        let labelled = self.members.iter().position(|member| **member.node.label() == *node);
+        let place = labelled.or_else(|| {
+            let address: SocketAddr = node.parse().ok()?;
+            self.members.iter().position(|member| member.node.address() == address)
+        });
+        place.and_then(|place| u32::try_from(place).ok()).map(Slot)
+    }
+
+    /// Whether a request without session would wait in the queue now: there are nodes that could serve it and all
+    /// are at a limit.
+    pub fn is_full(&self, now: Moment) -> bool {
+        let waits = |roster: &Roster| {
+            let has_room = |slot: &u32| self.has_room(&self.members[*slot as usize].node);
+            let tries = || {
+                let is_due = |slot: &&u32| self.members[**slot as usize].node.usable(now);
+                roster.next_try <= now && roster.resting.iter().filter(is_due).any(has_room)
+            };
+            !roster.ready.is_empty() && !roster.ready.iter().any(has_room) && !tries()
+        };
+        waits(&self.current_roster(now))
+    }
+
     /// Every node in slot order.
     pub fn nodes_status(&self) -> Vec<NodeView> {
-        let pool_wide: Vec<MonitorName> =
-            self.shared.failing_pool_wide.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.members.iter().map(|member| view(member, &pool_wide)).collect()
+        self.members.iter().map(view).collect()
     }
 }
 
-fn view(member: &Member, pool_wide: &[MonitorName]) -> NodeView {
+fn view(member: &Member) -> NodeView {
     let node = &member.node;
     let status = match member.state {
         _ if node.is_gone() || node.is_leaving() => node.status(),
         NodeState::Disabled => "disabled",
-        _ if !pool_wide.is_empty() && node.health().in_rotation() => "pool failed",
         NodeState::Draining if node.health().in_rotation() => "draining",
         NodeState::Draining | NodeState::Active => node.status(),
     };
-    let mut failing_monitors = node.failing_monitors();
-    failing_monitors.extend_from_slice(pool_wide);
     NodeView {
         id: node.id(),
         address: node.address(),
@@ -73,6 +120,7 @@ fn view(member: &Member, pool_wide: &[MonitorName]) -> NodeView {
         state: member.state,
         leaving: member.leaving.is_some(),
         status,
+        alive: node.health().in_rotation(),
         weight: member.weight,
         priority: member.priority,
         in_flight: node.in_flight(),
@@ -80,6 +128,6 @@ fn view(member: &Member, pool_wide: &[MonitorName]) -> NodeView {
         idle_connections: node.idle_connections(),
         response_time: node.response_time(),
         totals: node.totals(),
-        failing_monitors,
+        failing_monitors: node.failing_monitors(),
     }
 }

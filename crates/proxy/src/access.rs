@@ -70,7 +70,7 @@ pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
         body_sent: answered.bytes,
         bytes_in: answered.bytes_in + exchange.head_bytes().len() as u64,
         bytes_out: answered.bytes + answered.head_bytes,
-        duration: client.worker.now().since(exchange.began),
+        duration: client.worker.elapsed().saturating_sub(exchange.began),
         retries: answered.retries,
         tls: client.tls_session(),
         captured: &entry.captured,

@@ -9,10 +9,7 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::Poll,
     time::Duration,
 };
@@ -31,9 +28,10 @@ use crate::{
     buffer::{BUFFER, Buffer, Output},
     failure::{Failure, Kind, Progress},
     relay::Guarded,
-    snapshot::{ListenKey, LocalServer, RunningServer},
+    snapshot::{ListenAddress, ListenKey, LocalServer, OpenConnections, RunningServer},
     socket::Socket,
     stream::Stream,
+    tally,
     timers::Deadline,
     tls::headers,
     virtual_server::{self, Exchange},
@@ -63,6 +61,8 @@ pub(crate) struct Client {
     generation: u64,
     /// Whether that snapshot has the connection's virtual server.
     wanted: bool,
+    /// What is counted of the address it was accepted on.
+    pub(crate) listen: Arc<ListenAddress>,
     _counted: Counted,
 }
 
@@ -87,12 +87,14 @@ pub(crate) enum Flow {
 #[derive(Debug)]
 struct Counted {
     worker: Rc<Worker>,
-    server: Arc<AtomicU32>,
+    server: Arc<OpenConnections>,
+    listen: Arc<ListenAddress>,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.server.fetch_sub(1, Ordering::AcqRel);
+        self.server.leave();
+        self.listen.open.leave();
         self.worker.shared.connections.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -101,12 +103,14 @@ impl Drop for Counted {
 pub(crate) fn spawn(
     worker: &Rc<Worker>,
     key: &ListenKey,
-    server: &Arc<RunningServer>,
+    (server, listen): (&Arc<RunningServer>, &Arc<ListenAddress>),
     socket: Socket,
     peer: SocketAddr,
 ) {
-    server.connections.fetch_add(1, Ordering::AcqRel);
-    server.counters.shard(worker.index).connections.add(1);
+    server.connections.enter();
+    listen.open.enter();
+    tally::server(worker, server).connections.add(1);
+    tally::process(worker).connections.add(1);
     let client = Box::new(Client {
         worker: Rc::clone(worker),
         stream: Stream::Plain(socket),
@@ -120,7 +124,12 @@ pub(crate) fn spawn(
         key: key.clone(),
         generation: worker.view().generation,
         wanted: true,
-        _counted: Counted { worker: Rc::clone(worker), server: Arc::clone(&server.connections) },
+        listen: Arc::clone(listen),
+        _counted: Counted {
+            worker: Rc::clone(worker),
+            server: Arc::clone(&server.connections),
+            listen: Arc::clone(listen),
+        },
     });
     tokio::task::spawn_local(client.run());
 }
@@ -218,8 +227,6 @@ impl Client {
 
     async fn shake_hands(&mut self) -> Option<()> {
         let tls = Arc::clone(self.server.tls.as_ref()?);
-        let counters = Arc::clone(&self.server.counters);
-        let counters = counters.shard(self.worker.index);
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Closed) else { return None };
         let acceptor = TlsAcceptor::from(Arc::clone(tls.config_for(self.local)));
         let mut session = None;
@@ -233,22 +240,19 @@ impl Client {
         .await;
         match shaken {
             Some(Ok(stream)) => {
-                counters.tls_handshakes.add(1);
-                if stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
-                    counters.tls_resumed.add(1);
-                }
+                tally::shaken(self, stream.get_ref().1);
                 self.tls_lines = headers::client_headers(stream.get_ref().1, tls.settings(), session);
                 self.stream = Stream::tls(stream, false);
                 Some(())
             }
             outcome => {
-                counters.tls_failures.add(1);
+                tally::not_shaken(self, outcome.as_ref().and_then(|shaken| shaken.as_ref().err()));
                 if let Some(Err(error)) = outcome {
                     let server = &self.server.settings;
                     if !server.failure_log.tls {
                         tracing::debug!(virtual_server = %server.name, client = %self.peer, "a TLS handshake failed: {error}");
                     } else if let Some(held_back) = HANDSHAKES.admit(self.worker.now()) {
-                        tracing::warn!(virtual_server = %server.name, client = %self.peer, held_back, "a TLS handshake failed: {error}");
+                        tracing::warn!(event = "sslfail", virtual_server = %server.name, client = %self.peer, held_back, "a TLS handshake failed: {error}");
                     }
                 }
                 None
@@ -319,7 +323,7 @@ impl Client {
 
     /// Waits for the first bytes of a request. False = there will be none.
     async fn first_bytes(&mut self, first: bool) -> bool {
-        let Self { worker, stream, deadline, buffer, .. } = self;
+        let Self { worker, stream, deadline, buffer, server, .. } = self;
         let mut hurried = false;
         poll_fn(|cx| {
             if let Poll::Ready(read) = stream.poll_fill(cx, buffer, BUFFER) {
@@ -334,7 +338,13 @@ impl Client {
                     deadline.arm(Some(worker.now().after(LAST_REQUEST)));
                 }
             }
-            deadline.poll_passed(cx).map(|()| false)
+            deadline.poll_passed(cx).map(|()| {
+                if !worker.is_draining() {
+                    let counters = tally::server(worker, server);
+                    if first { counters.connect_timeouts.add(1) } else { counters.keepalive_timeouts.add(1) }
+                }
+                false
+            })
         })
         .await
     }
@@ -378,6 +388,13 @@ impl Client {
         self.added_lines = lines.into();
     }
 
+    /// Takes the client for somebody else (`request.setRemoteIP`). Returns who it was taken for before.
+    pub(crate) fn pretend(&mut self, client: SocketAddr) -> SocketAddr {
+        let before = std::mem::replace(&mut self.peer, client);
+        self.compose_added_lines();
+        before
+    }
+
     /// Whether the client speaks TLS to us.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
@@ -385,7 +402,7 @@ impl Client {
 
     /// The deadline rules of an exchange.
     pub(crate) fn guard(&self, exchange: &Exchange<'_>) -> Guarded<'_> {
-        Guarded::new(&self.worker, &self.deadline, exchange.server.settings.timeout, exchange.end())
+        Guarded::new(&self.worker, &self.deadline, exchange.idle_limit(), exchange.end())
     }
 
     /// Sends all of `out`, within `connection.timeout` of the last movement. False if the client is gone.
@@ -414,10 +431,36 @@ impl Client {
         .await
     }
 
+    /// Waits until the client has acknowledged every byte, as long as it goes on doing so. A reset would throw away
+    /// what it has not.
+    async fn delivered(&mut self) {
+        let mut pause = DELIVERY_LOOK;
+        let mut least = u32::MAX;
+        let mut until = self.worker.now().after(LINGER);
+        // The system says nothing when the last byte is acknowledged: it is asked, ever more rarely.
+        while let Some(Ok(left)) = self.stream.socket().map(|socket| socket.undelivered())
+            && left > 0
+        {
+            let now = self.worker.now();
+            if left < least {
+                least = left;
+                until = now.after(LINGER);
+            } else if now >= until {
+                self.server.counters.shard(self.worker.index).resets_undelivered.add(1);
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(DELIVERY_LOOK_MOST);
+        }
+    }
+
     /// Ends the connection. Closing a socket with unread bytes sends RST, which can destroy an answer the
     /// client has not read yet: such a connection sends FIN first and drains for a short while.
     async fn close(mut self: Box<Self>, flow: Flow) {
         if self.server.settings.close_with_rst || flow == Flow::Abort {
+            if flow != Flow::Abort {
+                Box::pin(self.delivered()).await;
+            }
             if let Some(socket) = self.stream.socket() {
                 socket.reset_on_close();
             }
@@ -460,10 +503,15 @@ impl Client {
 /// How long a new connection may take to send its first bytes once the process is going away.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
-/// How long a closing connection reads what the client is still sending.
+/// How long a closing connection reads what the client is still sending, or waits for a client that takes nothing more
+/// of its answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How much of it is read at most.
+/// Pauses between looks whether a client has taken its answer: the first, and the longest.
+const DELIVERY_LOOK: Duration = Duration::from_millis(1);
+const DELIVERY_LOOK_MOST: Duration = Duration::from_millis(50);
+
+/// How much a closing connection reads at most.
 const LINGER_BYTES: usize = 1024 * 1024;
 
 fn peek(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
@@ -487,6 +535,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size(Client::run);
-        assert!(size + size_of::<Client>() <= 2560, "{size} bytes per connection");
+        assert!(size + size_of::<Client>() <= 2560, "{size} + {} bytes per connection", size_of::<Client>());
     }
 }

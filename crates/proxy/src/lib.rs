@@ -22,11 +22,14 @@ mod http;
 mod listener;
 pub mod monitor;
 mod node;
+mod observe;
 mod proxy;
 mod relay;
+mod rules;
 pub mod snapshot;
 mod socket;
 mod stream;
+mod tally;
 mod timers;
 pub mod tls;
 mod virtual_server;
@@ -34,5 +37,6 @@ mod worker;
 
 pub use self::{
     proxy::{ListenProblem, NodeStatus, Proxy},
-    snapshot::{BuildContext, Built, Problem, Snapshot, build},
+    rules::services::names,
+    snapshot::{BuildContext, Built, Problem, Resource, Snapshot, build},
 };

@@ -23,6 +23,7 @@ use crate::{
     connection,
     snapshot::ListenKey,
     socket::{self, Socket},
+    tally,
     worker::Worker,
 };
 
@@ -57,6 +58,11 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
+    /// The settings have changed.
+    pub(crate) fn adjust(&self, options: Options) -> io::Result<()> {
+        options.apply(&self.socket)
+    }
+
     /// Before the socket closes: connections that the kernel still holds back are to be accepted without waiting
     /// for their first bytes.
     pub(crate) fn last_call(&self) {
@@ -71,8 +77,29 @@ impl Drop for Listening {
     }
 }
 
+/// What settings say about a listening socket. Both can be changed while it listens; connections that are there keep
+/// what they were accepted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// `connection.listen_queue_size`.
+    pub(crate) backlog: Option<u32>,
+    /// `tcp.nagle` turned off.
+    pub(crate) nodelay: bool,
+}
+
+impl Options {
+    /// Makes them those of a socket that is bound, and starts listening if it does not listen yet. Connections that
+    /// wait to be accepted stay.
+    fn apply(self, socket: &impl AsFd) -> io::Result<()> {
+        // Accepted sockets inherit this, which saves a call per connection.
+        rustix::net::sockopt::set_tcp_nodelay(socket, self.nodelay)?;
+        let backlog = i32::try_from(self.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX);
+        Ok(rustix::net::listen(socket, backlog)?)
+    }
+}
+
 /// Opens one worker's listening socket.
-pub(crate) fn open(address: SocketAddr, backlog: Option<u32>, nodelay: bool) -> io::Result<TcpListener> {
+pub(crate) fn open(address: SocketAddr, options: Options) -> io::Result<TcpListener> {
     use socket2::{Domain, Protocol, Socket as Raw, Type};
     let raw = Raw::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     raw.set_reuse_address(true)?;
@@ -81,12 +108,10 @@ pub(crate) fn open(address: SocketAddr, backlog: Option<u32>, nodelay: bool) -> 
         // "Any" is one dual-stack socket; a written IPv6 address is itself only.
         raw.set_only_v6(!address.ip().is_unspecified())?;
     }
-    // Accepted sockets inherit this, which saves a call per connection.
-    raw.set_tcp_nodelay(nodelay)?;
     // A system without it accepts a little earlier.
     let _on = DeferAccept.set(&raw, &DEFER);
     raw.bind(&address.into())?;
-    raw.listen(i32::try_from(backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX))?;
+    options.apply(&raw)?;
     Ok(raw.into())
 }
 
@@ -115,8 +140,9 @@ async fn accept(worker: Rc<Worker>, key: ListenKey, listener: AsyncFd<Rc<OwnedFd
             ) {
                 Ok((fd, peer)) => {
                     let Some(peer) = peer.and_then(|any| SocketAddr::try_from(any).ok()) else { continue };
+                    let Some(listen) = view.listening.get(&key.address.ip()) else { return };
                     worker.shared.connections.fetch_add(1, Ordering::AcqRel);
-                    connection::spawn(&worker, &key, server, Socket::new(fd), canonical(peer));
+                    connection::spawn(&worker, &key, (server, listen), Socket::new(fd), canonical(peer));
                 }
                 Err(rustix::io::Errno::AGAIN) => {
                     ready.clear_ready();
@@ -124,6 +150,7 @@ async fn accept(worker: Rc<Worker>, key: ListenKey, listener: AsyncFd<Rc<OwnedFd
                 }
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
                 Err(error) => {
+                    tally::process(&worker).accept_failures.add(1);
                     tracing::warn!(virtual_server = %server.settings.name, %error, "failed to accept; resting");
                     tokio::time::sleep(ACCEPT_REST).await;
                     break;
@@ -138,4 +165,29 @@ async fn accept(worker: Rc<Worker>, key: ListenKey, listener: AsyncFd<Rc<OwnedFd
 /// IPv4 clients of a dual-stack socket are shown as IPv4.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn options_change_while_connections_wait() {
+        let mut options = Options { backlog: Some(2), nodelay: false };
+        let listener = open(([127, 0, 0, 1], 0).into(), options).unwrap();
+        DeferAccept.set(&listener, &0).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = || TcpStream::connect(address).unwrap();
+        let _plain = connect();
+        assert!(!listener.accept().unwrap().0.nodelay().unwrap());
+        let waiting = connect();
+        options = Options { backlog: Some(64), nodelay: true };
+        options.apply(&listener).unwrap();
+        assert_eq!(listener.accept().unwrap().1, waiting.local_addr().unwrap(), "it is still there");
+        let _many: Vec<TcpStream> = (0..20).map(|_| connect()).collect();
+        assert!(listener.accept().unwrap().0.nodelay().unwrap());
+    }
 }

@@ -1,7 +1,7 @@
 //! The handle the control side holds: starts the workers, publishes snapshots, drains.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashMap},
     fmt, io,
     net::SocketAddr,
     sync::{
@@ -14,12 +14,16 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tidegate_model::{Moment, PoolName, VirtualServerName, pool::NodeState};
+use tidegate_telemetry::counters::Sharded;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     listener,
     monitor::{self, Monitors},
+    names::Lookup,
+    rules::services::{Services, memory},
     snapshot::{ListenKey, Snapshot},
+    tls::server::Expiring,
     worker::{self, Command, Shared},
 };
 
@@ -27,10 +31,10 @@ use crate::{
 ///
 /// To be made and used inside the control side's tokio runtime, where the monitors run.
 pub struct Proxy {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
-    /// Addresses that every worker listens on.
-    listening: Mutex<HashSet<ListenKey>>,
+    /// Addresses that every worker listens on, and how.
+    listening: Mutex<HashMap<ListenKey, listener::Options>>,
     monitors: Monitors,
 }
 
@@ -39,6 +43,9 @@ impl fmt::Debug for Proxy {
         f.debug_struct("Proxy").field("workers", &self.workers.len()).finish_non_exhaustive()
     }
 }
+
+/// Longest wait of [`Proxy::settle`]. A worker answers between two tasks, within microseconds.
+const SETTLE_LIMIT: Duration = Duration::from_millis(200);
 
 /// A listening address that could not be opened.
 #[derive(Debug)]
@@ -71,15 +78,19 @@ pub struct NodeStatus {
 }
 
 impl Proxy {
-    /// Starts `workers` data workers (at least one). Nothing listens until the first [`Proxy::publish`].
-    pub fn start(workers: usize, monitors: monitor::Options) -> io::Result<Self> {
+    /// Starts `workers` data workers (at least one). Nothing listens until the first [`Proxy::publish`]. `lookup`
+    /// asks the name servers what rules want to know, on the runtime of the monitors.
+    pub fn start(workers: usize, monitors: monitor::Options, lookup: Arc<dyn Lookup>) -> io::Result<Self> {
         let count = workers.max(1);
+        let services = Services::new(count, &monitors.runtime, lookup, memory::available());
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(Snapshot::empty()),
             generation: AtomicU64::new(0),
             origin: Instant::now(),
             connections: AtomicU64::new(0),
             workers: count,
+            counters: Sharded::new(count),
+            services,
         });
         let monitors = Monitors::start(monitors, shared.origin);
         let mut senders = Vec::with_capacity(count);
@@ -116,32 +127,49 @@ impl Proxy {
     /// and tried again by the next call.
     pub fn publish(&self, snapshot: &Arc<Snapshot>) -> Vec<ListenProblem> {
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let rates = snapshot.rates.values().map(AsRef::as_ref);
+        self.shared.services.obey(&snapshot.global, rates, self.shared.now());
         // The pointer goes first: a new listener finds its virtual server at once.
         let before = self.shared.snapshot.swap(Arc::clone(snapshot));
         let gone = before.has_lost_nodes(snapshot);
         self.shared.generation.store(snapshot.generation, Ordering::Release);
-        self.monitors.update(snapshot.monitors.clone(), &snapshot.monitor_scripts);
+        let same = Arc::ptr_eq(&before.monitors, &snapshot.monitors)
+            && Arc::ptr_eq(&before.monitor_scripts, &snapshot.monitor_scripts);
+        if !same {
+            self.monitors.update(&snapshot.monitors, &snapshot.monitor_scripts);
+        }
         let mut problems = Vec::new();
-        listening.retain(|key| {
+        listening.retain(|key, _| {
             let stays = snapshot.servers.contains_key(key);
             if !stays {
                 self.tell_all(|| Command::Close(key.clone()));
+                if let Some(server) = before.servers.get(key) {
+                    tracing::info!(event = "vsstop", virtual_server = %server.name(), address = %key.address, "no longer listening");
+                }
             }
             stays
         });
         for (key, server) in &snapshot.servers {
-            if listening.contains(key) {
+            let options = listener::Options {
+                backlog: snapshot.global.listen_queue_size,
+                nodelay: !server.settings.nagle,
+            };
+            if let Some(known) = listening.get_mut(key) {
+                if *known != options {
+                    *known = options;
+                    self.tell_all(|| Command::Adjust(key.clone(), options));
+                }
                 continue;
             }
-            let open =
-                || listener::open(key.address, snapshot.global.listen_queue_size, !server.settings.nagle);
+            let open = || listener::open(key.address, options);
             match (0..self.workers.len()).map(|_| open()).collect::<io::Result<Vec<_>>>() {
                 Ok(sockets) => {
                     for (worker, socket) in self.workers.iter().zip(sockets) {
                         // A worker ends only with the process.
                         drop(worker.send(Command::Listen(key.clone(), socket)));
                     }
-                    listening.insert(key.clone());
+                    listening.insert(key.clone(), options);
+                    tracing::info!(event = "vsstart", virtual_server = %server.name(), address = %key.address, "listening");
                 }
                 Err(error) => problems.push(ListenProblem {
                     virtual_server: server.settings.name.clone(),
@@ -196,9 +224,50 @@ impl Proxy {
             .collect()
     }
 
+    /// Certificates of running virtual servers that have ended or will soon, seen at `now` (seconds since 1970).
+    pub fn expiring_certificates(&self, now: i64) -> BTreeMap<VirtualServerName, Vec<Expiring>> {
+        let snapshot = self.shared.snapshot.load();
+        let notices = snapshot.servers.values().filter_map(|server| {
+            let notices = server.tls.as_ref()?.expiry_notices(now);
+            (!notices.is_empty()).then(|| (server.settings.name.clone(), notices))
+        });
+        notices.collect()
+    }
+
+    /// Every pool that is in use, and whether a node of it can take a new session; `None` = it has no nodes.
+    pub fn pools_alive(&self) -> Vec<(PoolName, Option<bool>)> {
+        let snapshot = self.shared.snapshot.load();
+        let now = self.now();
+        let alive =
+            |pool: &tidegate_pool::Pool| (!pool.members().is_empty()).then(|| pool.usable_nodes(now) > 0);
+        let used = snapshot.servers.values().filter_map(|server| server.pool.as_ref());
+        let used: BTreeMap<_, _> = used.map(|pool| (&pool.settings.name, pool)).collect();
+        used.into_iter().map(|(name, pool)| (name.clone(), alive(&pool.pool))).collect()
+    }
+
     /// Open client connections.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Acquire)
+    }
+
+    /// Waits until every worker has counted what it was doing when this was called, at most [`SETTLE_LIMIT`]: who
+    /// has had an answer then finds it counted to the last byte.
+    pub async fn settle(&self) {
+        let done: Vec<_> = self
+            .workers
+            .iter()
+            .map(|worker| {
+                let (sender, receiver) = oneshot::channel();
+                drop(worker.send(Command::Settle(sender)));
+                receiver
+            })
+            .collect();
+        let all = async {
+            for worker in done {
+                drop(worker.await);
+            }
+        };
+        drop(tokio::time::timeout(SETTLE_LIMIT, all).await);
     }
 
     fn tell_all(&self, command: impl Fn() -> Command) {

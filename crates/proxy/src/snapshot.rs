@@ -5,11 +5,12 @@
 //! discovery. What changes per request (health, counts) lives in cells inside the shared parts.
 
 mod build;
+mod rules;
 
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::{
         Arc,
@@ -18,13 +19,17 @@ use std::{
 };
 
 use regex::bytes::Regex;
-use tidegate_model::{GlobalSettings, PoolName, ScriptName, VirtualServer, VirtualServerName};
+use tidegate_model::{
+    ExtraFileName, GlobalSettings, Moment, PersistenceClass, PersistenceName, PoolName, RateClass, RateName,
+    ScriptName, VirtualServer, VirtualServerName,
+};
 use tidegate_telemetry::{
     access_log::AccessLog,
-    counters::{PoolCounters, Sharded, VirtualServerCounters},
+    counters::{ListenCounters, PoolCounters, Sharded, VirtualServerCounters},
 };
 
 pub use self::build::{BuildContext, Built, Problem, build};
+pub(crate) use self::rules::{Rules, RunningRule};
 use crate::{
     forward::queue::Queue,
     tls::{node::TlsClient, server::TlsServer},
@@ -36,12 +41,34 @@ pub struct Snapshot {
     /// Counts built snapshots, from 1; 0 is the empty one a process starts with.
     pub generation: u64,
     pub(crate) servers: HashMap<ListenKey, Arc<RunningServer>>,
+    /// Virtual servers that do not listen: disabled, of another protocol, or with a fault.
+    pub(crate) silent: Vec<Arc<VirtualServer>>,
+    /// What is counted per listening address.
+    pub(crate) listening: BTreeMap<IpAddr, Arc<ListenAddress>>,
     pub(crate) pools: BTreeMap<PoolName, Arc<RunningPool>>,
     pub(crate) global: GlobalSettings,
-    /// What monitors check, derived once so that publishing only hands it over.
-    pub(crate) monitors: Vec<crate::monitor::MonitorTask>,
+    /// What monitors check, derived once; the same one as before while no pool and no monitor has changed, so that
+    /// publishing leaves them alone.
+    pub(crate) monitors: Arc<[crate::monitor::MonitorTask]>,
     /// `monitor_scripts`.
     pub(crate) monitor_scripts: Arc<BTreeMap<ScriptName, Arc<[u8]>>>,
+    /// `rate`: limits only. What has been counted against them is kept by name elsewhere.
+    pub(crate) rates: BTreeMap<RateName, Arc<RateClass>>,
+    /// `extra_files`, for rules.
+    pub(crate) resources: BTreeMap<ExtraFileName, Arc<Resource>>,
+    /// `rules` that compiled.
+    pub(crate) rules: rules::Catalogue,
+    /// `persistence`, for rules that choose one.
+    pub(crate) persistence: BTreeMap<PersistenceName, Arc<PersistenceClass>>,
+}
+
+/// A file that rules can read.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// Its content.
+    pub bytes: Arc<[u8]>,
+    /// The first build that had this content.
+    pub since: Moment,
 }
 
 impl Snapshot {
@@ -49,11 +76,27 @@ impl Snapshot {
         Self {
             generation: 0,
             servers: HashMap::new(),
+            silent: Vec::new(),
+            listening: BTreeMap::new(),
             pools: BTreeMap::new(),
             global: GlobalSettings::default(),
-            monitors: Vec::new(),
+            monitors: Arc::default(),
             monitor_scripts: Arc::default(),
+            rates: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            persistence: BTreeMap::new(),
         }
+    }
+
+    /// The rate class of this name. The same `Arc` over all builds until its limits change.
+    pub fn rate(&self, name: &str) -> Option<&Arc<RateClass>> {
+        self.rates.get(name)
+    }
+
+    /// The file of this name. The same `Arc` over all builds until its content changes.
+    pub fn resource(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.resources.get(name)
     }
 
     /// Whether nodes of this snapshot are gone for good in `after`.
@@ -70,10 +113,50 @@ impl Snapshot {
     }
 }
 
-/// A listening socket's identity. Options of the socket (`nagle`, `listen_queue_size`) are those of when it was opened.
+/// A listening socket's identity. Its options (`nagle`, `listen_queue_size`) change without reopening it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ListenKey {
     pub(crate) address: SocketAddr,
+}
+
+/// What is counted of one IP address that virtual servers listen on.
+#[derive(Debug)]
+pub(crate) struct ListenAddress {
+    pub(crate) counters: Sharded<ListenCounters>,
+    pub(crate) open: OpenConnections,
+}
+
+/// How many connections are open, and how many ever were at a time.
+#[derive(Debug, Default)]
+pub(crate) struct OpenConnections {
+    now: AtomicU32,
+    most: AtomicU32,
+}
+
+impl OpenConnections {
+    /// One more.
+    pub(crate) fn enter(&self) {
+        let now = self.now.fetch_add(1, Ordering::AcqRel) + 1;
+        // The peak is written only while it grows.
+        if now > self.most.load(Ordering::Relaxed) {
+            self.most.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    /// One less.
+    pub(crate) fn leave(&self) {
+        self.now.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Open now.
+    pub(crate) fn now(&self) -> u32 {
+        self.now.load(Ordering::Acquire)
+    }
+
+    /// The most at a time.
+    pub(crate) fn most(&self) -> u32 {
+        self.most.load(Ordering::Relaxed)
+    }
 }
 
 /// A virtual server in executable form.
@@ -83,9 +166,10 @@ pub(crate) struct RunningServer {
     /// `None`: `discard`, or a pool that does not exist (see `settings.pool`).
     pub(crate) pool: Option<Arc<RunningPool>>,
     pub(crate) rewrites: Rewrites,
+    pub(crate) rules: Rules,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) counters: Arc<Sharded<VirtualServerCounters>>,
-    pub(crate) connections: Arc<AtomicU32>,
+    pub(crate) connections: Arc<OpenConnections>,
 }
 
 /// A virtual server as one connection holds it: a request clones it without touching a count that workers share.
@@ -94,9 +178,7 @@ pub(crate) type LocalServer = Rc<Arc<RunningServer>>;
 impl RunningServer {
     /// Whether `max_concurrent_connections` is reached.
     pub(crate) fn is_full(&self) -> bool {
-        self.settings
-            .max_concurrent_connections
-            .is_some_and(|limit| self.connections.load(Ordering::Acquire) >= limit)
+        self.settings.max_concurrent_connections.is_some_and(|limit| self.connections.now() >= limit)
     }
 
     /// Its name.
@@ -130,6 +212,8 @@ pub(crate) struct RunningPool {
     /// Where requests wait when every node is at its limit.
     pub(crate) queue: Arc<Queue>,
     pub(crate) counters: Arc<Sharded<PoolCounters>>,
+    /// Of a node that is in no pool: not part of a snapshot, and never rebuilt.
+    pub(crate) is_stranger: bool,
 }
 
 impl fmt::Debug for RunningPool {

@@ -20,6 +20,8 @@ pub mod server;
 pub(crate) mod ticket;
 pub(crate) mod verify;
 
+pub use self::certificate::check_catalogues;
+
 use std::sync::{Arc, LazyLock};
 
 use rustls::{SupportedProtocolVersion, crypto::CryptoProvider};

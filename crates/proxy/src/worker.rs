@@ -19,6 +19,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tidegate_http1::{request::RequestHead, response::ResponseHead};
 use tidegate_model::Moment;
+use tidegate_telemetry::counters::{ProcessCounters, Sharded};
 use tokio::{
     runtime::LocalOptions,
     sync::{mpsc, oneshot},
@@ -29,6 +30,7 @@ use crate::{
     buffer::Buffers,
     listener::{self, Listening},
     node::IdleConnections,
+    rules::{self, services::Services},
     snapshot::{ListenKey, RunningPool, Snapshot},
     timers::{SWEEP, Timers},
 };
@@ -46,6 +48,10 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU64,
     /// How many workers there are.
     pub(crate) workers: usize,
+    /// What is counted altogether.
+    pub(crate) counters: Sharded<ProcessCounters>,
+    /// What rules share and wait for.
+    pub(crate) services: Services,
 }
 
 impl Shared {
@@ -72,6 +78,8 @@ pub(crate) struct Worker {
     pub(crate) request_heads: Shelf<RequestHead>,
     pub(crate) response_heads: Shelf<ResponseHead>,
     pub(crate) log_entries: Shelf<access::Entry>,
+    /// What rules keep on this thread.
+    pub(crate) rules: rules::OnWorker,
 }
 
 /// The snapshot a request keeps from its beginning to its end.
@@ -89,6 +97,7 @@ impl std::ops::Deref for View {
 impl Worker {
     fn new(index: usize, shared: Arc<Shared>) -> Self {
         let view = Rc::new(View(shared.snapshot.load_full()));
+        let rules = rules::OnWorker::new(&view.global.rules);
         Self {
             index,
             shared,
@@ -103,6 +112,7 @@ impl Worker {
             request_heads: Shelf::default(),
             response_heads: Shelf::default(),
             log_entries: Shelf::default(),
+            rules,
         }
     }
 
@@ -110,7 +120,11 @@ impl Worker {
     pub(crate) fn view(&self) -> Rc<View> {
         let mut view = self.view.borrow_mut();
         if view.generation != self.shared.generation.load(Ordering::Acquire) {
+            let before = Rc::clone(&view);
             *view = Rc::new(View(self.shared.snapshot.load_full()));
+            if before.global.rules != view.global.rules {
+                self.rules.follow(&view.global.rules);
+            }
         }
         Rc::clone(&view)
     }
@@ -122,6 +136,9 @@ impl Worker {
 
     /// The pool as it runs now, if that is not the one given.
     pub(crate) fn rebuilt(&self, pool: &RunningPool) -> Option<Arc<RunningPool>> {
+        if pool.is_stranger {
+            return None;
+        }
         let view = self.view();
         let now = view.pools.get(&pool.settings.name)?;
         (!Arc::ptr_eq(&now.pool, &pool.pool)).then(|| Arc::clone(now))
@@ -220,6 +237,8 @@ const IDLE_SWEEP_EVERY: u32 = 5;
 pub(crate) enum Command {
     /// Accept on this socket, for the virtual server that owns the address in the running snapshot.
     Listen(ListenKey, std::net::TcpListener),
+    /// The settings of this address's socket have changed.
+    Adjust(ListenKey, listener::Options),
     /// Close the socket of this address.
     Close(ListenKey),
     /// Drop idle connections to nodes that left or are leaving; if some are gone, requests in flight have to look.
@@ -227,6 +246,8 @@ pub(crate) enum Command {
         /// Whether some are gone for good.
         gone: bool,
     },
+    /// Say when everything this worker was doing is counted.
+    Settle(oneshot::Sender<()>),
     /// Stop accepting, close idle client connections, and say when no connection is left.
     Drain(oneshot::Sender<()>),
 }
@@ -256,12 +277,21 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>
                 }
                 Err(error) => tracing::error!(address = %key.address, %error, "failed to listen"),
             },
+            Command::Adjust(key, options) => {
+                if let Some(Err(error)) = listening.get(&key).map(|socket| socket.adjust(options)) {
+                    tracing::error!(address = %key.address, %error, "a listening socket keeps its old options");
+                }
+            }
             Command::Close(key) => drop(listening.remove(&key)),
             Command::DropLeavers { gone } => {
                 worker.idle.drop_leavers();
                 if gone {
                     worker.timers.wake_in_flight();
                 }
+            }
+            Command::Settle(done) => {
+                // Whoever asked may have given up.
+                let _heard = done.send(());
             }
             Command::Drain(done) => {
                 worker.begin_draining();

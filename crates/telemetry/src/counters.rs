@@ -1,134 +1,95 @@
-//! Counters: written by data workers without a locked instruction, summed when somebody reads.
+//! What data workers count: one cell per worker and counted thing, summed when somebody reads.
 //!
-//! Every counted thing (a virtual server, a pool) owns a [`Sharded`] table with one cell per data worker, each on
-//! its own cache lines. A worker only ever writes its own cell, so a count is an ordinary load, add and store;
-//! a reader sums the cells and may miss the last few events, never tear or lose one.
+//! The cells are [`tidegate_model::counters`]; here is what is in them for the process, a virtual server, a listening
+//! address and a pool. What is counted per node belongs to the node (`tidegate_pool::Node`).
 
-use std::{
-    iter::Sum,
-    ops::Add,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use tidegate_model::counters;
+pub use tidegate_model::counters::{Count, Histogram, HistogramTotals, Measure, MeasureTotals, Sharded};
 
-/// One number, written by the single thread that owns it and read by any.
-#[derive(Debug, Default)]
-#[repr(transparent)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// Adds `n`. For the owning worker only: two writers would lose counts.
-    #[inline]
-    pub fn add(&self, n: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+counters! {
+    /// What one worker counted altogether: unlike its parts, this never goes back when an object is removed.
+    ProcessCounters => ProcessTotals {
+        /// Client connections accepted.
+        connections,
+        /// Accepting a connection failed for want of descriptors or memory.
+        accept_failures,
+        /// Requests.
+        requests,
+        /// Bytes read from clients.
+        bytes_in,
+        /// Bytes written to clients.
+        bytes_out,
+        /// TLS handshakes completed with TLS 1.2.
+        tls12,
+        /// TLS handshakes completed with TLS 1.3.
+        tls13,
+        /// Requests that a node failed, retried or not.
+        node_failures,
+        /// Clients that were to show a certificate and did not.
+        client_certificates_missing,
+        /// Clients whose certificate was refused because its time is over.
+        client_certificates_expired,
+        /// Clients whose certificate was refused for another reason.
+        client_certificates_invalid,
+        /// Traces that were begun.
+        traces,
     }
-
-    /// Takes `n` back from a count of things that exist now, never below zero. For the owning worker only.
-    #[inline]
-    pub fn sub(&self, n: u64) {
-        self.0.store(self.0.load(Relaxed).saturating_sub(n), Relaxed);
-    }
-
-    /// Adds `n` with a locked instruction, for a cell that several threads write (see [`Sharded::common`]).
-    pub fn add_shared(&self, n: u64) {
-        self.0.fetch_add(n, Relaxed);
-    }
-
-    /// The number as this thread sees it.
-    #[inline]
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// A `T` per data worker, plus one that everybody else shares.
-#[derive(Debug)]
-pub struct Sharded<T> {
-    cells: Box<[Padded<T>]>,
-    common: Padded<T>,
-}
-
-/// Two cache lines: the processor fetches lines in pairs, so one line of distance would still be shared.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Padded<T>(T);
-
-impl<T: Default> Sharded<T> {
-    /// A table for workers `0..workers`.
-    pub fn new(workers: usize) -> Self {
-        Self { cells: (0..workers).map(|_| Padded::default()).collect(), common: Padded::default() }
+    times {
+        /// From the first byte of a request to the last of its response, of responses 200–299.
+        responses_2xx: Histogram => HistogramTotals,
+        /// Of responses 300–399.
+        responses_3xx: Histogram => HistogramTotals,
+        /// Of responses 400–499.
+        responses_4xx: Histogram => HistogramTotals,
+        /// Of responses 500–599.
+        responses_5xx: Histogram => HistogramTotals,
+        /// Of requests that got no response.
+        unanswered: Histogram => HistogramTotals,
+        /// From the end of a request to the head of the node's response.
+        node_response: Histogram => HistogramTotals,
+        /// Time in the queues of pools.
+        queue: Histogram => HistogramTotals,
     }
 }
 
-impl<T> Sharded<T> {
-    /// The cell of worker `worker` (its index). An index the table was not made for gets the common cell, where
-    /// counts stay near enough rather than stop the process.
+impl ProcessCounters {
+    /// Counts a finished request.
     #[inline]
-    pub fn shard(&self, worker: usize) -> &T {
-        match self.cells.get(worker) {
-            Some(cell) => &cell.0,
-            None => &self.common.0,
-        }
-    }
-
-    /// The cell for threads that are no data worker. Several may write it: use [`Count::add_shared`].
-    pub fn common(&self) -> &T {
-        &self.common.0
-    }
-
-    /// Every cell, the common one last.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.cells.iter().chain(std::iter::once(&self.common)).map(|cell| &cell.0)
+    pub fn finished(&self, status: u16, duration: std::time::Duration) {
+        let histogram = match status {
+            200..=299 => &self.responses_2xx,
+            300..=399 => &self.responses_3xx,
+            400..=499 => &self.responses_4xx,
+            500..=599 => &self.responses_5xx,
+            _ => &self.unanswered,
+        };
+        histogram.record(duration);
     }
 }
 
-/// Defines a struct of [`Count`]s, the struct of plain numbers they sum up to, and the sum.
-macro_rules! counters {
-    (
-        $(#[$about:meta])*
-        $cell:ident => $totals:ident { $( $(#[$what:meta])* $field:ident, )+ }
-    ) => {
-        $(#[$about])*
-        #[derive(Debug, Default)]
-        pub struct $cell { $( $(#[$what])* pub $field: Count, )+ }
+impl ProcessTotals {
+    /// Durations of finished requests by class of status, `None` = no response.
+    pub fn durations(&self) -> [(Option<&'static str>, &HistogramTotals); 5] {
+        [
+            (Some("2xx"), &self.responses_2xx),
+            (Some("3xx"), &self.responses_3xx),
+            (Some("4xx"), &self.responses_4xx),
+            (Some("5xx"), &self.responses_5xx),
+            (None, &self.unanswered),
+        ]
+    }
+}
 
-        #[doc = concat!("Sums over every worker's [`", stringify!($cell), "`].")]
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct $totals { $( $(#[$what])* pub $field: u64, )+ }
-
-        impl $cell {
-            /// The numbers of this cell alone.
-            pub fn read(&self) -> $totals {
-                $totals { $( $field: self.$field.get(), )+ }
-            }
-        }
-
-        impl $totals {
-            /// Every number with its name, in the order of declaration.
-            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-                [ $( (stringify!($field), self.$field), )+ ].into_iter()
-            }
-        }
-
-        impl Add for $totals {
-            type Output = Self;
-            fn add(self, other: Self) -> Self {
-                Self { $( $field: self.$field.wrapping_add(other.$field), )+ }
-            }
-        }
-
-        impl Sum for $totals {
-            fn sum<I: Iterator<Item = Self>>(cells: I) -> Self {
-                cells.fold(Self::default(), Add::add)
-            }
-        }
-
-        impl Sharded<$cell> {
-            /// Sums over the cells.
-            pub fn totals(&self) -> $totals {
-                self.iter().map($cell::read).sum()
-            }
-        }
-    };
+counters! {
+    /// What one worker counted for one listening IP address.
+    ListenCounters => ListenTotals {
+        /// Bytes read from clients.
+        bytes_in,
+        /// Bytes written to clients.
+        bytes_out,
+        /// Requests.
+        requests,
+    }
 }
 
 counters! {
@@ -136,9 +97,7 @@ counters! {
     VirtualServerCounters => VirtualServerTotals {
         /// Client connections accepted and admitted.
         connections,
-        /// Client connections open now.
-        connections_current,
-        /// Connections refused because `max_concurrent_connections` was reached.
+        /// Times that accepting rested because `max_concurrent_connections` was reached.
         connections_over_limit,
         /// Connections closed without an answer: pool `discard`, or nothing to serve them.
         discarded,
@@ -158,24 +117,52 @@ counters! {
         responses_4xx,
         /// Responses 500–599.
         responses_5xx,
-        /// 4xx responses made here because a request was malformed, ambiguous or over a limit.
-        client_errors,
-        /// 5xx responses made here because no node answered as it should.
-        node_errors,
-        /// Connections ended by one of the client-side timers: head, body, idle or transaction.
-        timeouts,
+        /// 200–299 that were made here, not by a node.
+        generated_2xx,
+        /// 300–399 that were made here.
+        generated_3xx,
+        /// 400–499 that were made here.
+        generated_4xx,
+        /// 500–599 that were made here.
+        generated_5xx,
+        /// Connections closed because a request did not come within `connect_timeout`.
+        connect_timeouts,
+        /// Idle connections closed because no request came within `keepalive_timeout`.
+        keepalive_timeouts,
+        /// Requests given up because nothing moved for `timeout`.
+        data_timeouts,
+        /// Requests given up because `max_transaction_duration` was over.
+        transaction_timeouts,
+        /// Requests given up because no node answered within `max_reply_time`.
+        reply_timeouts,
+        /// Requests that no node answered because connecting to nodes failed.
+        connect_failures,
+        /// Requests that broke off for another reason: the client went away, a node broke off.
+        errors,
+        /// `Location` headers rewritten.
+        locations_rewritten,
+        /// `Set-Cookie` headers rewritten.
+        cookies_rewritten,
         /// TLS handshakes completed, resumed ones included.
         tls_handshakes,
         /// TLS handshakes that resumed an earlier session.
         tls_resumed,
+        /// TLS handshakes in which the client had to be asked for another key exchange.
+        tls_hello_retries,
         /// TLS handshakes that failed.
         tls_failures,
         /// Connections dropped for a missing or malformed PROXY header.
         proxy_header_failures,
         /// Connections switched to another protocol by a 101 response.
         upgrades,
-        /// Access log lines dropped because the writer could not keep up.
-        log_lines_dropped,
+        /// Requests whose client was gone before it had its answer.
+        clients_gone,
+        /// Connections reset (`tcp.close_with_rst`) although the client had not taken all bytes in time.
+        resets_undelivered,
+    }
+    times {
+        /// From the first byte of a request to the last of its response.
+        duration: Histogram => HistogramTotals,
     }
 }
 
@@ -191,6 +178,38 @@ impl VirtualServerCounters {
             500..=599 => self.responses_5xx.add(1),
             _ => {}
         }
+    }
+
+    /// Counts a response that was made here.
+    pub fn generated(&self, status: u16) {
+        self.responded(status);
+        match status {
+            200..=299 => self.generated_2xx.add(1),
+            300..=399 => self.generated_3xx.add(1),
+            400..=499 => self.generated_4xx.add(1),
+            500..=599 => self.generated_5xx.add(1),
+            _ => {}
+        }
+    }
+}
+
+counters! {
+    /// What one worker counted for one rule.
+    RuleCounters => RuleTotals {
+        /// Runs that were begun.
+        executions,
+        /// Runs that discarded the connection.
+        discards,
+        /// Runs that a limit or a fault has ended.
+        aborts,
+        /// Runs that answered the client themselves.
+        responds,
+        /// Runs that chose a pool and ended the phase.
+        pool_selects,
+        /// Runs that sent the request to another node.
+        retries,
+        /// Runs that took longer than `trafficscript.execution_time_warning`.
+        execution_time_warnings,
     }
 }
 
@@ -213,7 +232,7 @@ counters! {
         retries_503,
         /// Requests that waited in the queue for a node below its limits.
         queued,
-        /// Requests that left the queue because `queue_timeout` passed.
+        /// Requests refused because `queue_timeout` passed in the queue, or the queue was full.
         queue_timeouts,
         /// Requests turned away because the queue was full.
         queue_full,
@@ -221,12 +240,45 @@ counters! {
         no_node,
         /// Requests answered by the failure pool instead.
         failed_over,
-        /// Sessions moved to another node because theirs was gone or failed.
-        sessions_reassigned,
+        /// Requests whose session was found.
+        session_hits,
+        /// Requests whose session was not found, or that had none yet.
+        session_misses,
         /// Bytes written to nodes.
-        bytes_in,
+        bytes_to_nodes,
         /// Bytes read from nodes.
-        bytes_out,
+        bytes_from_nodes,
+        /// Responses of nodes, 100–199.
+        responses_1xx,
+        /// Responses of nodes, 200–299.
+        responses_2xx,
+        /// Responses of nodes, 300–399.
+        responses_3xx,
+        /// Responses of nodes, 400–499.
+        responses_4xx,
+        /// Responses of nodes, 500–599.
+        responses_5xx,
+    }
+    times {
+        /// From the end of a request to the head of the node's response.
+        response: Histogram => HistogramTotals,
+        /// Time in the queue, of requests that waited.
+        queue_time: Measure => MeasureTotals,
+    }
+}
+
+impl PoolCounters {
+    /// Counts a node's response by the class of its status; other numbers count nothing.
+    #[inline]
+    pub fn responded(&self, status: u16) {
+        match status {
+            100..=199 => self.responses_1xx.add(1),
+            200..=299 => self.responses_2xx.add(1),
+            300..=399 => self.responses_3xx.add(1),
+            400..=499 => self.responses_4xx.add(1),
+            500..=599 => self.responses_5xx.add(1),
+            _ => {}
+        }
     }
 }
 
@@ -254,19 +306,19 @@ mod tests {
         for worker in workers {
             worker.join().unwrap();
         }
-        let totals = counters.totals();
+        let totals = VirtualServerCounters::totals(&counters);
         assert_eq!((totals.requests, totals.responses_2xx, totals.responses_4xx), (40_000, 30_000, 10_000));
     }
 
     #[test]
     fn a_gauge_goes_up_and_down_but_not_below_zero() {
         let counters = Sharded::<VirtualServerCounters>::new(1);
-        let current = &counters.shard(0).connections_current;
+        let current = &counters.shard(0).upgrades;
         current.add(2);
         current.sub(1);
-        assert_eq!(counters.totals().connections_current, 1);
+        assert_eq!(VirtualServerCounters::totals(&counters).upgrades, 1);
         current.sub(5);
-        assert_eq!(counters.totals().connections_current, 0);
+        assert_eq!(VirtualServerCounters::totals(&counters).upgrades, 0);
     }
 
     #[test]
@@ -276,7 +328,7 @@ mod tests {
         counters.common().retries.add_shared(1);
         counters.shard(0).retries.add(1);
         assert_eq!(counters.common().retries.get(), 2);
-        assert_eq!(counters.totals().retries, 3);
+        assert_eq!(PoolCounters::totals(&counters).retries, 3);
         assert_eq!(counters.iter().count(), 2);
     }
 

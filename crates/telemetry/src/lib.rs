@@ -8,4 +8,12 @@
 
 pub mod access_log;
 pub mod counters;
+pub mod events;
 pub mod logging;
+pub mod metrics;
+pub mod observation;
+#[cfg(test)]
+mod page;
+pub mod peaks;
+pub mod statistics;
+pub mod system;

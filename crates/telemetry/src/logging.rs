@@ -9,13 +9,16 @@ mod human;
 use std::{
     fmt, io,
     str::FromStr,
+    sync::OnceLock,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
 use tidegate_model::Moment;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt};
+
+use crate::events::Collector;
 
 /// Most lines that wait for standard output.
 pub const MAX_WAITING_LINES: usize = 8192;
@@ -82,14 +85,14 @@ impl std::error::Error for LoggingError {}
 #[derive(Debug)]
 pub struct Logging {
     _guard: WorkerGuard,
-    dropped: ErrorCounter,
 }
 
-impl Logging {
-    /// Lines dropped because standard output did not take them.
-    pub fn dropped_lines(&self) -> u64 {
-        self.dropped.dropped_lines() as u64
-    }
+/// Counts lines that standard output did not take; set with the event log.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Lines of the event log dropped because standard output did not take them.
+pub fn dropped_lines() -> u64 {
+    DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
 }
 
 /// Sends the events of this process to standard output. `filter` is a level (`info`) or a list of `target=level`.
@@ -98,7 +101,9 @@ pub fn init(format: LogFormat, filter: &str) -> Result<Logging, LoggingError> {
     let (lines, guard) = queue(io::stdout());
     let dropped = lines.error_counter();
     subscribe(format, filter, lines).map_err(|_| LoggingError::AlreadySet)?;
-    Ok(Logging { _guard: guard, dropped })
+    // It was set up just now, for the first time.
+    drop(DROPPED.set(dropped));
+    Ok(Logging { _guard: guard })
 }
 
 fn queue(out: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
@@ -129,7 +134,7 @@ where
         .event_format(human::OneLine)
         .with_ansi(false)
         .with_writer(lines);
-    Registry::default().with(filter).with(layer)
+    collecting(layer.with_filter(filter))
 }
 
 fn json<W>(filter: EnvFilter, lines: W) -> impl tracing::Subscriber + Send + Sync
@@ -142,7 +147,19 @@ where
         .with_current_span(false)
         .with_span_list(true)
         .with_writer(lines);
-    Registry::default().with(filter).with(layer)
+    collecting(layer.with_filter(filter))
+}
+
+/// The lines, and beside them the events, which the filter of the lines does not concern.
+fn collecting(lines: impl Layer<Registry> + Send + Sync + 'static) -> impl tracing::Subscriber + Send + Sync {
+    Registry::default().with(lines).with(Collector.with_filter(Collector::filter()))
+}
+
+/// A time as log lines have it, RFC 3339 with milliseconds.
+pub fn timestamp(since_1970: Duration) -> String {
+    let millis = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    format!("{time:.3}")
 }
 
 /// Events held back by any limit since the process began.

@@ -61,6 +61,8 @@ pub(crate) enum ReadError {
         /// Which bound.
         what: String,
     },
+    /// Several of these.
+    Several(Vec<Self>),
 }
 
 impl std::fmt::Display for ReadError {
@@ -68,6 +70,10 @@ impl std::fmt::Display for ReadError {
         match self {
             Self::Io { path, error } => write!(f, "{} cannot be read: {error}", path.display()),
             Self::TooMuch { path, what } => write!(f, "{} {what}", path.display()),
+            Self::Several(errors) => {
+                let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("; "))
+            }
         }
     }
 }
@@ -75,18 +81,35 @@ impl std::fmt::Display for ReadError {
 /// Reads every document below `base`. Names that start with `.` are skipped (a projected volume keeps its
 /// hidden directories there), symbolic links are followed, and whatever is not a file is left out.
 pub(crate) fn read(base: &Path) -> Result<DocumentFiles, ReadError> {
+    whole(read_what_can_be(base)?)
+}
+
+/// The documents of `base` that can be read, and why the others cannot: for looking for faults, not for serving.
+pub(crate) fn read_what_can_be(base: &Path) -> Result<(DocumentFiles, Vec<ReadError>), ReadError> {
     let directory = base.join(CONFIG);
     match read_directory(&directory, &format!("{CONFIG}/")) {
         Err(ReadError::Io { path, error })
             if path == directory && error.kind() == io::ErrorKind::NotFound && base.is_dir() =>
         {
-            Ok(DocumentFiles::default())
+            Ok((DocumentFiles::default(), Vec::new()))
         }
         outcome => outcome,
     }
 }
 
-fn read_directory(directory: &Path, prefix: &str) -> Result<DocumentFiles, ReadError> {
+/// The documents, if there is nothing that could not be read.
+fn whole((files, mut errors): (DocumentFiles, Vec<ReadError>)) -> Result<DocumentFiles, ReadError> {
+    match errors.pop() {
+        None => Ok(files),
+        Some(error) if errors.is_empty() => Err(error),
+        Some(error) => {
+            errors.push(error);
+            Err(ReadError::Several(errors))
+        }
+    }
+}
+
+fn read_directory(directory: &Path, prefix: &str) -> Result<(DocumentFiles, Vec<ReadError>), ReadError> {
     let fault = |error| ReadError::Io { path: directory.to_owned(), error };
     let entries = std::fs::read_dir(directory).map_err(fault)?;
     let mut names = Vec::new();
@@ -106,15 +129,25 @@ fn read_directory(directory: &Path, prefix: &str) -> Result<DocumentFiles, ReadE
     }
     names.sort();
     let mut documents = Vec::with_capacity(names.len());
+    let mut errors = Vec::new();
     let mut total = 0;
     for (name, path) in names {
         match std::fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => {}
             Ok(_) => continue,
             // A link whose target is gone for a moment, or a file removed since: the next change re-reads.
-            Err(error) => return Err(ReadError::Io { path, error }),
+            Err(error) => {
+                errors.push(ReadError::Io { path, error });
+                continue;
+            }
         }
-        let text = read_bounded(&path, MAX_DOCUMENT)?;
+        let text = match read_bounded(&path, MAX_DOCUMENT) {
+            Ok(text) => text,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
         total += text.len() as u64;
         if total > MAX_ALL_DOCUMENTS {
             return Err(ReadError::TooMuch {
@@ -124,11 +157,18 @@ fn read_directory(directory: &Path, prefix: &str) -> Result<DocumentFiles, ReadE
         }
         documents.push(DocumentFile { name: format!("{prefix}{name}"), text });
     }
-    Ok(DocumentFiles { documents, directory_found: true })
+    Ok((DocumentFiles { documents, directory_found: true }, errors))
 }
 
 /// Reads base documents: those of `directory/config`, or of `directory` itself where there is no such directory.
 pub(crate) fn read_base(directory: &Path) -> Result<DocumentFiles, ReadError> {
+    whole(read_what_can_be_of_base(directory)?)
+}
+
+/// The base documents that can be read, and why the others cannot.
+pub(crate) fn read_what_can_be_of_base(
+    directory: &Path,
+) -> Result<(DocumentFiles, Vec<ReadError>), ReadError> {
     let config = directory.join(CONFIG);
     let documents = if config.is_dir() { &config } else { directory };
     read_directory(documents, &format!("{BASE_CONFIG}/"))
@@ -190,6 +230,7 @@ impl References {
         read_bounded(&path, MAX_REFERENCE).map_err(|error| match error {
             ReadError::Io { error, .. } => missing(error),
             ReadError::TooMuch { what, .. } => format!("`{name}` {what}"),
+            several @ ReadError::Several(_) => several.to_string(),
         })
     }
 }
@@ -224,6 +265,21 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         assert_eq!(read(base.path()).unwrap(), DocumentFiles::default());
         assert!(read(&base.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn every_document_that_cannot_be_read_is_named_and_the_others_are_read() {
+        let base = tempfile::tempdir().unwrap();
+        let config = base.path().join("config");
+        fs::create_dir(&config).unwrap();
+        fs::write(config.join("20-good"), "good").unwrap();
+        symlink("nowhere", config.join("10-dangling")).unwrap();
+        File::create(config.join("30-large")).unwrap().set_len(MAX_DOCUMENT + 1).unwrap();
+        let (files, errors) = read_what_can_be(base.path()).unwrap();
+        assert_eq!(names(&files), ["config/20-good"]);
+        assert_eq!(errors.len(), 2);
+        let error = read(base.path()).unwrap_err().to_string();
+        assert!(error.contains("10-dangling") && error.contains("30-large"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! [`mod@run`] is the way in for `tidegate run`: from there the control loop ([`control`]) turns documents
 //! ([`document_files`]) and discovery into snapshots for the data path, whose workers are threads of their own.
 
+mod alerts;
 mod check;
 mod control;
 mod demo;
@@ -10,10 +11,15 @@ mod document_files;
 mod health;
 mod listen_hosts;
 mod logging;
+mod metrics;
 mod observe;
+mod pages;
+mod rule;
+mod rule_names;
 mod run;
 mod session_key;
 mod settings;
+mod watching;
 mod zeus_variables;
 
 use std::{
@@ -38,6 +44,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Run(options) => run(*options, &environment),
         Command::Check(options) => Ok(check::check(&options, &environment)),
+        Command::Rule(command) => rule::rule(&command),
         Command::Demo(options) => demo(options, &environment),
         Command::Version => {
             print(&format!("tidegate {}", env!("CARGO_PKG_VERSION")));

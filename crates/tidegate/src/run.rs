@@ -26,11 +26,13 @@ use crate::{
         machine::{self, Machine, Told},
     },
     document_files::watch::{self as document_watch, ReadAgain},
-    health::{self, Readiness},
+    health::{Health, Readiness},
     listen_hosts,
+    metrics::Metrics,
     observe::Observer,
-    session_key,
+    pages, session_key,
     settings::{Environment, Settings},
+    watching::Watching,
     zeus_variables,
 };
 
@@ -147,21 +149,29 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let (discovery, nodes) = following::start(&settings, home.path())?;
     let monitors = monitor::Options { runtime: Handle::current(), zeus_home: home.path().to_owned() };
     let proxy = Arc::new(
-        Proxy::start(settings.workers, monitors)
+        Proxy::start(settings.workers, monitors, Arc::new(discovery.lookup()))
             .map_err(|error| format!("the data workers cannot start: {error}"))?,
     );
     let access_logs = Writer::start(WriterOptions::new(home.path()))
         .map_err(|error| format!("the writer of access logs cannot start: {error}"))?;
     let access_logs = Arc::new(access_logs);
     let read_again = ReadAgain::default();
+    let watching =
+        Arc::new(Watching::new(Arc::clone(&proxy), discovery.discovery(), hooks.readiness.subscribe()));
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(document_watch::run(settings.base.clone(), read_again.clone(), readings_sender));
     tasks.spawn(listen_hosts::run(names, events_sender.clone()));
-    tasks.spawn(health::serve(settings.health, hooks.readiness.subscribe()));
+    tasks.spawn(pages::serve(settings.health, Health(hooks.readiness.subscribe())));
+    if let Some(address) = settings.metrics.address {
+        let metrics = Metrics { watching: Arc::clone(&watching), details: settings.metrics.details };
+        tasks.spawn(pages::serve(address, metrics));
+    }
     if hooks.reads_on_hangup {
         tasks.spawn(read_on_hangup(read_again));
     }
+    tasks.spawn(Arc::clone(&watching).sample());
+    tasks.spawn(Arc::clone(&watching).alert(home.path().to_owned()));
     tasks.spawn(report_status(Arc::clone(&proxy), hooks.status.clone()));
     tasks.spawn(shut_down(hooks.stop.clone(), events_sender.clone()));
     if let Some(admin) = admin {
@@ -184,6 +194,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         workers: settings.workers,
         access_logs: Arc::clone(&access_logs),
         rest,
+        watching,
     });
     control::run(Inputs { events, readings, batches, nodes }, kept, &mut machine).await;
 

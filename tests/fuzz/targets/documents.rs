@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
         .map(|(n, text)| Document { name: format!("config/{n}0-part"), text: text.to_vec() })
         .collect();
     let base = if with_base { documents.drain(..1).collect() } else { Vec::new() };
-    let input = Input { base: &base, base_references: None, watched: &documents };
+    let input = Input { base: &base, watched: &documents, ..Input::default() };
     let compiled = compile(&input, &Files);
 
     let names: BTreeSet<&str> =
@@ -60,7 +60,7 @@ fuzz_target!(|data: &[u8]| {
 
     // The same input means the same, and the order in which documents are found does not matter.
     documents.reverse();
-    let again = compile(&Input { base: &base, base_references: None, watched: &documents }, &Files);
+    let again = compile(&Input { base: &base, watched: &documents, ..Input::default() }, &Files);
     assert_eq!(again.diagnostics, compiled.diagnostics);
     assert_eq!(again.objects, compiled.objects);
     assert_eq!(again.configuration, compiled.configuration);

@@ -35,7 +35,7 @@ impl References for NoFiles {
 fuzz_target!(|data: &[u8]| {
     let text = b"pools: [{name: a, properties: {basic: {note: from a document}}}]";
     let watched = [Document { name: "config/a".to_owned(), text: text.to_vec() }];
-    let imported = import(&Input { base: &[], base_references: None, watched: &watched }, &NoFiles);
+    let imported = import(&Input { watched: &watched, ..Input::default() }, &NoFiles);
     let mut layer = Layer::default();
     for piece in data.splitn(WRITES, |byte| *byte == 0) {
         let Some((choice, rest)) = piece.split_first() else { continue };
@@ -82,7 +82,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     assert_eq!(Layer::from_json(&layer.to_json()), layer, "what is kept is not what was written");
-    let compiled = imported.lay(&layer);
+    let compiled = imported.lay(&layer, None);
     assert!(compiled.configuration.is_some(), "a layer cannot stop what documents did not");
     let running = Running { imported: &imported, layer: &layer, traffic_manager: "tm" };
     let whole = running.everything();

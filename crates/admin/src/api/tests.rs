@@ -29,7 +29,7 @@ fn read(text: &str) -> Import {
         .filter(|text| !text.is_empty())
         .map(|text| Document { name: "config/a".to_owned(), text: text.as_bytes().to_vec() })
         .collect();
-    let imported = import(&Input { base: &[], base_references: None, watched: &watched }, &NoFiles);
+    let imported = import(&Input { watched: &watched, ..Input::default() }, &NoFiles);
     assert!(!imported.stopped());
     Import { over: Some(imported.digest()), imported: Arc::new(imported) }
 }

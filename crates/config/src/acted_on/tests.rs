@@ -11,7 +11,7 @@ impl References for NoFiles {
 
 fn diagnostics(text: &str) -> Vec<Diagnostic> {
     let documents = [Document { name: "a".to_owned(), text: text.as_bytes().to_vec() }];
-    compile(&Input { base: &[], base_references: None, watched: &documents }, &NoFiles).diagnostics
+    compile(&Input { watched: &documents, ..Input::default() }, &NoFiles).diagnostics
 }
 
 #[test]
@@ -72,8 +72,7 @@ fn a_key_set_by_several_documents_is_one_warning_where_the_last_one_stands() {
             .into_bytes(),
     };
     let documents = [document("a", 1), document("b", 2)];
-    let told =
-        compile(&Input { base: &[], base_references: None, watched: &documents }, &NoFiles).diagnostics;
+    let told = compile(&Input { watched: &documents, ..Input::default() }, &NoFiles).diagnostics;
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(
         (told[0].document.as_str(), told[0].path.as_str()),
@@ -82,7 +81,7 @@ fn a_key_set_by_several_documents_is_one_warning_where_the_last_one_stands() {
 
     let back = [document("a", 1), document("b", 0)];
     assert_eq!(
-        compile(&Input { base: &[], base_references: None, watched: &back }, &NoFiles).diagnostics,
+        compile(&Input { watched: &back, ..Input::default() }, &NoFiles).diagnostics,
         [],
         "the default again"
     );
@@ -91,7 +90,11 @@ fn a_key_set_by_several_documents_is_one_warning_where_the_last_one_stands() {
 #[test]
 fn objects_that_nothing_is_done_with_are_told_once() {
     for (text, path, message) in [
-        ("rules: [{name: r, content: x}]", "rules.r", "not run yet"),
+        (
+            "kerberos: {krb5confs: [{name: k, content: x}]}",
+            "kerberos.krb5confs.k",
+            "does not act on kerberos.krb5confs yet",
+        ),
         ("bandwidth: [{name: b, properties: {}}]", "bandwidth.b", "does not act on bandwidth yet"),
         (
             "bandwidth: [{name: b, properties: {basic: {maximum: 7}}}]",

@@ -2,7 +2,7 @@ use super::*;
 use crate::{document, schema::SCHEMA};
 
 fn given(path: &str, section: &str, key: &str, yaml: &str) -> (Option<Value>, Vec<Misfit>) {
-    let node = document::read(yaml.as_bytes()).unwrap();
+    let node = document::read(yaml.as_bytes()).root.unwrap();
     let mut misfits = Vec::new();
     let value = coerce(&node, SCHEMA.types[path].key(section, key).unwrap(), &mut misfits);
     (value, misfits)

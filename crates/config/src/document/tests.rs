@@ -18,6 +18,20 @@ fn text(node: &Node) -> String {
     }
 }
 
+/// Reads a document without faults.
+fn whole(document: &[u8]) -> Node {
+    let Reading { root, faults } = read(document);
+    assert_eq!(faults, [], "{}", String::from_utf8_lossy(document));
+    root.unwrap()
+}
+
+/// Reads a document with one fault.
+fn fault(document: &[u8]) -> SyntaxFault {
+    let Reading { faults, .. } = read(document);
+    assert_eq!(faults.len(), 1, "{}: {faults:?}", String::from_utf8_lossy(document));
+    faults.into_iter().next().unwrap()
+}
+
 #[test]
 fn yaml_and_json_are_read() {
     for (document, expected) in [
@@ -38,10 +52,7 @@ fn yaml_and_json_are_read() {
         ("{\n\t\"a\":\t{\n\t\t\"b\": 1\n\t}\n}\n", "{a: {b: \"1\"}}"),
         ("a: 1\r\nb: 2\r\n", "{a: \"1\", b: \"2\"}"),
     ] {
-        match read(document.as_bytes()) {
-            Ok(node) => assert_eq!(text(&node), expected, "{document:?}"),
-            Err(fault) => panic!("{document:?}: {fault:?}"),
-        }
+        assert_eq!(text(&whole(document.as_bytes())), expected, "{document:?}");
     }
 }
 
@@ -62,7 +73,7 @@ fn syntax_faults_have_a_place_and_a_reason() {
         ("a:\n\tb: 1\n", 2, 1, ""),
         ("<<: 1\n", 1, 1, "takes a mapping"),
     ] {
-        let fault = read(document.as_bytes()).expect_err(document);
+        let fault = fault(document.as_bytes());
         assert!(fault.message.contains(reason), "{document:?}: {fault:?}");
         assert!(!fault.message.is_empty(), "{document:?}");
         assert_eq!(fault.at.line, line, "{document:?}: {fault:?}");
@@ -70,14 +81,26 @@ fn syntax_faults_have_a_place_and_a_reason() {
             assert_eq!(fault.at.column, column, "{document:?}: {fault:?}");
         }
     }
-    let fault = read(b"a: 1\nb: \xff\n").unwrap_err();
+    let fault = fault(b"a: 1\nb: \xff\n");
     assert_eq!((fault.at.line, fault.at.column), (2, 4));
     assert!(fault.message.contains("UTF-8"));
 }
 
 #[test]
+fn reading_goes_on_after_faults_that_leave_the_rest_readable() {
+    let Reading { root, faults } =
+        read(b"a: 1\na: [x]\nb: !secret y\nc: !set {z: 1}\nd: {<<: [1], e: f}\na: 2\n");
+    assert_eq!(text(&root.unwrap()), "{a: \"1\", a: [\"x\"], b: ?, c: {z: \"1\"}, d: {e: \"f\"}, a: \"2\"}");
+    let lines: Vec<u32> = faults.iter().map(|fault| fault.at.line).collect();
+    assert_eq!(lines, [2, 3, 4, 5, 6], "{faults:?}");
+    let Reading { root, faults } = read("a: 1\n".repeat(MAX_SYNTAX_FAULTS + 10).as_bytes());
+    assert_eq!((root, faults.len()), (None, MAX_SYNTAX_FAULTS + 1));
+    assert!(faults.last().unwrap().message.contains("too many"));
+}
+
+#[test]
 fn places_are_known() {
-    let node = read(b"a:\n  b: [x,\n   y]\n").unwrap();
+    let node = whole(b"a:\n  b: [x,\n   y]\n");
     let Kind::Map(outer) = &node.kind else { panic!("{node:?}") };
     let Kind::Map(inner) = &outer[0].value.kind else { panic!("{node:?}") };
     assert_eq!(inner[0].at, Position { line: 2, column: 3 });
@@ -113,9 +136,27 @@ fn bombs_are_refused() {
         ("a long document", " ".repeat(MAX_DOCUMENT_BYTES + 1)),
         ("a long key", format!("{}: 1", "k".repeat(100_000))),
     ] {
-        assert!(read(document.as_bytes()).is_err(), "{name} was read");
+        assert!(read(document.as_bytes()).root.is_none(), "{name} was read");
     }
-    assert!(read(laughs(3, 4).as_bytes()).is_ok(), "a few aliases are fine");
+    assert!(read(laughs(3, 4).as_bytes()).root.is_some(), "a few aliases are fine");
     let deep = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
-    assert!(read(deep.as_bytes()).is_ok(), "the limit itself is fine");
+    assert!(read(deep.as_bytes()).root.is_some(), "the limit itself is fine");
+}
+
+#[test]
+fn text_written_line_by_line_knows_where_it_begins() {
+    for (text, expected) in [
+        ("a: |\n  one\n  two\n", Some((2, 3))),
+        ("a: |\n\n\n    one\n      two\n", Some((2, 5))),
+        ("a: |2-\n     one\n", Some((2, 3))),
+        ("a: one\n", Some((1, 4))),
+        ("a: one\n   two\n", None),
+        ("a: >\n  one\n  two\n", None),
+        ("a: 'one'\n", None),
+    ] {
+        let node = read(text.as_bytes()).root.unwrap();
+        let Kind::Map(entries) = &node.kind else { panic!("{text}") };
+        let Kind::Scalar(scalar) = &entries[0].value.kind else { panic!("{text}") };
+        assert_eq!(scalar.literal.map(|at| (at.line, at.column)), expected, "{text}");
+    }
 }

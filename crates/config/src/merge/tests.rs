@@ -19,7 +19,7 @@ fn documents(texts: &[(&str, &str)]) -> Vec<Document> {
 
 fn with_files(base: &[(&str, &str)], watched: &[(&str, &str)], files: &Files) -> Compiled {
     let (base, watched) = (documents(base), documents(watched));
-    compile(&Input { base: &base, base_references: None, watched: &watched }, files)
+    compile(&Input { base: &base, watched: &watched, ..Input::default() }, files)
 }
 
 fn one(text: &str) -> Compiled {
@@ -67,11 +67,75 @@ fn the_base_lies_under_the_watched_documents_whatever_its_name() {
 }
 
 #[test]
-fn an_object_may_stand_before_what_it_refers_to_and_may_be_listed_twice() {
+fn an_object_may_stand_before_what_it_refers_to() {
     let compiled = one("virtual_servers:\n- {name: s, properties: {basic: {port: 80, pool: p}}}\n\
-         - {name: s, properties: {basic: {port: 81}}}\npools:\n- {name: p, properties: {}}\n");
+         pools:\n- {name: p, properties: {}}\n");
     assert_eq!(compiled.diagnostics, []);
+    assert_eq!(port(&compiled, "s"), Some(80));
+}
+
+#[test]
+fn an_object_that_stands_twice_in_one_document_is_reported_and_laid_over_itself() {
+    let compiled = one("virtual_servers:\n- {name: s, properties: {basic: {port: 80, pool: discard}}}\n\
+         - {name: s, properties: {basic: {port: 81}}}\n");
+    let [fault] = compiled.diagnostics.as_slice() else { panic!("{:?}", compiled.diagnostics) };
+    assert_eq!(
+        (fault.severity, fault.line, fault.path.as_str()),
+        (Severity::Error, Some(3), "virtual_servers.s")
+    );
+    assert!(fault.message.contains("twice") && fault.message.contains("line 2"), "{fault}");
     assert_eq!(port(&compiled, "s"), Some(81));
+}
+
+#[test]
+fn a_key_that_stands_twice_hides_nothing() {
+    let compiled = one(
+        "pools:\n- name: p\n  properties:\n    basic: {monitor: []}\n    basic: {monitrs: []}\npools: []\n",
+    );
+    assert!(compiled.configuration.is_none() && compiled.remains.is_some());
+    let lines: Vec<Option<usize>> = compiled.diagnostics.iter().map(|fault| fault.line).collect();
+    assert_eq!(lines, [Some(4), Some(5), Some(5), Some(6)], "{:?}", compiled.diagnostics);
+}
+
+#[test]
+fn what_follows_from_a_reported_fault_is_a_warning() {
+    for (text, follows) in [
+        (SITE.replace("80", "lots"), "“basic.port” has no usable value"),
+        ("extra_files: [{name: f, content: {valueFrom: {fileRef: {name: no}}}}]".to_owned(), "no content"),
+        (
+            "monitors: [{name: m, properties: {basic: {type: program}, script: {program: no.sh}}}]\n\
+             pools: [{name: p, properties: {basic: {monitors: [m]}}}]"
+                .to_owned(),
+            "the monitor “m” has a fault and is left out",
+        ),
+    ] {
+        let compiled = one(&text);
+        let errors = compiled.diagnostics.iter().filter(|fault| fault.severity == Severity::Error);
+        assert_eq!(errors.count(), 1, "{text}: {:?}", compiled.diagnostics);
+        let warning = compiled.diagnostics.iter().find(|fault| fault.severity == Severity::Warning).unwrap();
+        assert!(warning.message.contains(follows), "{warning}");
+    }
+    let documents = documents(&[("a", SITE), ("b", "pools: [")]);
+    let server = one(&SITE.replace("discard", "elsewhere"));
+    assert_eq!(server.diagnostics[0].severity, Severity::Error);
+    let mut unread = documents;
+    unread[0].text = SITE.replace("discard", "elsewhere").into_bytes();
+    let compiled = compile(&Input { watched: &unread, ..Input::default() }, &Files(&[]));
+    let severities: Vec<Severity> = compiled.diagnostics.iter().map(|fault| fault.severity).collect();
+    assert_eq!(severities, [Severity::Warning, Severity::Error], "{:?}", compiled.diagnostics);
+}
+
+#[test]
+fn faults_found_later_are_put_in_their_place() {
+    let mut compiled =
+        one("pools:\n- name: p\n  properties:\n    basic: {monitors: [nope]}\nextra_files:\n- name: f\n");
+    compiled.add(Severity::Error, "pools/p", Some("basic.monitors"), "late".to_owned(), None);
+    compiled.add(Severity::Error, "pools/p", Some("ssl.enable"), "early".to_owned(), None);
+    compiled.add(Severity::Error, "pools/other", Some("ssl.enable"), "nowhere".to_owned(), None);
+    let lines: Vec<String> = compiled.diagnostics.iter().map(ToString::to_string).collect();
+    assert_eq!(lines[0], "error: config/a:2:3: pools.p.properties.ssl.enable: early");
+    assert_eq!(lines[2], "error: config/a:4:23: pools.p.properties.basic.monitors: late");
+    assert_eq!(lines[4], "error: pools.other.properties.ssl.enable: nowhere");
 }
 
 #[test]
@@ -99,6 +163,15 @@ fn faults_of_form_change_nothing_and_say_what_is_known() {
         ("virtual_server: []", "virtual_server", "no collection “virtual_server”", "“virtual_servers”"),
         ("kind: ConfigMap", "kind", "no collection", "Kubernetes manifest"),
         ("ssl: {server_key: []}", "ssl.server_key", "no collection “server_key” in “ssl”", "“server_keys”"),
+        ("ssl.server_keys: []", "ssl.server_keys", "no collection", "“ssl/server_keys”"),
+        ("ssl/server-key: []", "ssl/server-key", "no collection", "“ssl/server_keys”"),
+        ("server_keys: []", "server_keys", "no collection", "“ssl:” with “server_keys:” below it"),
+        (
+            "pools: [{name: p, properties: {basic.monitors: []}}]",
+            "pools.p.properties.basic.monitors",
+            "no section “basic.monitors”",
+            "write basic: and below it monitors:",
+        ),
         ("ssl: {zzz: []}", "ssl.zzz", "no collection", "server_keys"),
         ("ssl: []", "ssl", "a mapping of collections is expected here, not a list", ""),
         ("pools: {web: {}}", "pools", "a list of objects is expected here, not a mapping", "- name:"),
@@ -108,14 +181,14 @@ fn faults_of_form_change_nothing_and_say_what_is_known() {
         ("pools: [{name: p, propertys: {}}]", "pools.p.propertys", "no key “propertys”", "“properties”"),
         ("pools: [{name: p, content: x}]", "pools.p.content", "no key “content”", "name and properties"),
         (
-            "rules: [{name: r, properties: {}}]",
-            "rules.r.properties",
+            "kerberos: {krb5confs: [{name: r, properties: {}}]}",
+            "kerberos.krb5confs.r.properties",
             "no key “properties”",
             "name and content",
         ),
         (
-            "rules: [{name: r, content: [x]}]",
-            "rules.r.content",
+            "kerberos: {krb5confs: [{name: r, content: [x]}]}",
+            "kerberos.krb5confs.r.content",
             "text is expected here, not a list",
             "content: |",
         ),
@@ -195,8 +268,8 @@ fn values_that_do_not_fit_are_told_and_the_rest_is_applied() {
             "error: config/a:5:27: virtual_servers.site.properties.connection.timeout: “100000” is not a whole number from 0 to 99999",
             "error: config/a:5:46: virtual_servers.site.properties.connection.keepalive: “perhaps” is not true or false",
             "error: config/a:6:30: virtual_servers.site.properties.http.location_rewrite: “sometimes” is not one of always, if_host_matches, never",
-            "error: config/a:7:3: virtual_servers.other.properties.basic.port: “basic.port” has no usable value, and the object needs one; it is left out",
             "error: config/a:8:30: virtual_servers.other.properties.basic.port: “0” is not a whole number from 1 to 65535",
+            "warning: config/a:8:30: virtual_servers.other.properties.basic.port: “basic.port” has no usable value, and the object needs one; it is left out",
         ]
     );
     let configuration = compiled.configuration.unwrap();

@@ -3,11 +3,13 @@
 //! [`Reader`] gives the value of a key as written, or else its default. A reference that leads nowhere, a pattern
 //! that does not compile and the like are reported at the place they stand, and the object is built without them.
 
+pub(crate) mod alert;
 pub(crate) mod catalogue;
 pub(crate) mod global;
 pub(crate) mod monitor;
 pub(crate) mod persistence;
 pub(crate) mod pool;
+pub(crate) mod rules;
 pub(crate) mod tls;
 pub(crate) mod virtual_server;
 
@@ -22,20 +24,28 @@ use tidegate_model::{Configuration, tls::TlsVersions, virtual_server::ListenHost
 use crate::{
     acted_on::{Acted, acted},
     coerce::{Row, Value},
-    diagnostic::{Origin, Report, quote},
-    merge::{Merged, Object, object_path},
+    diagnostic::{Excerpt, Origin, Report, Severity, quote},
+    merge::{ContentPlace, Merged, Object, object_path},
     nearest,
     schema::{ObjectType, SCHEMA},
 };
 
 /// Builds every object, those that are referred to before those that refer.
-pub(crate) fn build(merged: &Merged, report: &mut Report<'_>) -> Configuration {
-    let mut configuration = Configuration { global: global::build(merged), ..Configuration::default() };
+pub(crate) fn build(
+    merged: &Merged,
+    previous: Option<&Configuration>,
+    report: &mut Report<'_>,
+) -> Configuration {
+    let mut configuration =
+        Configuration { global: global::build(merged, report), ..Configuration::default() };
     catalogue::build(merged, &mut configuration, report);
+    rules::build(merged, previous, &mut configuration, report);
+    alert::build(merged, &mut configuration, report);
     tls::build_keys(merged, &mut configuration, report);
     persistence::build(merged, &mut configuration, report);
     monitor::build(merged, &mut configuration, report);
     pool::build(merged, &mut configuration, report);
+    rules::check_pools(merged, &configuration, report);
     virtual_server::build(merged, &mut configuration, report);
     configuration
 }
@@ -43,6 +53,7 @@ pub(crate) fn build(merged: &Merged, report: &mut Report<'_>) -> Configuration {
 /// Reads the settings of an object.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
+    merged: &'a Merged,
     object_type: &'static ObjectType,
     name: &'a str,
     object: &'a Object,
@@ -51,7 +62,9 @@ pub(crate) struct Reader<'a> {
 /// Every object of a type, in the order of names.
 pub(crate) fn readers<'a>(merged: &'a Merged, path: &'a str) -> impl Iterator<Item = Reader<'a>> {
     let object_type = SCHEMA.types.get(path);
-    merged.of(path).filter_map(move |(name, object)| Some(Reader { object_type: object_type?, name, object }))
+    merged
+        .of(path)
+        .filter_map(move |(name, object)| Some(Reader { merged, object_type: object_type?, name, object }))
 }
 
 impl<'a> Reader<'a> {
@@ -63,6 +76,11 @@ impl<'a> Reader<'a> {
     /// Content of a raw object.
     pub(crate) fn content(&self) -> Option<&'a Arc<[u8]>> {
         self.object.content.as_ref()
+    }
+
+    /// Where that stands.
+    pub(crate) fn content_place(&self) -> Option<&'a ContentPlace> {
+        self.object.content_place.as_ref()
     }
 
     /// Whether the key has been given a value.
@@ -87,8 +105,7 @@ impl<'a> Reader<'a> {
 
     fn setting(&self, section: &str, key: &str) -> Option<&'a crate::merge::Setting> {
         debug_assert!(
-            acted(&self.object_type.path, section, key) != Acted::No
-                || section == "basic" && key.ends_with("_rules"),
+            acted(&self.object_type.path, section, key) != Acted::No,
             "{} {section}.{key} is read and not in the table of what is acted on",
             self.object_type.path
         );
@@ -152,6 +169,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether a list of this name has an entry in any section.
+    pub(crate) fn has_list(&self, key: &str) -> bool {
+        let of_key = self.object.settings.iter().filter(|((_, name), _)| name == key);
+        of_key
+            .into_iter()
+            .any(|(_, setting)| matches!(&setting.value, Value::List(items) if !items.is_empty()))
+    }
+
     /// Rows of a table.
     pub(crate) fn rows(&self, section: &str, key: &str) -> &'a [Row] {
         match self.value(section, key) {
@@ -165,15 +190,25 @@ impl<'a> Reader<'a> {
         format!("{}.properties.{section}.{key}", object_path(self.object_type, self.name))
     }
 
-    /// Place of a key, or else of the object; `None` for factory settings.
+    /// Place of what the key was given, if that cannot be used and has been reported.
+    fn told(&self, section: &str, key: &str) -> Option<Origin> {
+        let place = (section.to_owned(), key.to_owned());
+        if self.object.settings.contains_key(&place) {
+            return None;
+        }
+        self.object.unusable.get(&place).copied()
+    }
+
+    /// Place of a key, or else of the object; `None` for factory objects that no document names.
     fn origin(&self, section: &str, key: &str) -> Option<Origin> {
         match self.object.settings.get(&(section.to_owned(), key.to_owned())) {
-            Some(setting) => setting.origin,
+            Some(setting) => setting.origin.or(self.object.origin),
             None => self.object.origin,
         }
     }
 
-    /// Reports a fault of meaning. Faults of factory settings concern nobody until somebody refers to the object.
+    /// Reports a fault of meaning. Faults of factory settings concern nobody until somebody refers to the object; what
+    /// follows from a value that has been reported is only a warning.
     pub(crate) fn fault(
         &self,
         report: &mut Report<'_>,
@@ -182,28 +217,75 @@ impl<'a> Reader<'a> {
         message: String,
         hint: Option<String>,
     ) {
+        let Some(origin) = self.origin(section, key) else { return };
+        match self.told(section, key) {
+            Some(told) => report.warn(told, &self.path(section, key), message, hint),
+            None => report.error(origin, &self.path(section, key), message, hint),
+        }
+    }
+
+    /// A finding about the rule that a key names, with the line of that rule.
+    pub(crate) fn tell(
+        &self,
+        report: &mut Report<'_>,
+        severity: Severity,
+        (section, key): (&str, &str),
+        message: String,
+        hint: Option<String>,
+        excerpt: Option<Excerpt>,
+    ) {
         if let Some(origin) = self.origin(section, key) {
-            report.error(origin, &self.path(section, key), message, hint);
+            report.tell(severity, origin, &self.path(section, key), message, hint, excerpt);
         }
     }
 
     /// Reports a fault of the object as a whole.
     pub(crate) fn object_fault(&self, report: &mut Report<'_>, message: String) {
-        if let Some(origin) = self.object.origin {
-            report.error(origin, &object_path(self.object_type, self.name), message, None);
+        let Some(origin) = self.object.origin else { return };
+        let path = object_path(self.object_type, self.name);
+        match self.told("", "content") {
+            Some(told) => report.warn(told, &path, message, None),
+            None => report.error(origin, &path, message, None),
         }
     }
 
-    /// Reports a reference to an object that is not there. `noun` is what people call the object.
+    /// Reports a reference to an object that is not there. `collection` is where such objects are, such as
+    /// `ssl/server_keys`.
+    ///
+    /// One that the documents hold was left out for a fault of its own, and one that is like no other may stand in a
+    /// document that could not be read: both have been reported, and what follows is a warning.
     pub(crate) fn missing<'n>(
         &self,
         report: &mut Report<'_>,
         (section, key): (&str, &str),
-        noun: &str,
+        collection: &str,
         name: &str,
         (known, then): (impl IntoIterator<Item = &'n str>, &str),
     ) {
+        let Some(origin) = self.origin(section, key) else { return };
+        let noun = match collection {
+            "extra_files" => "extra file",
+            "monitor_scripts" => "monitor script",
+            "monitors" => "monitor",
+            "persistence" => "persistence class",
+            "pools" => "pool",
+            "rules" => "rule",
+            "servicediscovery" => "service discovery plugin",
+            "ssl/cas" => "certificate authority",
+            "ssl/client_keys" => "client key",
+            "ssl/server_keys" => "server key",
+            other => other,
+        };
+        let path = self.path(section, key);
+        if self.merged.written(collection, name) {
+            let message = format!("the {noun} {} has a fault and is left out; {then}", quote(name));
+            return report.warn(origin, &path, message, None);
+        }
         let hint = if report.is_full() { None } else { nearest::hint(name, known) };
+        if report.incomplete && hint.is_none() {
+            let hint = Some("it may stand in a document that could not be read".to_owned());
+            return report.warn(origin, &path, format!("there is no {noun} {}; {then}", quote(name)), hint);
+        }
         self.fault(report, section, key, format!("there is no {noun} {}; {then}", quote(name)), hint);
     }
 

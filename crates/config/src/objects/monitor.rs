@@ -54,7 +54,7 @@ fn probe(reader: &Reader<'_>, configuration: &Configuration, report: &mut Report
             if !configuration.monitor_scripts.contains_key(&*program) {
                 let known = configuration.monitor_scripts.keys().map(tidegate_model::ScriptName::as_str);
                 let then = "the monitor is left out";
-                reader.missing(report, ("script", "program"), "monitor script", &program, (known, then));
+                reader.missing(report, ("script", "program"), "monitor_scripts", &program, (known, then));
                 return None;
             }
             let rows = reader.rows("script", "arguments");

@@ -141,7 +141,7 @@ fn discovery(
         let known = configuration.plugins.keys().map(PluginName::as_str).chain(BUILT_IN_PLUGINS);
         let then = "no nodes are discovered";
         let at = ("service_discovery", "plugin");
-        reader.missing(report, at, "service discovery plugin", &plugin, (known, then));
+        reader.missing(report, at, "servicediscovery", &plugin, (known, then));
         return None;
     }
     Some(ServiceDiscovery {
@@ -178,7 +178,7 @@ fn persistence(
     }
     let known = configuration.persistence.keys().map(PersistenceName::as_str);
     let then = "sessions do not stick";
-    reader.missing(report, ("basic", "persistence_class"), "persistence class", &name, (known, then));
+    reader.missing(report, ("basic", "persistence_class"), "persistence", &name, (known, then));
     None
 }
 
@@ -195,14 +195,14 @@ fn monitors(
             if seen.insert(name) {
                 monitors.push((&**name).into());
             }
-        } else if merged.has("monitors", name) {
+        } else if merged.has("monitors", name) && !merged.written("monitors", name) {
             let message =
                 format!("the monitor {} cannot run: its program is missing; it is not used", quote(name));
             let hint = Some("put the program into monitor_scripts".to_owned());
             reader.fault(report, "basic", "monitors", message, hint);
         } else {
             let known = configuration.monitors.keys().map(MonitorName::as_str);
-            reader.missing(report, ("basic", "monitors"), "monitor", name, (known, "it is not used"));
+            reader.missing(report, ("basic", "monitors"), "monitors", name, (known, "it is not used"));
         }
     }
     monitors
@@ -215,7 +215,7 @@ fn failure_pool(reader: &Reader<'_>, merged: &Merged, report: &mut Report<'_>) -
     }
     let known = merged.of("pools").map(|(name, _)| name);
     let then = "there is no failure pool";
-    reader.missing(report, ("basic", "failure_pool"), "pool", &name, (known, then));
+    reader.missing(report, ("basic", "failure_pool"), "pools", &name, (known, then));
     None
 }
 

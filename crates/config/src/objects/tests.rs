@@ -21,7 +21,7 @@ impl References for NoFiles {
 fn compiled(text: &str) -> (Configuration, Vec<String>) {
     let documents = [Document { name: "a".to_owned(), text: text.as_bytes().to_vec() }];
     let Compiled { configuration, diagnostics, .. } =
-        compile(&Input { base: &[], base_references: None, watched: &documents }, &NoFiles);
+        compile(&Input { watched: &documents, ..Input::default() }, &NoFiles);
     let lines = diagnostics.iter().map(ToString::to_string).collect();
     (configuration.unwrap_or_else(|| panic!("{text}: {diagnostics:?}")), lines)
 }
@@ -69,6 +69,18 @@ fn a_virtual_server_of_two_keys_has_the_defaults_of_the_format() {
     assert_eq!(server.error_page, ErrorPage::Default);
     assert!(server.tls.is_none() && server.access_log.is_none() && !server.nagle);
     assert_eq!(configuration.global, tidegate_model::GlobalSettings::default());
+}
+
+#[test]
+fn what_the_model_calls_a_named_object_is_what_a_silent_document_gives() {
+    use tidegate_model::{Pool, VirtualServer, tls::ServerTls};
+    let named = clean(&server("{basic: {port: 80, pool: discard}}"));
+    assert_eq!(*named.virtual_servers["s"], VirtualServer::named("s"));
+    assert_eq!(*clean(&pool("{}")).pools["p"], Pool::named("p"));
+    let keys = "ssl: {server_keys: [{name: k, properties: {basic: {public: x, private: x}}}]}\n";
+    let ssl = "{basic: {port: 80, pool: discard, ssl_decrypt: true}, ssl: {server_cert_default: k}}";
+    let decrypting = clean(&format!("{keys}{}", server(ssl)));
+    assert_eq!(decrypting.virtual_servers["s"].tls, Some(ServerTls::of(["k".into()])));
 }
 
 #[test]
@@ -440,7 +452,7 @@ fn other_protocols_are_told_of_and_kept() {
         name: "a".to_owned(),
         text: server("{basic: {port: 80, pool: discard, protocol: udp}}").into_bytes(),
     }];
-    let compiled = compile(&Input { base: &[], base_references: None, watched: &documents }, &NoFiles);
+    let compiled = compile(&Input { watched: &documents, ..Input::default() }, &NoFiles);
     assert_eq!(compiled.diagnostics.len(), 1);
     assert_eq!(compiled.diagnostics[0].severity, Severity::Warning);
     assert_eq!(compiled.configuration.unwrap().virtual_servers["s"].protocol, Protocol::Other("udp"));

@@ -87,7 +87,7 @@ fn authorities(reader: &Reader<'_>, configuration: &Configuration, report: &mut 
         } else {
             let known = configuration.certificate_authorities.keys().map(CaName::as_str);
             let then = "it is not asked for";
-            reader.missing(report, ("ssl", "client_cert_cas"), "certificate authority", name, (known, then));
+            reader.missing(report, ("ssl", "client_cert_cas"), "ssl/cas", name, (known, then));
         }
     }
     found
@@ -105,7 +105,7 @@ fn server_key(
         return Some(name.into());
     }
     let known = configuration.server_keys.keys().map(KeyName::as_str);
-    reader.missing(report, ("ssl", key), "server key", name, (known, "it is not used"));
+    reader.missing(report, ("ssl", key), "ssl/server_keys", name, (known, "it is not used"));
     None
 }
 
@@ -185,6 +185,6 @@ fn client_key(
     }
     let known = configuration.client_keys.keys().map(KeyName::as_str);
     let then = "no client certificate is shown";
-    reader.missing(report, ("ssl", "ssl_fixed_client_certificate"), "client key", &name, (known, then));
+    reader.missing(report, ("ssl", "ssl_fixed_client_certificate"), "ssl/client_keys", &name, (known, then));
     None
 }

@@ -6,14 +6,14 @@ use std::{
 };
 
 use tidegate_model::{
-    Configuration, ExtraFileName, PoolName, RuleName, VirtualServer,
+    Configuration, ExtraFileName, PoolName, VirtualServer,
     virtual_server::{
         AccessLog, CookieDomain, CookieRewrite, CookieSecure, DefaultPool, ErrorPage, FailureLog,
         HttpOptions, Listen, ListenHost, LocationRewrite, Protocol, ProxyProtocol, Substitution,
     },
 };
 
-use super::{Reader, host, readers, tls};
+use super::{Reader, host, readers, rules, tls};
 use crate::{
     diagnostic::{Report, quote},
     merge::Merged,
@@ -67,9 +67,7 @@ fn virtual_server(
     report: &mut Report<'_>,
 ) -> VirtualServer {
     let (tls, safe) = tls::server(reader, configuration, report);
-    let rules = |key: &str| -> Vec<RuleName> {
-        reader.list("basic", key).iter().map(|name| RuleName::from(&**name)).collect()
-    };
+    let [request_rules, response_rules, completion_rules] = rules::lists(reader, configuration, report);
     VirtualServer {
         name: reader.name().into(),
         enabled: reader.flag("basic", "enabled") && safe,
@@ -77,8 +75,9 @@ fn virtual_server(
         listen: listen(reader, report),
         port: u16::try_from(reader.number("basic", "port")).unwrap_or_default(),
         pool: pool(reader, configuration, report),
-        request_rules: rules("request_rules"),
-        response_rules: rules("response_rules"),
+        request_rules,
+        response_rules,
+        completion_rules,
         connect_timeout: reader.time_limit("basic", "connect_timeout"),
         timeout: reader.time_limit("connection", "timeout"),
         keepalive: reader.flag("connection", "keepalive"),
@@ -173,7 +172,7 @@ fn pool(reader: &Reader<'_>, configuration: &Configuration, report: &mut Report<
     }
     let known = configuration.pools.keys().map(PoolName::as_str).chain(["discard"]);
     let then = "requests are answered with the error page";
-    reader.missing(report, ("basic", "pool"), "pool", &name, (known, then));
+    reader.missing(report, ("basic", "pool"), "pools", &name, (known, then));
     DefaultPool::Missing((&*name).into())
 }
 
@@ -250,7 +249,7 @@ fn error_page(reader: &Reader<'_>, configuration: &Configuration, report: &mut R
     if !matches!(&*name, "" | "Default") {
         let known = configuration.extra_files.keys().map(ExtraFileName::as_str).chain(["Default"]);
         let at = ("connection_errors", "error_file");
-        reader.missing(report, at, "extra file", &name, (known, "the default page is sent"));
+        reader.missing(report, at, "extra_files", &name, (known, "the default page is sent"));
     }
     ErrorPage::Default
 }

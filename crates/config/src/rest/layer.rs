@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::{
     coerce::Value,
     diagnostic::{DocumentId, Origin, Position},
-    merge::{Merged, Setting, check_name},
+    merge::{ContentPlace, Merged, Setting, check_name},
     schema::SCHEMA,
 };
 
@@ -134,6 +134,7 @@ impl Layer {
                         }
                         if let Some(content) = content {
                             object.content = Some(Arc::clone(content));
+                            object.content_place = Some(ContentPlace { origin, file: None, literal: None });
                         }
                     }
                 }

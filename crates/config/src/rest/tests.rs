@@ -17,7 +17,7 @@ impl References for NoFiles {
 
 fn imported(text: &str) -> Imported {
     let watched = [Document { name: "config/a".to_owned(), text: text.as_bytes().to_vec() }];
-    import(&Input { base: &[], base_references: None, watched: &watched }, &NoFiles)
+    import(&Input { base: &[], base_references: None, watched: &watched, incomplete: false }, &NoFiles)
 }
 
 fn running<'a>(imported: &'a Imported, layer: &'a Layer) -> Running<'a> {
@@ -96,7 +96,7 @@ fn a_put_changes_the_keys_it_names_and_nothing_else() {
     desk.put("pools", "web", &json!({"basic": {"nodes_table": []}})).unwrap();
     assert_eq!(desk.get("pools", "web").unwrap()["basic"]["nodes_table"], json!([]));
     // The compiled configuration says the same.
-    let compiled = desk.imported.lay(&desk.layer);
+    let compiled = desk.imported.lay(&desk.layer, None);
     assert_eq!(compiled.configuration.unwrap().pools["web"].nodes.len(), 0);
 }
 
@@ -109,7 +109,7 @@ fn objects_are_made_removed_and_made_anew() {
     assert_eq!(desk.get("pools", "web"), None);
     assert_eq!(desk.running().names(of("pools")), ["new"]);
     assert_eq!(desk.delete("pools", "web").unwrap_err().id, "resource.not_found");
-    let without = desk.imported.lay(&desk.layer).configuration.unwrap();
+    let without = desk.imported.lay(&desk.layer, None).configuration.unwrap();
     assert_eq!(without.pools.len(), 1);
     // Anew, it has nothing of the document's.
     assert_eq!(desk.put("pools", "web", &json!({})), Ok(true));
@@ -322,7 +322,7 @@ fn secrets_are_shown_as_digests_and_written_back_without_harm() {
     assert_eq!(shown["basic"]["public"], "TEST_TEXT");
     let before = desk.layer.clone();
     desk.put("ssl/server_keys", "k", &shown).unwrap();
-    let compiled = |layer: &Layer| Imported::default().lay(layer).configuration;
+    let compiled = |layer: &Layer| Imported::default().lay(layer, None).configuration;
     assert_eq!(compiled(&desk.layer), compiled(&before));
     let kept = desk.running().settings(of("ssl/server_keys"), "k")[&("basic", "private")].clone();
     assert_eq!(kept.to_json(), "TEST_TEXT");
@@ -333,9 +333,9 @@ fn secrets_are_shown_as_digests_and_written_back_without_harm() {
 #[test]
 fn what_is_not_acted_on_is_told() {
     let mut desk = Desk::new("");
-    desk.put("rate", "r", &json!({})).unwrap();
+    desk.put("bandwidth", "r", &json!({})).unwrap();
     desk.put("pools", "p", &json!({"basic": {"bandwidth_class": "b", "note": "n"}})).unwrap();
-    assert_eq!(desk.running().not_acted_on(of("rate"), "r").len(), 1);
+    assert_eq!(desk.running().not_acted_on(of("bandwidth"), "r").len(), 1);
     let told = desk.running().not_acted_on(of("pools"), "p");
     assert!(told.len() == 1 && told[0].starts_with("basic.bandwidth_class"), "{told:?}");
     assert!(desk.running().not_acted_on(of("pools"), "none").is_empty());
@@ -346,7 +346,7 @@ fn faults_of_what_rest_wrote_name_object_and_key() {
     let mut desk = Desk::new(SITE);
     let body = json!({"basic": {"pool": "absent", "port": 80, "enabled": true}});
     desk.put("virtual_servers", "vs", &body).unwrap();
-    let compiled = desk.imported.lay(&desk.layer);
+    let compiled = desk.imported.lay(&desk.layer, None);
     let fault = compiled.diagnostics.iter().find(|fault| fault.path.contains("virtual_servers.vs")).unwrap();
     assert_eq!((fault.document.as_str(), fault.line), (crate::REST_DOCUMENT, None));
     assert!(fault.path.ends_with("basic.pool"), "{fault}");
@@ -460,7 +460,7 @@ fn any_sequence_of_writes_leaves_what_the_reference_model_says() {
             });
             assert_eq!(desk.get("pools", name), expected, "{name}");
         }
-        let compiled = desk.imported.lay(&desk.layer).configuration.unwrap();
+        let compiled = desk.imported.lay(&desk.layer, None).configuration.unwrap();
         assert_eq!(compiled.pools.len(), model.len());
     }
 }

@@ -3,8 +3,6 @@
 //! Names are compared byte by byte. White space around names and values is tolerated, a pair without `=` is
 //! skipped, and a value keeps what is inside its quotes.
 
-use crate::hash::{FNV, fnv, mix};
-
 /// Every value of the cookie in `Cookie` field values, in order.
 pub(super) fn values<'a, 'n>(
     cookies: impl IntoIterator<Item = &'a [u8], IntoIter: 'n>,
@@ -29,11 +27,6 @@ pub(super) fn set_value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         name.eq_ignore_ascii_case(b"max-age") && (value.starts_with(b"-") || value == b"0")
     });
     (!value.is_empty() && !ends).then_some(value)
-}
-
-/// Key of the session table, never 0. The same on every machine.
-pub(super) fn key(value: &[u8]) -> u64 {
-    mix(fnv(FNV, value)).max(1)
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {

@@ -14,7 +14,7 @@ use super::{cookie, key::SessionKey};
 use crate::{
     choose::Slot,
     hash::{FNV, PlainMap, fnv, mix},
-    session::{Found, Session},
+    session::Found,
 };
 
 /// A `transparent` class prepared for one build of a pool.
@@ -77,8 +77,8 @@ impl Transparent {
         found
     }
 
-    pub(super) fn response_cookie(&self, session: &Session, slot: Slot) -> Option<&[u8]> {
-        let needed = match session.found {
+    pub(super) fn response_cookie(&self, found: Found, slot: Slot) -> Option<&[u8]> {
+        let needed = match found {
             Found::Off => false,
             Found::Node(known) => known != slot || self.always_set,
             Found::New | Found::Lost => true,

@@ -160,26 +160,6 @@ fn what_a_monitor_failed_only_monitors_recover() {
 }
 
 #[test]
-fn pool_wide_monitors_fail_and_recover_the_whole_pool() {
-    let pool = build(&std::sync::Arc::new(settings()), &nodes(1..=2));
-    let verdict = |name: &str, up| pool.set_pool_wide_verdict(&name.into(), up, T0);
-    assert_eq!(verdict("m1", true), None);
-    assert_eq!(verdict("m1", false), Some(HealthChange::Failed));
-    assert_eq!(verdict("m1", false), None);
-    assert_eq!(verdict("m2", false), None);
-    assert_eq!(choose(&pool, T0), Err(NoNode::AllFailed));
-    assert_eq!(pool.usable_nodes(T0), 0);
-    let status = &pool.nodes_status()[0];
-    assert_eq!(status.status, "pool failed");
-    assert_eq!(status.failing_monitors, ["m1".into(), "m2".into()]);
-    assert_eq!(verdict("m1", true), None);
-    assert_eq!(verdict("m2", true), Some(HealthChange::Working));
-    assert!(choose(&pool, T0).is_ok());
-    assert_eq!(verdict("not of this pool", false), None);
-    assert!(choose(&pool, T0).is_ok());
-}
-
-#[test]
 fn all_failed_and_all_tried() {
     let pool = build(&std::sync::Arc::new(settings()), &nodes(1..=2));
     let first = pool.choose(&Session::NONE, &Tried::none(), T0, 0).unwrap().slot;

@@ -9,4 +9,5 @@ mod health;
 mod limits;
 mod node_sets;
 mod priorities;
+mod rules;
 mod sessions;

@@ -197,7 +197,6 @@ fn monitors_and_passive_monitoring_taken_off_the_pool_are_forgotten() {
     fail(&pool, 1, T0);
     member(&pool, 2).node.set_monitor_verdict(&"m1".into(), false, T0);
     member(&pool, 3).node.set_monitor_verdict(&"m2".into(), false, T0);
-    pool.set_pool_wide_verdict(&"m1".into(), false, T0);
     assert_eq!(choose(&pool, T0), Err(NoNode::AllFailed));
     let settings = with(|settings| {
         settings.monitors = vec!["m2".into()];

@@ -11,6 +11,7 @@ use crate::{
     failure::{Failure, Kind, Progress},
     node::NodeConnection,
     snapshot::RunningPool,
+    tally,
     virtual_server::Exchange,
     worker::Worker,
 };
@@ -94,8 +95,10 @@ pub(crate) fn claim_at_once(
 /// can be sent again (`http.keepalive_non_idempotent`).
 fn may_reuse(exchange: &Exchange<'_>, pool: &RunningPool, attempts: &Attempts) -> bool {
     let settings = &pool.settings;
-    let repeatable = exchange.head.method().is_idempotent() && !attempts.streaming;
-    settings.keepalive && (settings.keepalive_non_idempotent || repeatable)
+    let repeatable = exchange.is_idempotent() && !attempts.streaming;
+    // Another server name means another handshake.
+    let named = exchange.said().is_some_and(|said| said.server_name.is_some());
+    settings.keepalive && !named && (settings.keepalive_non_idempotent || repeatable)
 }
 
 fn look(
@@ -106,7 +109,11 @@ fn look(
     may_reuse: bool,
 ) -> Look {
     let worker = &client.worker;
-    Look::Claimed(match pool.pool.choose(session, attempts.tried(), worker.recent(), worker.random()) {
+    let chosen = match attempts.fixed {
+        Some(slot) => pool.pool.choose_node(slot, attempts.tried(), worker.recent()),
+        None => pool.pool.choose(session, attempts.tried(), worker.recent(), worker.random()),
+    };
+    Look::Claimed(match chosen {
         Ok(choice) => {
             // Another worker may have taken the last place in between.
             let Ok(in_flight) = choice.node.begin() else {
@@ -145,14 +152,17 @@ async fn wait_in_queue(
     session: &Session,
     attempts: &Attempts,
 ) -> Result<Claimed, Failure> {
-    let counters = pool.counters.shard(client.worker.index);
+    let counters = tally::pool(&client.worker, pool);
     let refused = || {
         counters.queue_timeouts.add(1);
         Failure::new(Kind::QueueTimedOut, Progress::Unsent)
     };
-    let _counted = pool.pool.enter_queue().map_err(|_| refused())?;
+    let _counted = pool.pool.enter_queue().map_err(|_| {
+        counters.queue_full.add(1);
+        refused()
+    })?;
     let place = pool.queue.join();
-    counters.queued.add(1);
+    let _timed = tally::Waiting::new(&client.worker, pool);
     let may_reuse = may_reuse(exchange, pool, attempts);
     let mut guard = client.guard(exchange);
     let now = client.worker.now();
@@ -175,7 +185,10 @@ async fn wait_in_queue(
             return Ok(Claimed::Rebuilt(rebuilt));
         }
         match look(client, pool, session, attempts, may_reuse) {
-            Look::Claimed(claimed) => return Ok(claimed),
+            Look::Claimed(claimed) => {
+                exchange.answered.note_queued(client.worker.now().since(now));
+                return Ok(claimed);
+            }
             Look::Busy { .. } if client.worker.now() >= until => return Err(refused()),
             Look::Busy { session_node } => place.wait_again(session_node),
         }

@@ -10,6 +10,7 @@ use crate::{
     failure::Failure,
     relay::{BodyRelay, Framing, Guarded},
     snapshot::RunningPool,
+    tally,
     virtual_server::Exchange,
 };
 
@@ -20,17 +21,18 @@ pub(crate) async fn relay(
     answer: Answer,
     head: Output,
 ) -> Result<Flow, Failure> {
-    let Answer { mut connection, mut buffer, .. } = answer;
+    let Answer { mut connection, mut buffer, sent, head_length, .. } = answer;
     // What the client sent behind its head belongs to the new protocol.
     let Client { worker, stream, deadline, buffer: from_client, .. } = client;
     let node = Arc::clone(connection.node());
-    let mut guard = Guarded::new(worker, deadline, exchange.server.settings.timeout, None)
+    let mut guard = Guarded::new(worker, deadline, exchange.idle_limit(), None)
         .watch(&node, pool.settings.close_on_death);
     let mut up = BodyRelay::new(worker.buffers.lend_output(), Framing::UntilClose);
     let mut down = BodyRelay::new(head, Framing::UntilClose);
     let (mut up_done, mut down_done) = (false, false);
     // Half-close: the other direction may have more to say. A failure shows when it is read.
     let (mut node_told, mut client_told) = (false, false);
+    tally::server(worker, &exchange.server).upgrades.add(1);
     guard.progress();
     poll_fn(|cx| {
         let mut moving = false;
@@ -65,5 +67,6 @@ pub(crate) async fn relay(
     .await;
     exchange.answered.bytes = down.moved;
     exchange.answered.bytes_in = up.moved;
+    tally::exchanged(client, pool, &node, sent + up.moved, head_length as u64 + down.moved);
     Ok(Flow::Close)
 }

@@ -20,6 +20,8 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) framing: BodyHeader,
     /// What the client is told of the connection.
     pub(crate) connection: ConnectionHeader,
+    /// Index of the worker, to count rewritten headers.
+    pub(crate) worker: usize,
 }
 
 /// How the framing headers of the node are passed on.
@@ -74,12 +76,20 @@ pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, rewr
         match header.role() {
             Role::Location if location::may_rewrite(server) => {
                 out.extend_from_slice(b"Location: ");
+                let begin = out.len();
                 location::rewrite(out, header.value(bytes), rewrite);
+                if out.get(begin..) != Some(header.value(bytes)) {
+                    server.counters.shard(rewrite.worker).locations_rewritten.add(1);
+                }
                 out.extend_from_slice(b"\r\n");
             }
             Role::SetCookie if server.rewrites.cookies => {
                 out.extend_from_slice(b"Set-Cookie: ");
+                let begin = out.len();
                 cookie::rewrite(out, header.value(bytes), rewrite);
+                if out.get(begin..) != Some(header.value(bytes)) {
+                    server.counters.shard(rewrite.worker).cookies_rewritten.add(1);
+                }
                 out.extend_from_slice(b"\r\n");
             }
             _ => {}
@@ -126,6 +136,7 @@ mod tests {
             session_cookie,
             framing,
             connection,
+            worker: 0,
         };
         let mut out = Vec::new();
         compose(&mut out, text.as_bytes(), &head, &rewrite);

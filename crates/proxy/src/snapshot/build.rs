@@ -1,22 +1,32 @@
 //! Configuration and node sets into a [`Snapshot`], keeping every part whose input did not change.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    Configuration, Moment, NodeSet, PoolName, VirtualServer,
+    Configuration, ExtraFileName, Moment, NodeSet, PoolName, RateClass, RateName, VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
 use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
-use tidegate_telemetry::access_log::{AccessLog, Writer};
+use tidegate_telemetry::{
+    access_log::{AccessLog, Writer},
+    counters::Sharded,
+};
 
-use super::{ListenKey, Rewrites, RunningPool, RunningServer, Snapshot};
-use crate::{forward::queue::Queue, monitor, tls};
+use super::{
+    ListenAddress, ListenKey, OpenConnections, Resource, Rewrites, Rules, RunningPool, RunningServer,
+    Snapshot, rules,
+};
+use crate::{
+    forward::queue::Queue,
+    monitor::{self, MonitorTask},
+    tls,
+};
 
 /// Inputs of a build that are not configuration.
 #[derive(Debug, Clone)]
@@ -42,8 +52,29 @@ pub struct BuildContext {
 pub struct Problem {
     /// The object as a document path, such as `ssl/server_keys/site`.
     pub object: String,
+    /// Section and key at fault, such as `basic.public`, where it is one; `content` for that of a raw object.
+    pub key: Option<&'static str>,
     /// What is wrong and what to do.
     pub message: String,
+    /// It only follows from faults that are reported for themselves.
+    pub follows: bool,
+}
+
+impl Problem {
+    /// A fault of an object as a whole.
+    pub(crate) fn new(object: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { object: object.into(), key: None, message: message.into(), follows: false }
+    }
+
+    /// The fault is one of this key.
+    pub(crate) fn of_key(self, key: &'static str) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// The fault follows from others.
+    pub(crate) fn following(self) -> Self {
+        Self { follows: true, ..self }
+    }
 }
 
 /// Outcome of [`build`].
@@ -66,12 +97,23 @@ pub fn build(
     previous: Option<&Arc<Snapshot>>,
     context: &BuildContext,
 ) -> Built {
-    let mut builder =
-        Builder { configuration, nodes, previous, context, problems: Vec::new(), pools: BTreeMap::new() };
+    let known_rules = previous.map(|previous| &previous.rules);
+    let mut builder = Builder {
+        configuration,
+        nodes,
+        previous,
+        context,
+        problems: Vec::new(),
+        pools: BTreeMap::new(),
+        rules: rules::catalogue(configuration, known_rules, context.workers),
+    };
     for name in configuration.pools.keys() {
         builder.pool(name, 0);
     }
     let servers = builder.servers();
+    let (rates, resources) = (builder.rates(), builder.resources());
+    let silent = builder.silent(&servers);
+    let listening = builder.listening(&servers);
     let pools = builder.pools;
     // Pools that are no longer configured end with their nodes.
     for (name, pool) in previous.iter().flat_map(|previous| &previous.pools) {
@@ -80,14 +122,33 @@ pub fn build(
         }
     }
     let next_expiry = pools.values().filter_map(|pool| pool.pool.next_expiry(context.now)).min();
-    let monitors = monitor::tasks(configuration, &pools);
+    let monitor_scripts = match previous {
+        Some(previous) if *previous.monitor_scripts == configuration.monitor_scripts => {
+            Arc::clone(&previous.monitor_scripts)
+        }
+        _ => Arc::new(configuration.monitor_scripts.clone()),
+    };
+    let tasks = monitor::tasks(configuration, &pools);
+    let same = |known: &[MonitorTask]| {
+        known.len() == tasks.len() && known.iter().zip(&tasks).all(|(known, task)| known.same(task))
+    };
+    let monitors = match previous {
+        Some(previous) if same(&previous.monitors) => Arc::clone(&previous.monitors),
+        _ => tasks.into(),
+    };
     let snapshot = Arc::new(Snapshot {
         generation: previous.map_or(0, |previous| previous.generation) + 1,
         servers,
+        silent,
+        listening,
         pools,
         global: configuration.global.clone(),
         monitors,
-        monitor_scripts: Arc::new(configuration.monitor_scripts.clone()),
+        monitor_scripts,
+        rates,
+        resources,
+        rules: builder.rules,
+        persistence: configuration.persistence.clone(),
     });
     Built { snapshot, problems: builder.problems, next_expiry }
 }
@@ -99,6 +160,7 @@ struct Builder<'a> {
     context: &'a BuildContext,
     problems: Vec<Problem>,
     pools: BTreeMap<PoolName, Arc<RunningPool>>,
+    rules: rules::Catalogue,
 }
 
 /// Longest chain of failure pools. The configuration has none that loops; this bounds the recursion anyway.
@@ -125,19 +187,19 @@ impl Builder<'_> {
         let previous = self.previous.and_then(|snapshot| snapshot.pools.get(name));
         let persistence =
             settings.persistence.as_ref().and_then(|name| self.configuration.persistence.get(name)).cloned();
-        let global = &self.configuration.global;
         let pool = Pool::build(
             Arc::clone(settings),
             persistence,
             &self.node_specs(name, settings),
             previous.map(|previous| &previous.pool),
             &PoolContext {
-                now: self.context.now,
-                seed: self.context.seed,
-                session_key: SessionKey::new(self.context.session_key),
-                ip_table_size: global.ip_session_table_size,
-                ip_expiry: global.ip_session_expiry,
-                cookie_table_size: global.cookie_session_table_size,
+                workers: self.context.workers,
+                ..PoolContext::new(
+                    self.context.now,
+                    self.context.seed,
+                    SessionKey::new(self.context.session_key),
+                    &self.configuration.global,
+                )
             },
         );
         let tls = settings.tls.as_ref().and_then(|tls| {
@@ -172,9 +234,10 @@ impl Builder<'_> {
                 tls,
                 failure_pool,
                 counters: previous.map_or_else(
-                    || Arc::new(tidegate_telemetry::counters::Sharded::new(self.context.workers)),
+                    || Arc::new(Sharded::new(self.context.workers)),
                     |previous| Arc::clone(&previous.counters),
                 ),
+                is_stranger: false,
             }),
         };
         self.pools.insert(name.clone(), Arc::clone(&running));
@@ -217,6 +280,27 @@ impl Builder<'_> {
         specs.into_values().collect()
     }
 
+    fn rates(&self) -> BTreeMap<RateName, Arc<RateClass>> {
+        let rate = |(name, class): (&RateName, &Arc<RateClass>)| {
+            let previous = self.previous.and_then(|snapshot| snapshot.rates.get(name));
+            (name.clone(), Arc::clone(previous.filter(|previous| *previous == class).unwrap_or(class)))
+        };
+        self.configuration.rates.iter().map(rate).collect()
+    }
+
+    fn resources(&self) -> BTreeMap<ExtraFileName, Arc<Resource>> {
+        let same = |a: &Arc<[u8]>, b: &Arc<[u8]>| Arc::ptr_eq(a, b) || a == b;
+        let resource = |(name, bytes): (&ExtraFileName, &Arc<[u8]>)| {
+            let previous = self.previous.and_then(|snapshot| snapshot.resources.get(name));
+            let resource = match previous.filter(|previous| same(&previous.bytes, bytes)) {
+                Some(previous) => Arc::clone(previous),
+                None => Arc::new(Resource { bytes: Arc::clone(bytes), since: self.context.now }),
+            };
+            (name.clone(), resource)
+        };
+        self.configuration.extra_files.iter().map(resource).collect()
+    }
+
     fn servers(&mut self) -> HashMap<ListenKey, Arc<RunningServer>> {
         let mut servers = HashMap::new();
         for settings in self.configuration.virtual_servers.values() {
@@ -229,6 +313,31 @@ impl Builder<'_> {
             }
         }
         servers
+    }
+
+    /// Virtual servers that are configured and not among `servers`.
+    fn silent(&self, servers: &HashMap<ListenKey, Arc<RunningServer>>) -> Vec<Arc<VirtualServer>> {
+        let running: HashSet<_> = servers.values().map(|server| server.name()).collect();
+        let configured = self.configuration.virtual_servers.values();
+        configured.filter(|settings| !running.contains(&settings.name)).cloned().collect()
+    }
+
+    /// What is counted per address; addresses that were there keep their counts.
+    fn listening(
+        &self,
+        servers: &HashMap<ListenKey, Arc<RunningServer>>,
+    ) -> BTreeMap<IpAddr, Arc<ListenAddress>> {
+        let known = |ip: &IpAddr| self.previous.and_then(|previous| previous.listening.get(ip)).cloned();
+        let of = |ip: IpAddr| {
+            known(&ip).unwrap_or_else(|| {
+                Arc::new(ListenAddress {
+                    counters: Sharded::new(self.context.workers),
+                    open: OpenConnections::default(),
+                })
+            })
+        };
+        let ips: BTreeSet<IpAddr> = servers.keys().map(|key| key.address.ip()).collect();
+        ips.into_iter().map(|ip| (ip, of(ip))).collect()
     }
 
     fn server(&mut self, settings: &Arc<VirtualServer>) -> Option<Arc<RunningServer>> {
@@ -255,8 +364,10 @@ impl Builder<'_> {
             DefaultPool::Pool(name) => self.pools.get(name).cloned(),
             DefaultPool::Discard | DefaultPool::Missing(_) => None,
         };
+        let rules = Rules::of(settings, &self.rules);
         if let Some(previous) = previous
             && previous.settings == *settings
+            && previous.rules.is_same(&rules)
             && previous.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
             && previous.pool.as_ref().map(Arc::as_ptr) == pool.as_ref().map(Arc::as_ptr)
         {
@@ -264,9 +375,10 @@ impl Builder<'_> {
         }
         Some(Arc::new(RunningServer {
             rewrites: Rewrites::of(settings),
+            rules,
             access_log: self.access_log(settings, previous),
             counters: previous.map_or_else(
-                || Arc::new(tidegate_telemetry::counters::Sharded::new(self.context.workers)),
+                || Arc::new(Sharded::new(self.context.workers)),
                 |previous| Arc::clone(&previous.counters),
             ),
             connections: previous.map(|previous| Arc::clone(&previous.connections)).unwrap_or_default(),
@@ -292,32 +404,39 @@ impl Builder<'_> {
         match writer.open(settings.name.as_str(), &log.filename, &log.format, self.context.workers) {
             Ok(log) => Some(log),
             Err(error) => {
-                self.problems.push(Problem {
-                    object: format!("virtual_servers/{}", settings.name),
-                    message: format!("{error}; no access log is written"),
-                });
+                let problem = Problem::new(
+                    format!("virtual_servers/{}", settings.name),
+                    format!("{error}; no access log is written"),
+                );
+                self.problems.push(problem.of_key("log.filename"));
                 None
             }
         }
+    }
+
+    fn host_addresses(&mut self, settings: &VirtualServer, host: &ListenHost) -> Vec<IpAddr> {
+        let name = match host {
+            ListenHost::Address(ip) => return vec![*ip],
+            ListenHost::Name(name) => name,
+        };
+        if let Some(ips) = self.context.listen_hosts.get(name) {
+            return ips.clone();
+        }
+        let problem = Problem::new(
+            format!("virtual_servers/{}", settings.name),
+            format!("listen_on_hosts: {name} has no address yet; name an address of this machine"),
+        );
+        self.problems.push(problem.of_key("basic.listen_on_hosts"));
+        Vec::new()
     }
 
     fn addresses(&mut self, settings: &VirtualServer) -> Vec<SocketAddr> {
         let ips = match &settings.listen {
             Listen::Any if self.context.ipv6 => vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
             Listen::Any => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-            Listen::Hosts(hosts) => hosts
-                .iter()
-                .flat_map(|host| match host {
-                    ListenHost::Address(ip) => vec![*ip],
-                    ListenHost::Name(name) => if let Some(ips) = self.context.listen_hosts.get(name) { ips.clone() } else {
-                        self.problems.push(Problem {
-                            object: format!("virtual_servers/{}", settings.name),
-                            message: format!("listen_on_hosts: {name} has no address yet; name an address of this machine"),
-                        });
-                        Vec::new()
-                    },
-                })
-                .collect(),
+            Listen::Hosts(hosts) => {
+                hosts.iter().flat_map(|host| self.host_addresses(settings, host)).collect()
+            }
         };
         ips.into_iter().map(|ip| SocketAddr::new(ip, settings.port)).collect()
     }
@@ -337,4 +456,63 @@ impl Rewrites {
 fn compile(substitution: &Substitution) -> Option<(Regex, Arc<[u8]>)> {
     let regex = Regex::new(&substitution.regex).ok()?;
     Some((regex, substitution.replace.as_bytes().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::{
+        Monitor, Pool as PoolSettings,
+        monitor::{Probe, Scope},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_list_of_monitors_is_kept_until_it_changes() {
+        let context = |now| BuildContext {
+            session_key: [0; 32],
+            now,
+            seed: 0,
+            listen_hosts: BTreeMap::new(),
+            ipv6: false,
+            workers: 1,
+            access_logs: None,
+        };
+        let monitor = |failures| Monitor {
+            name: "m".into(),
+            probe: Probe::Connect,
+            scope: Scope::PerNode,
+            delay: std::time::Duration::from_secs(3),
+            timeout: std::time::Duration::from_secs(3),
+            failures,
+            back_off: true,
+            use_tls: false,
+            verbose: false,
+            health_only: false,
+        };
+        let mut configuration = Configuration::default();
+        let pool = PoolSettings { monitors: vec!["m".into()], ..PoolSettings::named("p") };
+        configuration.pools.insert("p".into(), Arc::new(pool.clone()));
+        configuration.monitors.insert("m".into(), Arc::new(monitor(3)));
+        let nodes = |ports: std::ops::Range<u16>| {
+            let set = NodeSet::of(ports.map(|port| ([127, 0, 0, 1], port).into()));
+            BTreeMap::from([(PoolName::from("p"), set)])
+        };
+        let mut before = build(&configuration, &nodes(1..4), None, &context(Moment(1))).snapshot;
+        assert_eq!(before.monitors.len(), 3);
+        let mut step = |configuration: &Configuration, ports| {
+            let after = build(configuration, &nodes(ports), Some(&before), &context(Moment(2))).snapshot;
+            let kept = Arc::ptr_eq(&before.monitors, &after.monitors);
+            before = after;
+            kept
+        };
+        assert!(step(&configuration, 1..4));
+        let weighty = PoolSettings { max_queue_size: Some(1), ..pool };
+        configuration.pools.insert("p".into(), Arc::new(weighty));
+        assert!(step(&configuration, 1..4), "a setting that concerns no monitor");
+        assert!(!step(&configuration, 1..5), "a node more");
+        assert!(step(&configuration, 1..5));
+        configuration.monitors.insert("m".into(), Arc::new(monitor(4)));
+        assert!(!step(&configuration, 1..5), "a monitor that is another");
+    }
 }

@@ -13,7 +13,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
     sign::CertifiedKey,
 };
-use tidegate_model::{CaName, KeyName, tls::KeyPair};
+use tidegate_model::{CaName, Configuration, KeyName, tls::KeyPair};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::provider;
@@ -50,10 +50,8 @@ impl Certificates {
         let mut loaded = BTreeMap::new();
         for name in names.iter().copied() {
             let Some(pair) = catalogue.get(name) else {
-                problems.push(Problem {
-                    object: format!("{collection}/{name}"),
-                    message: "is used and not in the catalogue; add it or name another".into(),
-                });
+                let message = "is used and not in the catalogue; add it or name another";
+                problems.push(Problem::new(format!("{collection}/{name}"), message));
                 continue;
             };
             let last = previous.and_then(|previous| previous.0.get(name));
@@ -65,16 +63,16 @@ impl Certificates {
                 Ok(certificate) => {
                     loaded.insert(name.clone(), Arc::new(certificate));
                 }
-                Err(fault) => {
+                Err(faults) => {
                     let serving = if last.is_some() {
                         "the last good certificate of this name keeps serving"
                     } else {
                         "it is left out"
                     };
-                    problems.push(Problem {
-                        object: format!("{collection}/{name}"),
-                        message: format!("{fault}; {serving}"),
-                    });
+                    problems.extend(faults.into_iter().map(|fault| {
+                        let message = format!("{}; {serving}", fault.message);
+                        Problem::new(format!("{collection}/{name}"), message).of_key(fault.key)
+                    }));
                     if let Some(last) = last {
                         loaded.insert(name.clone(), Arc::clone(last));
                     }
@@ -100,55 +98,101 @@ impl Certificates {
     }
 }
 
-/// Reads one entry. The error is a sentence for people, without a full stop.
-fn read(pair: &Arc<KeyPair>) -> Result<Certificate, String> {
-    let chain = chain(&pair.certificate, "basic.public")?;
-    let key = PrivateKeyDer::from_pem_slice(pair.private_key.as_bytes()).map_err(|error| match error {
-        pem::Error::NoItemsFound if pair.private_key.contains("ENCRYPTED") => {
-            "basic.private is encrypted; store the key without a passphrase".to_owned()
-        }
-        pem::Error::NoItemsFound => {
-            "basic.private holds no private key; PEM text with `-----BEGIN PRIVATE KEY-----` is expected"
-                .to_owned()
-        }
-        error => format!("basic.private is not readable PEM text: {error}"),
-    })?;
-    let not_after = leaf_end(&chain)?;
-    let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            "the private key does not belong to the certificate (the server's own certificate must be the first in \
-             basic.public)"
-                .to_owned()
-        }
-        error => format!("basic.private is not a key that can be used (RSA 2048 bits and up, ECDSA, Ed25519): {error}"),
+/// Why an entry cannot be used.
+struct Fault {
+    /// Which of its keys is to blame.
+    key: &'static str,
+    /// A sentence for people, without a full stop.
+    message: String,
+}
+
+const PUBLIC: &str = "basic.public";
+const PRIVATE: &str = "basic.private";
+
+impl Fault {
+    fn public(message: String) -> Self {
+        Self { key: PUBLIC, message }
+    }
+
+    fn private(message: String) -> Self {
+        Self { key: PRIVATE, message }
+    }
+}
+
+/// Reads one entry. Both halves are looked at, whatever is wrong with the other.
+fn read(pair: &Arc<KeyPair>) -> Result<Certificate, Vec<Fault>> {
+    let public = chain(&pair.certificate).and_then(|chain| Ok((leaf_end(&chain)?, chain)));
+    let ((not_after, chain), key) = match (public, private_key(&pair.private_key)) {
+        (Ok(public), Ok(key)) => (public, key),
+        (public, key) => return Err(public.err().into_iter().chain(key.err()).collect()),
+    };
+    let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| {
+        vec![Fault::private(match error {
+            Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                format!("the private key does not belong to the certificate (the server's own certificate must be the first in \
+                         {PUBLIC})")
+            }
+            error => format!("{PRIVATE} is not a key that can be used (RSA 2048 bits and up, ECDSA, Ed25519): {error}"),
+        })]
     })?;
     Ok(Certificate { pair: Arc::clone(pair), certified: Arc::new(certified), not_after })
 }
 
+fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, Fault> {
+    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| {
+        Fault::private(match error {
+            pem::Error::NoItemsFound if text.contains("ENCRYPTED") => {
+                format!("{PRIVATE} is encrypted; store the key without a passphrase")
+            }
+            pem::Error::NoItemsFound => {
+                format!(
+                    "{PRIVATE} holds no private key; PEM text with `-----BEGIN PRIVATE KEY-----` is expected"
+                )
+            }
+            error => format!("{PRIVATE} is not readable PEM text: {error}"),
+        })
+    })
+}
+
 /// The certificates in a PEM text: at least one, at most [`MAX_CHAIN`].
-fn chain(text: &str, key: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+fn chain(text: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let mut chain = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
         if chain.len() == MAX_CHAIN {
-            return Err(format!("{key} holds more than {MAX_CHAIN} certificates"));
+            return Err(Fault::public(format!("{PUBLIC} holds more than {MAX_CHAIN} certificates")));
         }
-        chain.push(certificate.map_err(|error| format!("{key} is not readable PEM text: {error}"))?);
+        let certificate = certificate
+            .map_err(|error| Fault::public(format!("{PUBLIC} is not readable PEM text: {error}")))?;
+        chain.push(certificate);
     }
     if chain.is_empty() {
-        return Err(format!(
-            "{key} holds no certificate; PEM text with `-----BEGIN CERTIFICATE-----` is expected"
-        ));
+        return Err(Fault::public(format!(
+            "{PUBLIC} holds no certificate; PEM text with `-----BEGIN CERTIFICATE-----` is expected"
+        )));
     }
     Ok(chain)
 }
 
 /// When the first certificate of a chain ends.
-fn leaf_end(chain: &[CertificateDer<'_>]) -> Result<i64, String> {
+fn leaf_end(chain: &[CertificateDer<'_>]) -> Result<i64, Fault> {
     let leaf = chain.first().map(AsRef::as_ref).unwrap_or_default();
     let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| {
-        format!("the certificate in basic.public is not a valid X.509 certificate: {error}")
+        Fault::public(format!("the certificate in {PUBLIC} is not a valid X.509 certificate: {error}"))
     })?;
     Ok(leaf.validity().not_after.timestamp())
+}
+
+/// Reads every key, certificate and authority, used or not, and tells what is wrong with them.
+pub fn check_catalogues(configuration: &Configuration) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (collection, keys) in
+        [("ssl/server_keys", &configuration.server_keys), ("ssl/client_keys", &configuration.client_keys)]
+    {
+        Certificates::load(&keys.keys().collect(), keys, None, collection, &mut problems);
+    }
+    let authorities = &configuration.certificate_authorities;
+    Authorities::load(authorities.keys(), authorities, None, &mut problems);
+    problems
 }
 
 /// One entry of `ssl/cas`: certificates that are trusted as issuers.
@@ -177,10 +221,8 @@ impl Authorities {
         let mut loaded = BTreeMap::new();
         for name in names {
             let Some(text) = catalogue.get(name) else {
-                problems.push(Problem {
-                    object: format!("ssl/cas/{name}"),
-                    message: "is used and not in the catalogue; add it or name another".into(),
-                });
+                let message = "is used and not in the catalogue; add it or name another";
+                problems.push(Problem::new(format!("ssl/cas/{name}"), message));
                 continue;
             };
             let last = previous.and_then(|previous| previous.0.get(name));
@@ -195,10 +237,8 @@ impl Authorities {
                 Err(fault) => {
                     let serving =
                         if last.is_some() { "its last good text stays in use" } else { "it is left out" };
-                    problems.push(Problem {
-                        object: format!("ssl/cas/{name}"),
-                        message: format!("{fault}; {serving}"),
-                    });
+                    let message = format!("{fault}; {serving}");
+                    problems.push(Problem::new(format!("ssl/cas/{name}"), message).of_key("content"));
                     if let Some(last) = last {
                         loaded.insert(name.clone(), Arc::clone(last));
                     }

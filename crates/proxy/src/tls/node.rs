@@ -45,6 +45,11 @@ static NATIVE_ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
     roots
 });
 
+/// The authorities of the machine.
+pub(crate) fn native_roots() -> RootCertStore {
+    NATIVE_ROOTS.clone()
+}
+
 /// Everything a build depends on.
 #[derive(Debug, PartialEq)]
 struct Inputs {
@@ -77,6 +82,11 @@ struct NodeConfig {
 }
 
 impl TlsClient {
+    /// The certificate it shows nodes, if there is one, with the end of its validity in seconds since 1970.
+    pub fn certificate_ends(&self) -> impl Iterator<Item = (&KeyName, i64)> {
+        self.certificates.iter().map(|(name, certificate)| (name, certificate.not_after))
+    }
+
     /// The configuration and server name for a new connection to a node.
     ///
     /// `node_name` is the host name the node was configured by, if it was. `request_host` is the request's host without
@@ -176,12 +186,9 @@ pub fn build(
     let trust = settings.strict_verify.then(|| {
         let roots = if cas.is_empty() { NATIVE_ROOTS.clone() } else { authorities.store() };
         if roots.is_empty() {
-            problems.push(Problem {
-                object: format!("pools/{pool}"),
-                message: "ssl.strict_verify is on and no certificate authority is known, so every node is refused; \
-                          add the nodes' authority to ssl/cas"
-                    .into(),
-            });
+            let message = "ssl.strict_verify is on and no certificate authority is known, so every node is refused; add \
+                           the nodes' authority to ssl/cas";
+            problems.push(Problem::new(format!("pools/{pool}"), message).of_key("ssl.strict_verify"));
         }
         Arc::new(Trust {
             roots,
@@ -204,10 +211,8 @@ pub fn build(
             (Some(Arc::new(client)), problems)
         }
         Err(error) => {
-            problems.push(Problem {
-                object: format!("pools/{pool}"),
-                message: format!("no TLS to its nodes is possible: {error}"),
-            });
+            let message = format!("no TLS to its nodes is possible: {error}");
+            problems.push(Problem::new(format!("pools/{pool}"), message).of_key("ssl.enable"));
             (None, problems)
         }
     }

@@ -137,23 +137,41 @@ impl TlsServer {
         &self.inputs.settings
     }
 
+    /// Every certificate it shows, with the end of its validity in seconds since 1970.
+    pub fn certificate_ends(&self) -> impl Iterator<Item = (&KeyName, i64)> {
+        self.certificates.iter().map(|(name, certificate)| (name, certificate.not_after))
+    }
+
     /// Certificates that have ended, or will within 14 days, seen at `now` (seconds since 1970).
-    pub fn expiry_notices(&self, now: i64) -> Vec<Problem> {
+    pub fn expiry_notices(&self, now: i64) -> Vec<Expiring> {
         let expiring =
             self.certificates.iter().filter(|(_, certificate)| certificate.not_after < now + EXPIRY_WARNING);
         expiring
-            .map(|(name, certificate)| Problem {
-                object: format!("ssl/server_keys/{name}"),
-                message: if certificate.not_after < now {
-                    let days = (now - certificate.not_after) / 86_400;
-                    format!("the certificate ended {days} days ago and clients refuse it; put a new one in its place")
+            .map(|(name, certificate)| {
+                let ended = certificate.not_after < now;
+                let days = certificate.not_after.abs_diff(now) / 86_400;
+                let message = if ended {
+                    format!(
+                        "the certificate ended {days} days ago and clients refuse it; put a new one in its place"
+                    )
                 } else {
-                    let days = (certificate.not_after - now) / 86_400;
                     format!("the certificate ends in {days} days; put a new one in its place")
-                },
+                };
+                Expiring { certificate: name.clone(), ended, message }
             })
             .collect()
     }
+}
+
+/// A certificate that needs somebody's attention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiring {
+    /// Its name in `ssl/server_keys`.
+    pub certificate: KeyName,
+    /// Its time is over already.
+    pub ended: bool,
+    /// How long there is, and what to do.
+    pub message: String,
 }
 
 /// Builds the TLS of virtual server `name`.
@@ -187,14 +205,11 @@ pub fn build(
         previous.map(|previous| &previous.authorities),
         &mut problems,
     );
-    let unusable = |problems: &mut Vec<Problem>, message: String| {
-        problems.push(Problem { object: format!("virtual_servers/{name}"), message });
-    };
+    let object = format!("virtual_servers/{name}");
     if certificates.is_empty() {
-        unusable(
-            &mut problems,
-            "ssl_decrypt is on and none of its certificates can be used, so TLS is not served".into(),
-        );
+        // Whichever it was, a fault of a certificate or of the settings has been reported.
+        let message = "ssl_decrypt is on and none of its certificates can be used, so TLS is not served";
+        problems.push(Problem::new(object, message).of_key("basic.ssl_decrypt").following());
         return (None, problems);
     }
     let assembled = Resumption::new(&inputs, previous.map(|previous| &previous.resumption))
@@ -218,7 +233,9 @@ pub fn build(
             (Some(Arc::new(server)), problems)
         }
         Err(fault) => {
-            unusable(&mut problems, format!("TLS is not served: {fault}"));
+            let follows = !problems.is_empty();
+            let problem = Problem::new(object, format!("TLS is not served: {fault}"));
+            problems.push(Problem { follows, ..problem }.of_key("basic.ssl_decrypt"));
             (None, problems)
         }
     }

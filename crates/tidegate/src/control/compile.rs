@@ -1,12 +1,16 @@
 //! Documents and what they refer to in, a configuration or faults out.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tidegate_admin::Kept;
 use tidegate_config::{Compiled, Document, Imported, Input, Layer, import};
 use tidegate_model::Configuration;
 
-use crate::document_files::{self, DocumentFile, DocumentFiles, References};
+use crate::document_files::{self, DocumentFile, DocumentFiles, ReadError, References};
 
 /// What an import came to.
 #[derive(Debug)]
@@ -57,24 +61,39 @@ pub(crate) struct Importer {
     /// Read once, with what they refer to: what they hold back must not come loose later.
     base: Vec<Document>,
     base_references: Option<References>,
+    /// What came of the last import or REST write that had no error: its rules need not be compiled again.
+    last: Mutex<Option<Arc<Configuration>>>,
 }
 
 impl Importer {
     /// Reads the base documents: those of `base_config/config`, or of `base_config` itself where there is no such
     /// directory.
     pub(crate) fn new(base: &Path, base_config: Option<&Path>) -> Result<Self, String> {
-        let documents = match base_config {
-            None => Vec::new(),
-            Some(directory) => {
-                let files = document_files::read_base(directory).map_err(|error| error.to_string())?;
-                files.documents.iter().map(document).collect()
-            }
+        let files = match base_config {
+            None => DocumentFiles::default(),
+            Some(directory) => document_files::read_base(directory).map_err(|error| error.to_string())?,
         };
-        Ok(Self {
+        Ok(Self::of(base, base_config, &files))
+    }
+
+    /// As [`Self::new`], with the base documents that can be read and why the others cannot.
+    pub(crate) fn of_what_can_be_read(base: &Path, base_config: Option<&Path>) -> (Self, Vec<ReadError>) {
+        let read = base_config.map(document_files::read_what_can_be_of_base);
+        let (files, errors) = match read {
+            None => (DocumentFiles::default(), Vec::new()),
+            Some(Ok(read)) => read,
+            Some(Err(error)) => (DocumentFiles::default(), vec![error]),
+        };
+        (Self::of(base, base_config, &files), errors)
+    }
+
+    fn of(base: &Path, base_config: Option<&Path>, files: &DocumentFiles) -> Self {
+        Self {
             references: References::below(base),
-            base: documents,
+            base: files.documents.iter().map(document).collect(),
             base_references: base_config.map(References::below),
-        })
+            last: Mutex::default(),
+        }
     }
 
     /// How many base documents there are.
@@ -89,31 +108,56 @@ impl Importer {
         if outcome.configuration.is_some() { Ok(()) } else { Err(outcome.faults) }
     }
 
-    /// Compiles. What REST wrote lies over the documents it was written over; others undo it.
+    /// Compiles the documents alone. `incomplete`: some could not be read.
+    pub(crate) fn compile(&self, files: &DocumentFiles, incomplete: bool) -> Compiled {
+        self.compile_over(&self.read(files, incomplete), &Layer::default())
+    }
+
+    /// Compiles for serving. What REST wrote lies over the documents it was written over; others undo it.
     pub(crate) fn import(&self, files: &DocumentFiles, kept: &Kept) -> Outcome {
+        let all = self.read(files, false);
+        let bare = Layer::default();
+        if !all.stopped() {
+            let layer = if kept.over == Some(all.digest()) { &kept.layer } else { &bare };
+            return self.serve(self.compile_over(&all, layer), Arc::new(all));
+        }
+        let faulty = self.compile_over(&all, &bare);
+        let base = self.read(&DocumentFiles::default(), false);
+        let serves = !self.base.is_empty() || !kept.layer.is_empty();
+        let configuration = if serves { self.compile_over(&base, &kept.layer).configuration } else { None };
+        Outcome { base: configuration.map(Arc::new), ..self.serve(faulty, Arc::new(base)) }
+    }
+
+    /// Compiles what REST wrote over documents that were read before.
+    pub(crate) fn lay(&self, imported: &Arc<Imported>, layer: &Arc<Layer>) -> Outcome {
+        let compiled = self.compile_over(imported, layer);
+        Outcome { laid: Some(Arc::clone(layer)), ..self.serve(compiled, Arc::clone(imported)) }
+    }
+
+    fn read(&self, files: &DocumentFiles, incomplete: bool) -> Imported {
         let watched: Vec<Document> = files.documents.iter().map(document).collect();
         let input = Input {
             base: &self.base,
             base_references: self.base_references.as_ref().map(|references| references as _),
             watched: &watched,
+            incomplete,
         };
-        let all = import(&input, &self.references);
-        let bare = Layer::default();
-        if !all.stopped() {
-            let layer = if kept.over == Some(all.digest()) { &kept.layer } else { &bare };
-            return Outcome::new(all.lay(layer), all);
-        }
-        let base = import(&Input { watched: &[], ..input }, &self.references);
-        let serves = !self.base.is_empty() || !kept.layer.is_empty();
-        let configuration = if serves { base.lay(&kept.layer).configuration } else { None };
-        Outcome { base: configuration.map(Arc::new), ..Outcome::new(all.lay(&bare), base) }
+        import(&input, &self.references)
     }
-}
 
-/// Compiles what REST wrote over documents that were read before.
-pub(crate) fn lay(imported: &Arc<Imported>, layer: &Arc<Layer>) -> Outcome {
-    let compiled = imported.lay(layer);
-    Outcome { laid: Some(Arc::clone(layer)), ..Outcome::of(compiled, Arc::clone(imported)) }
+    fn compile_over(&self, imported: &Imported, layer: &Layer) -> Compiled {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        imported.lay(layer, last.as_deref())
+    }
+
+    /// What was compiled for serving, which is kept for the next time.
+    fn serve(&self, compiled: Compiled, imported: Arc<Imported>) -> Outcome {
+        let outcome = Outcome::of(compiled, imported);
+        if outcome.configuration.is_some() {
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&outcome.configuration);
+        }
+        outcome
+    }
 }
 
 fn document(file: &DocumentFile) -> Document {
@@ -127,10 +171,6 @@ impl tidegate_config::References for References {
 }
 
 impl Outcome {
-    fn new(compiled: Compiled, imported: Imported) -> Self {
-        Self::of(compiled, Arc::new(imported))
-    }
-
     fn of(compiled: Compiled, imported: Arc<Imported>) -> Self {
         let severity = |severity| match severity {
             tidegate_config::Severity::Warning => Severity::Warning,
@@ -161,5 +201,36 @@ impl Outcome {
             imported: None,
             laid: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_did_not_change_are_not_compiled_again_whatever_came_between() {
+        let base = tempfile::tempdir().unwrap();
+        let importer = Importer::new(base.path(), None).unwrap();
+        let import = |text: &str| {
+            let file = DocumentFile { name: "config/a".to_owned(), text: text.as_bytes().to_vec() };
+            let files = DocumentFiles { documents: vec![file], ..DocumentFiles::default() };
+            importer.import(&files, &Kept::default())
+        };
+        let same = |before: &Arc<Configuration>, after: &Outcome, name: &str| {
+            let (before, after) = (&before.rules[name], &after.configuration.as_ref().unwrap().rules[name]);
+            before.program.is_some() && Arc::ptr_eq(before, after)
+        };
+        let first = import("rules: [{name: r, content: $a = 1;}]").configuration.unwrap();
+        assert!(import("nonsense: [").configuration.is_none());
+        let again = import("rules: [{name: r, content: $a = 1;}, {name: s, content: $b = 1;}]");
+        assert!(same(&first, &again, "r"));
+        // Those of REST are kept like those of documents, and next to them.
+        let written = serde_json::json!({ "rules": { "t": { "text": "$c = 1;" } } });
+        let layer = Arc::new(Layer::from_json(&written));
+        let laid = importer.lay(again.imported.as_ref().unwrap(), &layer);
+        assert!(same(&first, &laid, "r"));
+        let once_more = importer.lay(again.imported.as_ref().unwrap(), &layer);
+        assert!(same(laid.configuration.as_ref().unwrap(), &once_more, "t"));
     }
 }

@@ -36,6 +36,8 @@ pub(crate) enum Effect {
     Build(BuildOrder),
     /// Open again what could not be opened; ends with `Event::ListenersTried`.
     TryListeners,
+    /// Tell of certificates that have ended or will soon.
+    CheckCertificates,
     /// Readiness has changed.
     Ready(Readiness),
     /// Tell the operator.

@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use tidegate_discovery::{Discovery, DiscoveryOptions, Event, NamedNode, PoolSource, Source, SourceStatus};
@@ -16,12 +16,12 @@ use tidegate_model::{
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use crate::settings::Settings;
+use crate::{rule_names::RuleNames, settings::Settings};
 
 /// Tells discovery which pools to follow.
 #[derive(Debug)]
 pub(crate) struct Following {
-    discovery: Discovery,
+    discovery: Arc<Discovery>,
     /// Pools whose arguments are faulty, with the fault, so that it is told once.
     faulty: Mutex<BTreeSet<(PoolName, String)>>,
 }
@@ -50,10 +50,21 @@ pub(crate) fn start(settings: &Settings, home: &Path) -> Result<(Following, Foll
         ..DiscoveryOptions::new(home)
     };
     let (discovery, events) = Discovery::start(options).map_err(|error| error.to_string())?;
+    let discovery = Arc::new(discovery);
     Ok((Following { discovery, faulty: Mutex::default() }, Followed { events, told: BTreeMap::new() }))
 }
 
 impl Following {
+    /// Answers rules' questions to the name servers.
+    pub(crate) fn lookup(&self) -> RuleNames {
+        RuleNames(self.discovery.resolver())
+    }
+
+    /// What it follows pools with, for those who watch.
+    pub(crate) fn discovery(&self) -> &Arc<Discovery> {
+        &self.discovery
+    }
+
     /// Follows the pools of `configuration` and no others.
     pub(crate) fn follow(&self, configuration: &Configuration) {
         let mut sources = Vec::new();
@@ -134,7 +145,7 @@ impl Followed {
         let question = status.question.as_deref().unwrap_or_default();
         match (&before.error, &now.error) {
             (_, Some(error)) if before.error != now.error => {
-                warn!(%pool, state = %status.state, question, nodes = status.nodes, "discovery: {error}");
+                warn!(event = "noderesolvefailure", %pool, state = %status.state, question, nodes = status.nodes, "discovery: {error}");
             }
             (Some(_), None) => info!(%pool, question, nodes = status.nodes, "discovery works again"),
             _ => {}

@@ -7,13 +7,13 @@ use std::{
     collections::BTreeSet,
     net::{Ipv6Addr, UdpSocket},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tidegate_admin::Import;
 use tidegate_config::Layer;
 use tidegate_model::{Configuration, Moment};
-use tidegate_proxy::{BuildContext, ListenProblem, Proxy, build};
+use tidegate_proxy::{BuildContext, ListenProblem, Proxy, build, tls::server::Expiring};
 use tidegate_telemetry::access_log::Writer;
 use tokio::{
     sync::{mpsc, watch},
@@ -22,12 +22,12 @@ use tokio::{
 use tracing::{debug, error, field, info, warn};
 
 use super::{
-    compile::{Importer, Outcome, lay},
+    compile::{Importer, Outcome},
     effect::{BuildOrder, Effect, Level, Line},
     event::{ClosedListener, Event, Serving},
     following::Following,
 };
-use crate::health::Readiness;
+use crate::{health::Readiness, watching::Watching};
 
 /// Longest wait for a build under way at the end.
 const LAST_BUILD_LIMIT: Duration = Duration::from_secs(5);
@@ -55,6 +55,8 @@ pub(crate) struct Parts {
     pub(crate) access_logs: Arc<Writer>,
     /// What REST is told.
     pub(crate) rest: Told,
+    /// Is told what an operator may want to know.
+    pub(crate) watching: Arc<Watching>,
 }
 
 /// What the REST interface is told. Nobody listens where it is off.
@@ -97,7 +99,8 @@ impl Machine {
             }
             Effect::Lay(imported, layer) => {
                 let laid = Some(Arc::clone(&layer));
-                self.compile(laid, move || lay(&imported, &layer));
+                let importer = Arc::clone(&self.parts.importer);
+                self.compile(laid, move || importer.lay(&imported, &layer));
             }
             Effect::Imported(import) => drop(self.parts.rest.imports.send_replace(Some(import))),
             // Whoever has stopped waiting is not told.
@@ -112,6 +115,7 @@ impl Machine {
             }
             Effect::Build(order) => self.build(order),
             Effect::TryListeners => self.try_listeners(),
+            Effect::CheckCertificates => self.check_certificates(),
             Effect::Ready(readiness) => {
                 self.parts.readiness.send_replace(readiness);
             }
@@ -133,11 +137,15 @@ impl Machine {
     /// Runs a compilation; `laid` is what REST wrote, if that is all there is to compile.
     fn compile(&self, laid: Option<Arc<Layer>>, work: impl FnOnce() -> Outcome + Send + 'static) {
         let events = self.parts.events.clone();
+        let watching = Arc::clone(&self.parts.watching);
         tokio::spawn(async move {
             let outcome = match spawn_blocking(work).await {
                 Ok(outcome) => outcome,
                 Err(reason) => Outcome { laid, ..Outcome::lost(&reason) },
             };
+            if outcome.laid.is_none() {
+                watching.imported(outcome.configuration.is_some());
+            }
             // The loop is gone only at the end.
             drop(events.send(Event::Compiled(outcome)).await);
         });
@@ -148,6 +156,7 @@ impl Machine {
         self.parts.access_logs.tune(global.log_flush, global.log_reopen.unwrap_or_default());
         let proxy = Arc::clone(&self.parts.proxy);
         let events = self.parts.events.clone();
+        let watching = Arc::clone(&self.parts.watching);
         let context = BuildContext {
             session_key: self.parts.session_key,
             now: proxy.now(),
@@ -162,6 +171,7 @@ impl Machine {
                 let previous = proxy.snapshot();
                 let built = build(&order.configuration, &order.nodes, Some(&previous), &context);
                 let closed = proxy.publish(&built.snapshot);
+                watching.published(&order.configuration, built.snapshot.generation, closed.len());
                 debug!(generation = built.snapshot.generation, "snapshot published");
                 Serving {
                     generation: built.snapshot.generation,
@@ -183,12 +193,27 @@ impl Machine {
         }));
     }
 
+    fn check_certificates(&self) {
+        for (virtual_server, notices) in self.parts.proxy.expiring_certificates(unix_time()) {
+            for Expiring { certificate, ended, message } in notices {
+                if ended {
+                    error!(event = "vssslcertexpired", %virtual_server, %certificate, "{message}");
+                } else {
+                    warn!(event = "vssslcerttoexpire", %virtual_server, %certificate, "{message}");
+                }
+            }
+        }
+    }
+
     fn try_listeners(&mut self) {
         let proxy = Arc::clone(&self.parts.proxy);
         let events = self.parts.events.clone();
+        let watching = Arc::clone(&self.parts.watching);
         self.building = Some(tokio::spawn(async move {
             let work = spawn_blocking(move || {
-                proxy.publish(&proxy.snapshot()).into_iter().map(closed_listener).collect()
+                let closed = proxy.publish(&proxy.snapshot());
+                watching.listeners(closed.len());
+                closed.into_iter().map(closed_listener).collect()
             });
             let event = match work.await {
                 Ok(closed) => Event::ListenersTried(closed),
@@ -197,6 +222,12 @@ impl Machine {
             drop(events.send(event).await);
         }));
     }
+}
+
+/// Seconds since 1970.
+fn unix_time() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn closed_listener(problem: ListenProblem) -> ClosedListener {

@@ -42,6 +42,8 @@ const BUILD_GAP: Duration = Duration::from_millis(20);
 /// Longest time a new configuration waits for the first nodes of its new pools, so that a request need not
 /// find a pool empty that is only not known yet.
 const FIRST_NODES_WAIT: Duration = Duration::from_millis(300);
+/// How often certificates are looked at.
+const CERTIFICATES_EVERY: Duration = Duration::from_hours(24);
 /// Pause before closed listeners are tried again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(2);
 
@@ -62,6 +64,8 @@ pub(crate) struct State {
     problems: BTreeSet<(String, String)>,
     closed: BTreeSet<ClosedListener>,
     listeners: Listeners,
+    /// When certificates are looked at again; `None` while nobody uses any.
+    certificates_due: Option<Moment>,
     /// Listen host names are being resolved for the first time.
     hosts_awaited: bool,
     readiness: Readiness,
@@ -120,6 +124,7 @@ impl Default for State {
             problems: BTreeSet::new(),
             closed: BTreeSet::new(),
             listeners: Listeners::Open,
+            certificates_due: None,
             hosts_awaited: false,
             readiness: Readiness::starting(),
             was_ready: false,
@@ -200,7 +205,7 @@ impl State {
             Listeners::Open | Listeners::Trying => None,
         };
         let answers = (!self.was_ready).then(|| self.first_answers.next_deadline()).flatten();
-        [build, expiry, listeners, answers].into_iter().flatten().min()
+        [build, expiry, listeners, answers, self.certificates_due].into_iter().flatten().min()
     }
 
     fn documents_read(&mut self, files: Arc<DocumentFiles>, effects: &mut Vec<Effect>) {
@@ -344,6 +349,11 @@ impl State {
                 let silent = self.silent(&configuration);
                 effects.push(Effect::Log(active(serving.generation, &configuration, silent)));
                 effects.push(Effect::Active(Arc::clone(&configuration)));
+                let uses_tls = configuration
+                    .virtual_servers
+                    .values()
+                    .any(|server| server.enabled && server.tls.is_some());
+                self.certificates_due = uses_tls.then_some(now);
                 self.serving = Some(configuration);
             }
             self.rest_serving(effects);
@@ -436,6 +446,10 @@ impl State {
         if self.next_expiry.is_some_and(|at| at <= now) && !self.build.running {
             self.next_expiry = None;
             self.build.wanted = true;
+        }
+        if self.certificates_due.is_some_and(|at| at <= now) {
+            self.certificates_due = Some(now.after(CERTIFICATES_EVERY));
+            effects.push(Effect::CheckCertificates);
         }
         let awaits_more = self.awaits_more(now);
         if self.build.held_until.is_some_and(|until| until <= now || !awaits_more) {

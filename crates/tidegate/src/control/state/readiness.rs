@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tidegate_model::{Configuration, Moment, PoolName, virtual_server::DefaultPool};
+use tidegate_model::{Configuration, Moment, PoolName};
 
 /// How long readiness waits for the first answer of a pool.
 pub(super) const FIRST_ANSWER_DEADLINE: Duration = Duration::from_secs(10);
@@ -61,7 +61,7 @@ impl FirstAnswers {
 
     /// One sentence per pool in use that still has time to answer.
     pub(super) fn missing(&self, configuration: &Configuration, now: Moment) -> Vec<String> {
-        let used = in_use(configuration);
+        let used = configuration.pools_in_use();
         self.pools
             .iter()
             .filter(|(pool, answer)| !is_settled(**answer, now) && used.contains(pool))
@@ -71,7 +71,7 @@ impl FirstAnswers {
 
     /// Pools in use that did not answer in time.
     pub(super) fn overdue(&self, configuration: &Configuration, now: Moment) -> Vec<PoolName> {
-        let used = in_use(configuration);
+        let used = configuration.pools_in_use();
         let late = |answer: FirstAnswer| answer != FirstAnswer::Had && is_settled(answer, now);
         self.pools
             .iter()
@@ -86,24 +86,4 @@ fn is_settled(answer: FirstAnswer, now: Moment) -> bool {
         FirstAnswer::Waiting(since) => now >= since.after(FIRST_ANSWER_DEADLINE),
         FirstAnswer::Had => true,
     }
-}
-
-/// Pools that requests can reach: those of enabled virtual servers and their failure pools.
-fn in_use(configuration: &Configuration) -> BTreeSet<&PoolName> {
-    let mut used = BTreeSet::new();
-    let mut waiting: Vec<&PoolName> = configuration
-        .virtual_servers
-        .values()
-        .filter(|server| server.enabled)
-        .filter_map(|server| match &server.pool {
-            DefaultPool::Pool(pool) => Some(pool),
-            DefaultPool::Discard | DefaultPool::Missing(_) => None,
-        })
-        .collect();
-    while let Some(pool) = waiting.pop() {
-        if used.insert(pool) {
-            waiting.extend(configuration.pools.get(pool).and_then(|pool| pool.failure_pool.as_ref()));
-        }
-    }
-    used
 }

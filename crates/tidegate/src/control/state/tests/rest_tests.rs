@@ -16,7 +16,7 @@ impl References for NoFiles {
 
 fn documents(text: &str) -> Arc<Imported> {
     let watched = [Document { name: "config/a".to_owned(), text: text.as_bytes().to_vec() }];
-    Arc::new(import(&Input { base: &[], base_references: None, watched: &watched }, &NoFiles))
+    Arc::new(import(&Input { watched: &watched, ..Input::default() }, &NoFiles))
 }
 
 fn layer(note: &str) -> Arc<Layer> {

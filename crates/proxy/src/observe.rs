@@ -1,0 +1,175 @@
+//! One look at the data path: every counter and gauge, without stopping anybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidegate_model::PoolName;
+use tidegate_pool::NodeView;
+use tidegate_telemetry::{
+    access_log::AccessLog,
+    counters::{
+        ListenCounters, PoolCounters, ProcessCounters, ProcessTotals, VirtualServerCounters,
+        VirtualServerTotals,
+    },
+    logging,
+    observation::{Certificate, Control, ListenAddress, Node, Observation, Pool, Process, VirtualServer},
+};
+
+use crate::{
+    proxy::Proxy,
+    snapshot::{RunningPool, RunningServer, Snapshot},
+};
+
+impl Proxy {
+    /// Everything the data path counts and knows now; [`Observation::control`] is left to the control side. Counts may
+    /// miss what happens meanwhile; after [`Proxy::settle`] they miss nothing that happened before.
+    pub fn observe(&self) -> Observation {
+        let snapshot = self.snapshot();
+        Observation {
+            process: self.process(&snapshot),
+            virtual_servers: virtual_servers(&snapshot),
+            pools: pools(&snapshot),
+            listen_addresses: snapshot
+                .listening
+                .iter()
+                .map(|(ip, address)| ListenAddress {
+                    ip: *ip,
+                    connections: u64::from(address.open.now()),
+                    connections_peak: u64::from(address.open.most()),
+                    totals: ListenCounters::totals(&address.counters),
+                })
+                .collect(),
+            certificates: certificates(&snapshot),
+            control: Control::default(),
+        }
+    }
+
+    /// What is counted altogether.
+    pub fn process_totals(&self) -> ProcessTotals {
+        ProcessCounters::totals(&self.shared.counters)
+    }
+
+    fn process(&self, snapshot: &Snapshot) -> Process {
+        let global = &snapshot.global;
+        Process {
+            up: self.shared.origin.elapsed(),
+            workers: self.workers(),
+            connections: self.connections(),
+            snapshot: snapshot.generation,
+            totals: self.process_totals(),
+            ip_session_table_size: global.ip_session_table_size as u64,
+            cookie_session_table_size: global.cookie_session_table_size as u64,
+            tls_session_cache_size: global.tls_session_cache_size as u64,
+            events_held_back: logging::held_back(),
+        }
+    }
+}
+
+fn virtual_servers(snapshot: &Snapshot) -> Vec<VirtualServer> {
+    // One that listens on several addresses is there for each of them.
+    let mut servers: BTreeMap<_, VirtualServer> =
+        snapshot.servers.values().map(|server| (server.name().clone(), virtual_server(server))).collect();
+    for settings in &snapshot.silent {
+        servers
+            .entry(settings.name.clone())
+            .or_insert_with(|| VirtualServer { serving: false, ..of_settings(settings) });
+    }
+    servers.into_values().collect()
+}
+
+fn virtual_server(server: &RunningServer) -> VirtualServer {
+    VirtualServer {
+        connections: u64::from(server.connections.now()),
+        connections_peak: u64::from(server.connections.most()),
+        log_lines_dropped: server.access_log.as_ref().map_or(0, AccessLog::dropped),
+        totals: VirtualServerCounters::totals(&server.counters),
+        ..of_settings(&server.settings)
+    }
+}
+
+/// What is known of a virtual server that nobody has asked anything yet.
+fn of_settings(settings: &tidegate_model::VirtualServer) -> VirtualServer {
+    VirtualServer {
+        name: settings.name.clone(),
+        port: settings.port,
+        protocol: settings.protocol,
+        tls: settings.tls.is_some(),
+        tickets: settings.tls.as_ref().is_some_and(|tls| tls.tickets),
+        serving: true,
+        connections: 0,
+        connections_peak: 0,
+        log_lines_dropped: 0,
+        totals: VirtualServerTotals::default(),
+    }
+}
+
+fn pools(snapshot: &Snapshot) -> Vec<Pool> {
+    let mut used: BTreeSet<&PoolName> = BTreeSet::new();
+    for pool in snapshot.servers.values().filter_map(|server| server.pool.as_ref()) {
+        // A chain of failure pools has an end.
+        let mut next = Some(pool);
+        while let Some(pool) = next.filter(|pool| used.insert(&pool.settings.name)) {
+            next = pool.failure_pool.as_ref();
+        }
+    }
+    snapshot.pools.values().map(|pool| self::pool(pool, used.contains(&pool.settings.name))).collect()
+}
+
+fn pool(pool: &RunningPool, used: bool) -> Pool {
+    let counters = pool.pool.counters();
+    Pool {
+        name: pool.settings.name.clone(),
+        algorithm: pool.settings.algorithm,
+        persistence: pool.pool.persistence().map(|class| class.method.clone()),
+        used,
+        totals: PoolCounters::totals(&pool.counters),
+        waiting: u64::from(counters.waiting),
+        sessions: counters.sessions.entries,
+        sessions_evicted: counters.sessions.evicted,
+        sessions_expired: counters.sessions.expired,
+        sessions_moved: counters.sessions_moved,
+        trials: counters.trials,
+        nodes: pool.pool.nodes_status().into_iter().map(node).collect(),
+    }
+}
+
+fn node(node: NodeView) -> Node {
+    let totals = node.totals;
+    Node {
+        address: node.address,
+        alive: node.alive,
+        label: node.label,
+        state: node.state,
+        leaving: node.leaving,
+        status: node.status,
+        weight: node.weight,
+        priority: node.priority,
+        in_flight: u64::from(node.in_flight),
+        connections: u64::from(node.connections),
+        idle: u64::from(node.idle_connections),
+        response_time: node.response_time,
+        responses: totals.counted.response,
+        requests: totals.requests,
+        connections_opened: totals.counted.connections,
+        connections_reused: totals.counted.reused,
+        errors: totals.counted.errors,
+        failures: totals.failed,
+        refused: totals.refused,
+        bytes_to_node: totals.counted.bytes_to_node,
+        bytes_from_node: totals.counted.bytes_from_node,
+    }
+}
+
+fn certificates(snapshot: &Snapshot) -> Vec<Certificate> {
+    let of_servers = snapshot.servers.values().filter_map(|server| server.tls.as_ref());
+    let of_servers = of_servers.flat_map(|tls| tls.certificate_ends()).map(|end| ("ssl/server_keys", end));
+    let of_pools = snapshot.pools.values().filter_map(|pool| pool.tls.as_ref());
+    let of_pools = of_pools.flat_map(|tls| tls.certificate_ends()).map(|end| ("ssl/client_keys", end));
+    // The same certificate serves many virtual servers.
+    let all: BTreeMap<_, _> = of_servers
+        .chain(of_pools)
+        .map(|(collection, (name, not_after))| ((collection, name.clone()), not_after))
+        .collect();
+    all.into_iter()
+        .map(|((collection, name), not_after)| Certificate { collection, name, not_after })
+        .collect()
+}

@@ -1,0 +1,376 @@
+//! What rules see of a described request.
+
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{COUNTERS, Described, Pending, Pool, STORE, Stream};
+use crate::{
+    host::{
+        Body, CompletionCode, Edit, Host, Level, Order, Phase, PoolNode, RateVerdict, Refusal, Side, Store,
+        Times, TlsFact,
+    },
+    library::{is_framing, is_target_byte, is_token, usual_reason},
+};
+
+/// Makes an edit.
+pub(super) fn apply(headers: &mut Vec<(Vec<u8>, Vec<u8>)>, edit: &Pending) {
+    let (name, value) = match edit {
+        Pending::Add(name, value) => {
+            headers.push((name.clone(), value.clone()));
+            return;
+        }
+        Pending::Set(name, value) => (name, Some(value)),
+        Pending::Remove(name) => (name, None),
+    };
+    let first = headers.iter().position(|(known, _)| known.eq_ignore_ascii_case(name));
+    headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+    if let Some(value) = value {
+        headers.insert(first.unwrap_or(headers.len()), (name.clone(), value.clone()));
+    }
+}
+
+impl Described {
+    fn pool_named(&self, name: &[u8]) -> Option<Pool> {
+        let name = String::from_utf8_lossy(name);
+        match &self.pools {
+            None => Some(Pool::default()),
+            Some(pools) => pools.get(&*name).cloned(),
+        }
+    }
+}
+
+impl Host for Described {
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn method(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.method)
+    }
+
+    fn set_method(&mut self, method: &[u8]) -> Result<(), Refusal> {
+        if !is_token(method) {
+            return Err("it is not a method");
+        }
+        self.method = method.to_vec();
+        Ok(())
+    }
+
+    fn target(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.target)
+    }
+
+    fn set_target(&mut self, target: &[u8]) -> Result<(), Refusal> {
+        if target.first() != Some(&b'/') || !target.iter().copied().all(is_target_byte) {
+            return Err("it is not the path of a URL");
+        }
+        self.target = target.to_vec();
+        Ok(())
+    }
+
+    fn version(&self, side: Side) -> &'static str {
+        self.message(side).version
+    }
+
+    fn field(&self, side: Side, name: &[u8], each: &mut dyn FnMut(&[u8])) {
+        for (known, value) in &self.message(side).headers {
+            if known.eq_ignore_ascii_case(name) {
+                each(value);
+            }
+        }
+    }
+
+    fn fields(&self, side: Side, each: &mut dyn FnMut(&[u8], &[u8])) {
+        for (name, value) in &self.message(side).headers {
+            each(name, value);
+        }
+    }
+
+    fn edit(&mut self, side: Side, edit: Edit<'_>) -> Result<(), Refusal> {
+        let (Edit::Set(name, _) | Edit::Add(name, _) | Edit::Remove(name)) = edit;
+        if !is_token(name) {
+            return Err("it is not the name of a header");
+        }
+        if is_framing(name) {
+            return Err("it belongs to the connection, which is the proxy's own");
+        }
+        if let Edit::Set(_, value) | Edit::Add(_, value) = edit
+            && value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t')
+        {
+            return Err("its value holds control bytes");
+        }
+        let edit = match edit {
+            Edit::Set(name, value) => Pending::Set(name.to_vec(), value.to_vec()),
+            Edit::Add(name, value) => Pending::Add(name.to_vec(), value.to_vec()),
+            Edit::Remove(name) => Pending::Remove(name.to_vec()),
+        };
+        if side == Side::Response && self.phase == Phase::Request {
+            self.pending.push(edit);
+        } else {
+            apply(&mut self.message_mut(side).headers, &edit);
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> u16 {
+        self.status.0
+    }
+
+    fn reason(&self) -> Cow<'_, [u8]> {
+        match self.status.1.as_slice() {
+            b"" => usual_reason(self.status.0).as_bytes().into(),
+            reason => reason.into(),
+        }
+    }
+
+    fn set_status(&mut self, status: u16, reason: &[u8]) -> Result<(), Refusal> {
+        if !(100..=999).contains(&status) || reason.iter().any(u8::is_ascii_control) {
+            return Err("it is not a status");
+        }
+        self.status = (status, reason.to_vec());
+        Ok(())
+    }
+
+    fn body(&self, side: Side) -> Body<'_> {
+        let message = self.message(side);
+        let complete = message.body.is_empty() || message.arrived > message.body.len();
+        let bytes = message.body.get(..message.arrived).unwrap_or(&message.body);
+        Body { bytes, complete }
+    }
+
+    fn set_body(&mut self, side: Side, body: Vec<u8>) -> Result<(), Refusal> {
+        let message = self.message_mut(side);
+        let length = body.len().to_string().into_bytes();
+        let framing = Pending::Set(b"Content-Length".to_vec(), length);
+        apply(&mut message.headers, &Pending::Remove(b"Transfer-Encoding".to_vec()));
+        apply(&mut message.headers, &framing);
+        message.body = body;
+        message.arrived = usize::MAX;
+        message.refused = None;
+        Ok(())
+    }
+
+    fn client(&self) -> SocketAddr {
+        self.client
+    }
+
+    fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    fn node_connection(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.node_connection
+    }
+
+    fn virtual_server(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.virtual_server)
+    }
+
+    fn pool(&self) -> Option<Cow<'_, str>> {
+        self.chosen_pool().map(Cow::Owned)
+    }
+
+    fn node(&self) -> Option<Cow<'_, str>> {
+        self.node.as_deref().map(Cow::Borrowed)
+    }
+
+    fn persistence(&self) -> Option<Cow<'_, str>> {
+        self.orders
+            .iter()
+            .rev()
+            .find_map(|order| match order {
+                Order::Persistence(class) => Some(class.as_deref()),
+                _ => None,
+            })
+            .flatten()
+            .map(String::from_utf8_lossy)
+    }
+
+    fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    fn is_resendable(&self) -> bool {
+        self.resendable
+    }
+
+    fn is_logged(&self) -> bool {
+        let ordered = self.orders.iter().rev().find_map(|order| match order {
+            Order::LogRequest(logged) => Some(*logged),
+            _ => None,
+        });
+        ordered.unwrap_or(true)
+    }
+
+    fn max_transaction_duration(&self) -> Option<Duration> {
+        self.orders.iter().rev().find_map(|order| match order {
+            Order::MaxTransactionDuration(time) => Some(*time),
+            _ => None,
+        })
+    }
+
+    fn times(&self) -> Times {
+        self.times
+    }
+
+    fn memory(&self) -> usize {
+        [Side::Request, Side::Response].iter().map(|&side| self.body(side).bytes.len()).sum()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    fn tls(&self, fact: TlsFact) -> Option<Cow<'_, str>> {
+        self.tls.as_ref()?.get(&fact).map(|text| Cow::Borrowed(text.as_str()))
+    }
+
+    fn client_certificates(&self) -> Vec<Cow<'_, [u8]>> {
+        self.client_certificates.iter().map(|der| Cow::Borrowed(der.as_slice())).collect()
+    }
+
+    fn server_certificate(&self) -> Option<Cow<'_, [u8]>> {
+        self.server_certificate.as_deref().map(Cow::Borrowed)
+    }
+
+    fn completion(&self) -> CompletionCode {
+        self.completion
+    }
+
+    fn order(&mut self, order: Order) -> bool {
+        let possible = match &order {
+            Order::Pool(name, _) => name == b"discard" || self.pool_named(name).is_some(),
+            Order::Persistence(Some(class)) => self
+                .persistence_classes
+                .as_ref()
+                .is_none_or(|known| known.iter().any(|known| known.as_bytes() == class)),
+            Order::Retry => self.resendable,
+            Order::RemoteAddress(address) => {
+                self.client.set_ip(*address);
+                true
+            }
+            Order::StreamStart { .. } | Order::Reply(_) => {
+                self.stream.is_none() && self.phase != Phase::Completion
+            }
+            Order::StreamFinish | Order::StreamContinue => match &mut self.stream {
+                Some(stream) if !stream.finished && !stream.continued => {
+                    stream.finished = order == Order::StreamFinish;
+                    stream.continued = !stream.finished;
+                    true
+                }
+                _ => false,
+            },
+            _ => true,
+        };
+        if possible {
+            if matches!(order, Order::StreamStart { .. }) {
+                self.stream = Some(Stream::default());
+            }
+            self.orders.push(order);
+        }
+        possible
+    }
+
+    fn load(&self, store: Store, key: &[u8]) -> Option<Arc<[u8]>> {
+        self.stores.get(&store)?.get(key).cloned()
+    }
+
+    fn store(&mut self, store: Store, key: &[u8], value: &[u8]) -> bool {
+        let (used, most) = self.usage(store);
+        let values = self.stores.entry(store).or_default();
+        let old = values.get(key).map_or(0, |old| key.len() + old.len());
+        if used - old + key.len() + value.len() > most {
+            return false;
+        }
+        values.insert(key.to_vec(), value.into());
+        true
+    }
+
+    fn remove(&mut self, store: Store, key: &[u8]) -> bool {
+        self.stores.get_mut(&store).is_some_and(|values| values.remove(key).is_some())
+    }
+
+    fn reset(&mut self, store: Store, prefix: &[u8]) {
+        if let Some(values) = self.stores.get_mut(&store) {
+            values.retain(|key, _| !key.starts_with(prefix));
+        }
+    }
+
+    fn usage(&self, store: Store) -> (usize, usize) {
+        let values = self.stores.get(&store);
+        let used = values.map_or(0, |values| values.iter().map(|(key, value)| key.len() + value.len()).sum());
+        (used, STORE)
+    }
+
+    fn count(&mut self, index: u32, by: i64, _wide: bool) -> bool {
+        let known = (1..=COUNTERS).contains(&index);
+        if known {
+            let counter = self.counters.entry(index).or_default();
+            *counter = counter.wrapping_add(by);
+        }
+        known
+    }
+
+    fn rate(&mut self, class: &[u8], _context: &[u8]) -> RateVerdict {
+        self.rate_of(class)
+    }
+
+    fn rate_backlog(&self, class: &[u8], _context: &[u8]) -> Option<u32> {
+        (self.rate_of(class) != RateVerdict::NoClass).then_some(self.backlog)
+    }
+
+    fn pool_nodes(&self, pool: &[u8]) -> Option<Vec<PoolNode>> {
+        self.pool_named(pool).map(|pool| pool.nodes)
+    }
+
+    fn pool_is_full(&self, pool: &[u8]) -> Option<bool> {
+        self.pool_named(pool).map(|pool| pool.is_full)
+    }
+
+    fn resource(&self, name: &[u8]) -> Option<(Arc<[u8]>, i64)> {
+        self.files.get(&*String::from_utf8_lossy(name)).cloned()
+    }
+
+    fn log(&mut self, level: Level, message: &[u8]) {
+        self.lines.push((level, message.to_vec()));
+    }
+
+    fn event(&mut self, id: &[u8], message: &[u8]) {
+        self.events.push((id.to_vec(), message.to_vec()));
+    }
+
+    fn now(&self) -> Duration {
+        self.now
+    }
+
+    fn local_offset(&self, _at: i64) -> (i32, Cow<'_, str>) {
+        (self.zone.0, Cow::Borrowed(&self.zone.1))
+    }
+
+    fn random(&mut self) -> u64 {
+        // SplitMix64.
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn secret_bytes(&mut self, bytes: &mut [u8]) {
+        for piece in bytes.chunks_mut(8) {
+            let random = self.random().to_le_bytes();
+            piece.copy_from_slice(random.get(..piece.len()).unwrap_or_default());
+        }
+    }
+
+    fn host_name(&self) -> (Cow<'_, str>, Cow<'_, str>) {
+        (Cow::Borrowed(&self.host_name.0), Cow::Borrowed(&self.host_name.1))
+    }
+
+    fn environment(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let value = self.environment.get(&*String::from_utf8_lossy(name))?;
+        Some(value.clone().into_bytes())
+    }
+
+    fn process_id(&self) -> u32 {
+        1
+    }
+}

@@ -1,0 +1,197 @@
+//! What rules did with a described request, for people.
+
+use std::fmt::Write as _;
+
+use super::{Described, Pending};
+use crate::{
+    host::{Level, Order, Phase, Reply},
+    library::usual_reason,
+};
+
+/// Most bytes of a body that are shown.
+const SHOWN: usize = 2048;
+
+impl Described {
+    /// What rules did: the request as it goes to the node or the reply in its place, the response as it goes to the
+    /// client, and the event log. Ends with a line end. Bytes that cannot be shown are escaped.
+    pub fn report(&self) -> String {
+        let mut text = String::new();
+        self.outcome(&mut text);
+        for order in &self.orders {
+            if let Some(line) = other_order(order) {
+                let _ = writeln!(text, "Also: {line}");
+            }
+        }
+        for edit in &self.pending {
+            let _ = match edit {
+                Pending::Set(name, value) => {
+                    writeln!(text, "Response will have: {}: {}", shown(name), shown(value))
+                }
+                Pending::Add(name, value) => {
+                    writeln!(text, "Response will also have: {}: {}", shown(name), shown(value))
+                }
+                Pending::Remove(name) => writeln!(text, "Response will not have: {}", shown(name)),
+            };
+        }
+        for (number, count) in &self.counters {
+            let _ = writeln!(text, "User counter {number}: {count}");
+        }
+        for (id, message) in &self.events {
+            let _ = writeln!(text, "Event {}: {}", shown(id), shown(message));
+        }
+        for (level, message) in &self.lines {
+            let level = match level {
+                Level::Info => "INFO",
+                Level::Warn => "WARN",
+                Level::Error => "ERROR",
+            };
+            let _ = writeln!(text, "Log {level}: {}", shown(message));
+        }
+        text
+    }
+
+    /// Where the request, or the response, goes.
+    fn outcome(&self, text: &mut String) {
+        let final_order = self.orders.iter().rev().find(|order| {
+            matches!(
+                order,
+                Order::Discard
+                    | Order::Close { .. }
+                    | Order::Reply(_)
+                    | Order::Retry
+                    | Order::StreamStart { .. }
+            )
+        });
+        match final_order {
+            Some(Order::Discard) => text.push_str("The connection is closed without a reply.\n"),
+            Some(Order::Close { data, read }) => {
+                let read = if *read { " after reading what the client still sends" } else { "" };
+                let _ = writeln!(text, "The connection is closed{read}, behind these bytes:");
+                body(text, data);
+            }
+            Some(Order::Reply(reply)) => {
+                text.push_str("The client gets this reply:\n");
+                head(text, reply);
+                body(text, &reply.body);
+            }
+            Some(Order::Retry) => text.push_str("The request is sent to a node again.\n"),
+            Some(Order::StreamStart { reply, keep_headers, .. }) => {
+                text.push_str("The client gets this reply, written in pieces:\n");
+                head(text, reply);
+                if *keep_headers {
+                    fields(text, &self.response.headers);
+                }
+                let stream = self.stream.clone().unwrap_or_default();
+                body(text, &stream.written);
+                if stream.continued {
+                    text.push_str("… and the rest from the node.\n");
+                }
+            }
+            _ if self.phase == Phase::Request => self.forwarded(text),
+            _ => {
+                text.push_str("The client gets this response:\n");
+                let (status, reason) = &self.status;
+                let reason = if reason.is_empty() { usual_reason(*status).as_bytes() } else { reason };
+                let _ = writeln!(text, "  {} {status} {}", self.response.version, shown(reason));
+                fields(text, &self.response.headers);
+                body(text, &self.response.body);
+            }
+        }
+    }
+
+    fn forwarded(&self, text: &mut String) {
+        let chosen = self.orders.iter().rev().find_map(|order| match order {
+            Order::Pool(name, node) => Some((name, node)),
+            _ => None,
+        });
+        let _ = match (chosen, &self.default_pool) {
+            (Some((name, _)), _) if name == b"discard" => {
+                text.push_str("The connection is closed without a reply.\n");
+                return;
+            }
+            (Some((name, Some((host, port)))), _) => {
+                writeln!(text, "Node {}:{port} with pool {} gets this request:", shown(host), shown(name))
+            }
+            (Some((name, None)), _) => writeln!(text, "Pool {} gets this request:", shown(name)),
+            (None, Some(name)) => writeln!(text, "The default pool {name} gets this request:"),
+            (None, None) => writeln!(text, "There is no pool for this request:"),
+        };
+        let version = self.request.version;
+        let _ = writeln!(text, "  {} {} {version}", shown(&self.method), shown(&self.target));
+        fields(text, &self.request.headers);
+        body(text, &self.request.body);
+    }
+}
+
+/// A line for an order that does not say where the request goes.
+fn other_order(order: &Order) -> Option<String> {
+    Some(match order {
+        Order::AvoidNode(node) => format!("node {} is avoided", shown(node)),
+        Order::Persistence(Some(class)) => format!("session persistence class {}", shown(class)),
+        Order::Persistence(None) => "session persistence as of the pool".to_owned(),
+        Order::PersistenceKey(key) => format!("session persistence key {}", shown(key)),
+        Order::PersistenceNode(node) => format!("session persistence node {}", shown(node)),
+        Order::RemoteAddress(address) => format!("the client's address is {address}"),
+        Order::Idempotent(true) => "the request may be sent again".to_owned(),
+        Order::Idempotent(false) => "the request may not be sent again".to_owned(),
+        Order::MaxReplyTime(time) => format!("a node has {time:?} to reply"),
+        Order::MaxAttempts(number) => format!("at most {number} nodes are tried"),
+        Order::MaxTimedOutAttempts(number) => format!("at most {number} nodes are tried after timeouts"),
+        Order::IdleTimeout(time) => format!("the connection may be idle for {time:?}"),
+        Order::MaxTransactionDuration(time) => format!("the exchange may take {time:?}"),
+        Order::ServerName(name) => format!("TLS to the node asks for {}", shown(name)),
+        Order::LogRequest(true) => "the access log gets the request".to_owned(),
+        Order::LogRequest(false) => "the access log does not get the request".to_owned(),
+        Order::Pool(..)
+        | Order::Discard
+        | Order::Close { .. }
+        | Order::Reply(_)
+        | Order::Retry
+        | Order::StreamStart { .. }
+        | Order::StreamFinish
+        | Order::StreamContinue => return None,
+    })
+}
+
+fn head(text: &mut String, reply: &Reply) {
+    let usual = usual_reason(reply.status).as_bytes();
+    let reason = if reply.reason.is_empty() { usual } else { &reply.reason };
+    let _ = writeln!(text, "  HTTP/1.1 {} {}", reply.status, shown(reason));
+    fields(text, &reply.headers);
+}
+
+fn fields(text: &mut String, headers: &[(Vec<u8>, Vec<u8>)]) {
+    for (name, value) in headers {
+        let _ = writeln!(text, "  {}: {}", shown(name), shown(value));
+    }
+}
+
+fn body(text: &mut String, bytes: &[u8]) {
+    if bytes.is_empty() {
+        return;
+    }
+    text.push('\n');
+    let piece = bytes.get(..SHOWN).unwrap_or(bytes);
+    for line in piece.strip_suffix(b"\n").unwrap_or(piece).split(|&byte| byte == b'\n') {
+        let _ = writeln!(text, "  {}", shown(line));
+    }
+    if piece.len() < bytes.len() {
+        let _ = writeln!(text, "  … {} bytes in all", bytes.len());
+    }
+}
+
+/// Text as it is, other bytes escaped.
+fn shown(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            if letter.is_control() && letter != '\t' {
+                text.extend(letter.escape_default());
+            } else {
+                text.push(letter);
+            }
+        }
+        let _ = write!(text, "{}", chunk.invalid().escape_ascii());
+    }
+    text
+}

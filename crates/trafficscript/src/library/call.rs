@@ -1,0 +1,197 @@
+//! A call of a function: its arguments with the casts of the language, and what it may use.
+
+use std::{cell::RefCell, fmt, rc::Rc};
+
+use crate::{
+    host::{Answer, Host, Level, Need},
+    meter::{Meter, Reached},
+    pattern::{Captures, Flags, Pattern, PatternCache},
+    value::{Container, Text, Value, cast},
+};
+
+/// What a function gives, or why the rule does not go on here.
+pub type Outcome<'p> = Result<Value<'p>, Interrupt>;
+
+/// Why a rule does not go on behind a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// This rule is over, later ones run.
+    EndRule,
+    /// The rules of this phase are over; what follows has been ordered.
+    EndPhase,
+    /// The rule is aborted with this message; later ones run.
+    Abort(String),
+    /// The function is called again once the answer is there ([`Call::answer`]).
+    Wait(Box<Need>),
+}
+
+impl From<Reached> for Interrupt {
+    fn from(limit: Reached) -> Self {
+        Self::Abort(limit.to_string())
+    }
+}
+
+/// Number of match variables, `$1` to `$9`.
+pub const CAPTURES: usize = 9;
+
+/// Where in the rule a call stands.
+#[derive(Debug, Default)]
+pub struct Site {
+    /// Line, from 1.
+    pub line: u32,
+    /// The pattern, when it is constant.
+    pub pattern: Option<Pattern>,
+}
+
+/// A call of a function.
+pub struct Call<'c, 'p> {
+    /// The world.
+    pub host: &'c mut dyn Host,
+    /// Name of the rule, for messages.
+    pub(crate) rule: &'c str,
+    pub(crate) arguments: &'c [Value<'p>],
+    pub(crate) answer: Option<Answer>,
+    pub(crate) captures: &'c mut [Value<'p>; CAPTURES],
+    pub(crate) site: &'p Site,
+    pub(crate) meter: &'c mut Meter,
+    pub(crate) patterns: &'c mut PatternCache,
+    /// `import strict`: what is a warning otherwise aborts.
+    pub(crate) strict: bool,
+}
+
+impl fmt::Debug for Call<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("rule", &self.rule)
+            .field("line", &self.site.line)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'p> Call<'_, 'p> {
+    /// Number of arguments.
+    pub fn count(&self) -> usize {
+        self.arguments.len()
+    }
+
+    /// Whether the argument was given.
+    pub fn has(&self, index: usize) -> bool {
+        index < self.arguments.len()
+    }
+
+    /// An argument as it is (containers by reference); the empty string if it was not given.
+    pub fn value(&self, index: usize) -> Value<'p> {
+        self.arguments.get(index).cloned().unwrap_or(Value::EMPTY)
+    }
+
+    /// What came of the need the function has waited for; `None` in the first call.
+    pub fn answer(&mut self) -> Option<Answer> {
+        self.answer.take()
+    }
+
+    /// An argument as string; a container warns and gives `0`.
+    pub fn text(&mut self, index: usize) -> Result<Text<'p>, Interrupt> {
+        match self.arguments.get(index) {
+            None => Ok(Text::Constant(b"")),
+            Some(Value::Text(text)) => Ok(text.clone()),
+            Some(value) => match cast::text(value) {
+                Some(text) => Ok(text),
+                None => self.cannot_convert(index, "string").map(|()| Text::Constant(b"0")),
+            },
+        }
+    }
+
+    /// An argument as integer; a container warns and gives 0.
+    pub fn int(&mut self, index: usize) -> Result<i64, Interrupt> {
+        match self.arguments.get(index).map_or(Some(0), cast::int) {
+            Some(number) => Ok(number),
+            None => self.cannot_convert(index, "integer").map(|()| 0),
+        }
+    }
+
+    /// An argument as double; a container warns and gives 0.
+    pub fn double(&mut self, index: usize) -> Result<f64, Interrupt> {
+        match self.arguments.get(index).map_or(Some(0.0), cast::double) {
+            Some(number) => Ok(number),
+            None => self.cannot_convert(index, "double").map(|()| 0.0),
+        }
+    }
+
+    /// Whether an argument is true.
+    pub fn truth(&self, index: usize) -> bool {
+        self.arguments.get(index).is_some_and(cast::truth)
+    }
+
+    /// An argument as container by reference; a scalar warns and gives `None`.
+    pub fn container(&mut self, index: usize) -> Result<Option<Rc<RefCell<Container<'p>>>>, Interrupt> {
+        match self.value(index) {
+            Value::Container(container) => Ok(Some(container)),
+            _ => self.warn("Cannot convert scalar to array or hash value").map(|()| None),
+        }
+    }
+
+    /// A pattern argument with its flags: compiled with the rule, or found in or put into the cache.
+    pub fn pattern(&mut self, index: usize, flags: Flags) -> Result<Pattern, Interrupt> {
+        if let Some(pattern) = &self.site.pattern {
+            return Ok(pattern.clone());
+        }
+        let text = self.text(index)?;
+        self.patterns.get(&text, flags).map_err(Interrupt::Abort)
+    }
+
+    /// The first match of a pattern at or behind `from`, with the work counted. Use this rather than
+    /// [`Pattern::captures_at`]: it is what keeps a loop over matches within the limits.
+    pub fn captures(
+        &mut self,
+        pattern: &Pattern,
+        subject: &[u8],
+        from: usize,
+    ) -> Result<Option<Captures>, Interrupt> {
+        pattern.captures(subject, from, self.meter)
+    }
+
+    /// Sets a match variable, `$1` to `$9`.
+    pub fn set_capture(&mut self, number: usize, value: impl Into<Value<'p>>) {
+        if let Some(slot) = number.checked_sub(1).and_then(|index| self.captures.get_mut(index)) {
+            *slot = value.into();
+        }
+    }
+
+    /// A string made here, within the limits.
+    pub fn make(&mut self, bytes: impl Into<Vec<u8>>) -> Outcome<'p> {
+        let bytes = bytes.into();
+        self.charge(bytes.len())?;
+        Ok(Value::from(bytes))
+    }
+
+    /// Accounts for work on, or the making of, so many bytes. Call it before work that is not bounded otherwise.
+    pub fn charge(&mut self, bytes: usize) -> Result<(), Interrupt> {
+        Ok(self.meter.charge(bytes)?)
+    }
+
+    /// Suspends the rule until `need` is there.
+    pub fn wait(&self, need: Need) -> Outcome<'p> {
+        Err(Interrupt::Wait(Box::new(need)))
+    }
+
+    /// A warning in the event log, with rule and line. Aborts under `import strict`.
+    pub fn warn(&mut self, message: &str) -> Result<(), Interrupt> {
+        let line = format!("Rule {}: Line {}: {message}", self.rule, self.site.line);
+        if self.strict {
+            return Err(Interrupt::Abort(line));
+        }
+        self.host.log(Level::Warn, line.as_bytes());
+        Ok(())
+    }
+
+    /// Name of the rule.
+    pub fn rule(&self) -> &str {
+        self.rule
+    }
+
+    #[cold]
+    fn cannot_convert(&mut self, index: usize, to: &str) -> Result<(), Interrupt> {
+        let kind = self.arguments.get(index).map_or("string", cast::kind);
+        self.warn(&format!("Cannot convert {kind} to {to} value"))
+    }
+}

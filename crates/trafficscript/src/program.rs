@@ -1,0 +1,195 @@
+//! A compiled rule: instructions for the machine, the constants and call sites they refer to, and what the rule uses.
+//!
+//! The instructions of the rule and of all subs stand in one list; jumps name an index in it. Variables are slots of a
+//! frame on the stack of the machine.
+
+use std::fmt;
+
+use crate::{
+    host::Phase,
+    library::{Function, Native, Site},
+    note::{Note, Severity},
+    syntax::{Binary, Unary},
+};
+
+/// An instruction. Comments give the top of the stack before and behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Op {
+    /// → integer
+    Int(i32),
+    /// → number of [`Program::numbers`]
+    Number(u32),
+    /// → string of [`Program::texts`]
+    Text(u32),
+    /// so many elements → array
+    Array(u16),
+    /// so many keys and values → hash
+    Hash(u16),
+    /// → value of a variable, containers by reference
+    Load(u16),
+    LoadCapture(u8),
+    /// value →
+    Store(u16),
+    StoreCapture(u8),
+    /// so many values →
+    Pop(u8),
+    /// a, b → a, b, a, b
+    Pair,
+    /// container, key → element
+    Index,
+    /// key → element of the container in a variable
+    IndexSlot(u16),
+    /// → container in a variable, made if the variable is empty
+    Vivify(u16),
+    VivifyCapture(u8),
+    /// container, key → container at the key, made if there is nothing. The byte: see [`UNKNOWN_LEVEL`].
+    VivifyIndex(u8),
+    /// container, key, value → value
+    StoreIndex(u8),
+    /// Adds to a variable; → value before (`false`) or behind (`true`) it
+    Step(u16, i8, bool),
+    /// container, key → value before or behind adding
+    StepIndex(i8, bool),
+    /// left, right → result
+    Binary(Binary),
+    /// so many values → string
+    Concatenate(u16),
+    Unary(Unary),
+    Jump(u32),
+    /// condition →
+    JumpUnless(u32),
+    JumpIf(u32),
+    /// arguments → result
+    Native(u32),
+    Sub(u32),
+    /// value → container, 0: what a `foreach` goes through
+    Iterate,
+    /// container, index → container, index + 1, element; a jump behind the last
+    Next(u32),
+    /// value → ; leaves a sub
+    Return,
+    /// Ends the rule.
+    End,
+}
+
+/// How many containers the container on the stack is in is not known to the compiler: it came in by a parameter.
+pub(crate) const UNKNOWN_LEVEL: u8 = u8::MAX;
+
+/// A number that is not in an instruction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Number {
+    Int(i64),
+    Double(f64),
+}
+
+/// A call of a function of the library.
+#[derive(Debug)]
+pub(crate) struct CallSite {
+    pub site: Site,
+    pub does: Native,
+    pub arguments: u16,
+    /// The function changes its first argument, a container that is in so many others (or [`UNKNOWN_LEVEL`]).
+    pub changes: Option<u8>,
+}
+
+/// A sub, or (the first) the rule itself.
+#[derive(Debug)]
+pub(crate) struct SubCode {
+    /// Index of its first instruction.
+    pub entry: u32,
+    pub parameters: u16,
+    /// Variables with parameters.
+    pub slots: u16,
+    /// Index in [`Program::rules`]: whose text it is in.
+    pub rule: u16,
+    pub strict: bool,
+}
+
+/// A compiled rule, shared by all workers.
+#[derive(Debug)]
+pub struct Program {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) texts: Vec<Box<[u8]>>,
+    pub(crate) numbers: Vec<Number>,
+    pub(crate) sites: Vec<CallSite>,
+    pub(crate) subs: Vec<SubCode>,
+    /// Name of the rule, then of those it imports.
+    pub(crate) rules: Vec<String>,
+    /// Index of the first instruction of a line, and the line.
+    pub(crate) lines: Vec<(u32, u32)>,
+    pub(crate) uses: Uses,
+}
+
+impl Program {
+    /// Name of the rule.
+    pub fn name(&self) -> &str {
+        self.rules.first().map_or("", String::as_str)
+    }
+
+    /// What the rule uses.
+    pub fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    /// Line of an instruction.
+    pub(crate) fn line(&self, op: usize) -> u32 {
+        let behind = self.lines.partition_point(|(first, _)| *first as usize <= op);
+        behind.checked_sub(1).and_then(|at| self.lines.get(at)).map_or(0, |(_, line)| *line)
+    }
+}
+
+/// What a rule uses.
+#[derive(Default)]
+pub struct Uses {
+    /// Pools named by literals, each once.
+    pub pools: Vec<String>,
+    /// Calls of functions of the library with their lines, those of imported subs with the line of the import.
+    pub functions: Vec<(&'static Function, u32)>,
+    /// Where calls stand that are not valid in every phase.
+    pub(crate) places: Vec<Called>,
+}
+
+/// A call that is not valid in every phase.
+#[derive(Debug)]
+pub(crate) struct Called {
+    pub function: &'static Function,
+    pub line: u32,
+    pub column: u32,
+    pub source_line: String,
+}
+
+impl fmt::Debug for Uses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let functions: Vec<_> = self.functions.iter().map(|(function, line)| (function.name, line)).collect();
+        f.debug_struct("Uses").field("pools", &self.pools).field("functions", &functions).finish()
+    }
+}
+
+/// What people call the rules of a phase.
+fn rules_of(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Request => "request rules",
+        Phase::Response => "response rules",
+        Phase::Completion => "completion rules",
+    }
+}
+
+impl Uses {
+    /// An error for every call that is not valid in a phase.
+    pub fn misplaced(&self, phase: Phase) -> Vec<Note> {
+        let wrong = self.places.iter().filter(|called| !called.function.phases.contains(&phase));
+        wrong
+            .map(|called| {
+                let valid: Vec<_> = called.function.phases.iter().copied().map(rules_of).collect();
+                Note {
+                    severity: Severity::Error,
+                    line: called.line,
+                    column: called.column,
+                    source_line: called.source_line.clone(),
+                    message: format!("{} cannot be called in {}", called.function.name, rules_of(phase)),
+                    hint: Some(format!("it works in {}", valid.join(" and "))),
+                }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,7 @@
+//! Tests of the language as a whole: text in, log lines out.
+
+mod faults;
+mod limits;
+mod patterns;
+mod statements;
+mod values;
