@@ -97,9 +97,9 @@ impl Setup {
 
     /// Starts the process and waits until it is ready.
     pub async fn start(self) -> Tidegate {
-        let health = Port::free();
-        let (child, log) = launch(&self, health.address());
-        let tidegate = Tidegate { setup: self, health, child, log };
+        let (health, metrics) = (Port::free(), Port::free());
+        let (child, log) = launch(&self, &health, &metrics);
+        let tidegate = Tidegate { setup: self, health, metrics, child, log };
         if tidegate.setup.wait_ready {
             tidegate.wait_ready().await;
         }
@@ -112,6 +112,7 @@ impl Setup {
 pub struct Tidegate {
     setup: Setup,
     health: Port,
+    metrics: Port,
     child: Child,
     log: Log,
 }
@@ -135,13 +136,14 @@ impl Log {
     }
 }
 
-fn launch(setup: &Setup, health: SocketAddr) -> (Child, Log) {
+fn launch(setup: &Setup, health: &Port, metrics: &Port) -> (Child, Log) {
     let mut command = Command::new(built("tidegate"));
     command
         .arg("run")
         .arg("--base")
         .arg(setup.volume.path())
-        .args(["--workers", "2", "--health", &health.to_string()])
+        .args(["--workers", "2", "--health", &health.address().to_string()])
+        .args(["--metrics", &metrics.address().to_string()])
         .args(&setup.arguments)
         .env_clear()
         .envs(["PATH", "HOME", "TMPDIR"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))))
@@ -166,6 +168,17 @@ impl Tidegate {
     /// The health address.
     pub fn health(&self) -> SocketAddr {
         self.health.address()
+    }
+
+    /// The metrics address.
+    pub fn metrics(&self) -> SocketAddr {
+        self.metrics.address()
+    }
+
+    /// All metrics, in the Prometheus format.
+    pub async fn scrape(&self) -> String {
+        let mut client = Client::connect(self.metrics()).await;
+        client.get("/metrics").await.text()
     }
 
     /// Status of a page of the health address; 0 = no answer.
@@ -292,7 +305,7 @@ impl Tidegate {
         self.signal(Signal::TERM);
         let status = self.wait().await;
         self.assert_clean(status);
-        (self.child, self.log) = launch(&self.setup, self.health.address());
+        (self.child, self.log) = launch(&self.setup, &self.health, &self.metrics);
         self.wait_ready().await;
     }
 

@@ -7,10 +7,13 @@
 )]
 
 mod access_log;
+mod alerts;
 mod discovery;
 mod documents;
 mod framing;
 mod headers;
+mod leaving;
+mod metrics;
 mod monitors;
 mod never;
 mod persistence;

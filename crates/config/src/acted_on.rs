@@ -24,11 +24,22 @@ pub(crate) enum Acted {
 }
 
 /// What Tidegate does with the objects of a type that has raw content.
-pub(crate) const RAW_TYPES: [&str; 5] =
-    ["extra_files", "monitor_scripts", "rules", "servicediscovery", "ssl/cas"];
+pub(crate) const RAW_TYPES: [&str; 6] =
+    ["action_programs", "extra_files", "monitor_scripts", "rules", "servicediscovery", "ssl/cas"];
 
 /// Keys by type and section, in the order of the format's paths.
 const FULLY: &[(&str, &str, &[&str])] = &[
+    ("actions", "basic", &["syslog_msg_len_limit", "timeout", "verbose"]),
+    ("actions", "log", &["file"]),
+    ("actions", "program", &["arguments", "program"]),
+    ("actions", "syslog", &["sysloghost"]),
+    ("event_types", "basic", &["actions", "built_in"]),
+    ("event_types", "general", &["event_tags"]),
+    ("event_types", "monitors", &["event_tags", "objects"]),
+    ("event_types", "pools", &["event_tags", "objects"]),
+    ("event_types", "rules", &["event_tags", "objects"]),
+    ("event_types", "trafficscript", &["event_tags"]),
+    ("event_types", "vservers", &["event_tags", "objects"]),
     ("global_settings", "connection", &["idle_timeout", "listen_queue_size"]),
     ("global_settings", "log", &["flush_time", "reopen"]),
     (
@@ -237,6 +248,7 @@ const FULLY: &[(&str, &str, &[&str])] = &[
 
 /// Keys of which some values have their meaning.
 const PARTLY: &[(&str, &str, &str, &[&str])] = &[
+    ("actions", "basic", "type", &["log", "program", "syslog"]),
     ("global_settings", "ssl", "support_ssl3", &["false"]),
     ("global_settings", "ssl", "support_tls1", &["false"]),
     ("global_settings", "ssl", "support_tls1_1", &["false"]),

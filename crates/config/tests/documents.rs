@@ -54,10 +54,12 @@ fn show(case: &Path) -> String {
     text
 }
 
-/// Without the factory monitors, which are the same everywhere.
+/// Without factory monitors, event types and actions, which are the same everywhere.
 fn only_written(configuration: &Configuration, objects: &[String]) -> Configuration {
     let mut configuration = configuration.clone();
     configuration.monitors.retain(|name, _| objects.contains(&format!("monitors/{name}")));
+    configuration.event_types.retain(|name, _| objects.contains(&format!("event_types/{name}")));
+    configuration.actions.retain(|name, _| objects.contains(&format!("actions/{name}")));
     configuration
 }
 

@@ -29,6 +29,7 @@ mod store;
 mod tally;
 mod task;
 
+pub use dns::{Resolved, Resolver};
 pub use manager::{Discovery, Event, PoolSource, StartError};
 pub use options::{DiscoveryOptions, EmptyPolicy, Family, Policy, SrvWeights, Timing};
 pub use source::{NamedNode, Source, SourceError};

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    Counters, DiscoveryOptions, NamedNode, Source, SourceState, SourceStatus,
+    Counters, DiscoveryOptions, NamedNode, Resolver, Source, SourceState, SourceStatus,
     dns::Client,
     plugin::{home::Home, queue::Queue},
     store,
@@ -157,6 +157,11 @@ impl Discovery {
         ];
         let home = Mutex::new(Home::new(options.home.clone()));
         Ok((Self { runtime, shared, table, home, helpers }, receiver))
+    }
+
+    /// Answers single questions, with the resolver configuration and the memory of name servers that pools use.
+    pub fn resolver(&self) -> Resolver {
+        Resolver::new(Arc::clone(&self.shared.client))
     }
 
     /// Follows `sources` and no others, with these plugins and extra files. A pool whose source is equal to

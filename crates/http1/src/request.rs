@@ -587,7 +587,7 @@ fn is_look_alike(name: &[u8]) -> bool {
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2): no user, no path, not empty.
-fn is_host(value: &[u8]) -> bool {
+pub fn is_host(value: &[u8]) -> bool {
     let (host, port) = if let Some(b'[') = value.first() {
         let Some(end) = memchr::memchr(b']', value) else { return false };
         let inside = value.get(1..end).unwrap_or_default();

@@ -7,8 +7,10 @@ use std::{
 };
 
 use crate::{
-    CaName, ExtraFileName, KeyName, Monitor, MonitorName, PersistenceClass, PersistenceName, PluginName,
-    Pool, PoolName, RateClass, RateName, Rule, RuleName, ScriptName, VirtualServer, VirtualServerName,
+    ActionName, ActionProgramName, CaName, ExtraFileName, KeyName, Monitor, MonitorName, PersistenceClass,
+    PersistenceName, PluginName, Pool, PoolName, RateClass, RateName, Rule, RuleName, ScriptName,
+    VirtualServer, VirtualServerName,
+    alert::{Action, EventType},
     rule::RuleSettings,
     tls::{KeyPair, TlsVersions},
     virtual_server::DefaultPool,
@@ -44,6 +46,12 @@ pub struct Configuration {
     pub rules: BTreeMap<RuleName, Arc<Rule>>,
     /// `rate`.
     pub rates: BTreeMap<RateName, Arc<RateClass>>,
+    /// `event_types`, factory event types included.
+    pub event_types: BTreeMap<Arc<str>, Arc<EventType>>,
+    /// `actions`.
+    pub actions: BTreeMap<ActionName, Arc<Action>>,
+    /// `action_programs`, byte for byte.
+    pub action_programs: BTreeMap<ActionProgramName, Arc<[u8]>>,
     /// `global_settings`.
     pub global: GlobalSettings,
 }

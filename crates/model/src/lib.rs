@@ -13,6 +13,7 @@
 //! Reading order: [`name`], [`configuration`], [`virtual_server`], [`pool`], [`persistence`], [`monitor`],
 //! [`tls`], [`rule`], [`node_set`], [`moment`]; [`counters`] are what the crates above count with.
 
+pub mod alert;
 pub mod configuration;
 pub mod counters;
 pub mod moment;
@@ -29,8 +30,8 @@ pub use configuration::{Configuration, GlobalSettings};
 pub use moment::Moment;
 pub use monitor::Monitor;
 pub use name::{
-    CaName, ExtraFileName, KeyName, MonitorName, PersistenceName, PluginName, PoolName, RateName, RuleName,
-    ScriptName, VirtualServerName,
+    ActionName, ActionProgramName, CaName, ExtraFileName, KeyName, MonitorName, PersistenceName, PluginName,
+    PoolName, RateName, RuleName, ScriptName, VirtualServerName,
 };
 pub use node_set::{DiscoveredNode, NodeSet};
 pub use persistence::PersistenceClass;

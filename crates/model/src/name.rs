@@ -70,4 +70,8 @@ names! {
     ScriptName;
     /// An entry of `extra_files`.
     ExtraFileName;
+    /// An entry of `actions`.
+    ActionName;
+    /// An entry of `action_programs`.
+    ActionProgramName;
 }

@@ -64,6 +64,41 @@ pub struct Pool {
     pub tls: Option<NodeTls>,
 }
 
+impl Pool {
+    /// What a document gives that only names it.
+    pub fn named(name: impl Into<PoolName>) -> Self {
+        Self {
+            name: name.into(),
+            nodes: Vec::new(),
+            discovery: None,
+            algorithm: Algorithm::RoundRobin,
+            priority_nodes: None,
+            failure_pool: None,
+            persistence: None,
+            monitors: Vec::new(),
+            passive_monitoring: true,
+            max_connection_attempts: None,
+            max_timed_out_connection_attempts: Some(2),
+            node_connection_attempts: 3,
+            retry_fail_time: Duration::from_mins(1),
+            close_on_death: false,
+            max_idle_connections_pernode: 50,
+            node_close_with_rst: false,
+            node_delete: NodeDelete::Immediate,
+            max_connect_time: Duration::from_secs(4),
+            max_reply_time: Duration::from_secs(30),
+            max_connections_per_node: None,
+            max_transactions_per_node: None,
+            max_queue_size: None,
+            queue_timeout: Duration::from_secs(10),
+            keepalive: true,
+            keepalive_non_idempotent: false,
+            nagle: true,
+            tls: None,
+        }
+    }
+}
+
 /// A row of `basic.nodes_table`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeEntry {

@@ -60,6 +60,23 @@ pub struct ServerTls {
     pub add_http_headers: bool,
 }
 
+impl ServerTls {
+    /// What a document gives that only names the default certificates, the first one first.
+    pub fn of(default: impl IntoIterator<Item = KeyName>) -> Self {
+        Self {
+            default: default.into_iter().collect(),
+            host_mapping: Vec::new(),
+            versions: TlsVersions::default(),
+            tickets: true,
+            session_cache: true,
+            client_certificate: ClientCertificate::DontRequest,
+            client_authorities: Vec::new(),
+            client_headers: ClientHeaders::None,
+            add_http_headers: false,
+        }
+    }
+}
+
 /// A row of `ssl.server_cert_host_mapping`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostMapping {

@@ -61,6 +61,40 @@ pub struct VirtualServer {
     pub close_with_rst: bool,
 }
 
+impl VirtualServer {
+    /// What a document gives that only names it, on port 80 and with the pool `discard`, which have no defaults.
+    pub fn named(name: impl Into<VirtualServerName>) -> Self {
+        Self {
+            name: name.into(),
+            enabled: false,
+            protocol: Protocol::Http,
+            listen: Listen::Any,
+            port: 80,
+            pool: DefaultPool::Discard,
+            request_rules: Vec::new(),
+            response_rules: Vec::new(),
+            completion_rules: Vec::new(),
+            connect_timeout: Some(Duration::from_secs(10)),
+            timeout: Some(Duration::from_mins(5)),
+            keepalive: true,
+            keepalive_timeout: Duration::from_secs(10),
+            max_transaction_duration: None,
+            max_client_buffer: 65_536,
+            max_server_buffer: 65_536,
+            max_concurrent_connections: None,
+            proxy_protocol: ProxyProtocol::Off,
+            http: HttpOptions::default(),
+            cookie: CookieRewrite::default(),
+            error_page: ErrorPage::Default,
+            access_log: None,
+            failure_log: FailureLog::default(),
+            tls: None,
+            nagle: false,
+            close_with_rst: false,
+        }
+    }
+}
+
 /// `basic.protocol`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -128,6 +162,20 @@ pub struct HttpOptions {
     /// Protocols that are relayed raw after a matching 101, compared without regard to case: those of
     /// `auto_upgrade_protocols`, `websocket` where there are none, nothing without `autodetect_upgrade_headers`.
     pub upgrades: Vec<Arc<str>>,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            add_cluster_ip: true,
+            add_x_forwarded_for: false,
+            add_x_forwarded_proto: false,
+            strip_x_forwarded_proto: true,
+            location_rewrite: LocationRewrite::IfHostMatches,
+            location_pattern: None,
+            upgrades: vec!["websocket".into()],
+        }
+    }
 }
 
 /// `http.location_rewrite`.

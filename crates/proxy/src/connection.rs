@@ -252,7 +252,7 @@ impl Client {
                     if !server.failure_log.tls {
                         tracing::debug!(virtual_server = %server.name, client = %self.peer, "a TLS handshake failed: {error}");
                     } else if let Some(held_back) = HANDSHAKES.admit(self.worker.now()) {
-                        tracing::warn!(virtual_server = %server.name, client = %self.peer, held_back, "a TLS handshake failed: {error}");
+                        tracing::warn!(event = "sslfail", virtual_server = %server.name, client = %self.peer, held_back, "a TLS handshake failed: {error}");
                     }
                 }
                 None
@@ -388,6 +388,13 @@ impl Client {
         self.added_lines = lines.into();
     }
 
+    /// Takes the client for somebody else (`request.setRemoteIP`). Returns who it was taken for before.
+    pub(crate) fn pretend(&mut self, client: SocketAddr) -> SocketAddr {
+        let before = std::mem::replace(&mut self.peer, client);
+        self.compose_added_lines();
+        before
+    }
+
     /// Whether the client speaks TLS to us.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
@@ -395,7 +402,7 @@ impl Client {
 
     /// The deadline rules of an exchange.
     pub(crate) fn guard(&self, exchange: &Exchange<'_>) -> Guarded<'_> {
-        Guarded::new(&self.worker, &self.deadline, exchange.server.settings.timeout, exchange.end())
+        Guarded::new(&self.worker, &self.deadline, exchange.idle_limit(), exchange.end())
     }
 
     /// Sends all of `out`, within `connection.timeout` of the last movement. False if the client is gone.
@@ -424,10 +431,36 @@ impl Client {
         .await
     }
 
+    /// Waits until the client has acknowledged every byte, as long as it goes on doing so. A reset would throw away
+    /// what it has not.
+    async fn delivered(&mut self) {
+        let mut pause = DELIVERY_LOOK;
+        let mut least = u32::MAX;
+        let mut until = self.worker.now().after(LINGER);
+        // The system says nothing when the last byte is acknowledged: it is asked, ever more rarely.
+        while let Some(Ok(left)) = self.stream.socket().map(|socket| socket.undelivered())
+            && left > 0
+        {
+            let now = self.worker.now();
+            if left < least {
+                least = left;
+                until = now.after(LINGER);
+            } else if now >= until {
+                self.server.counters.shard(self.worker.index).resets_undelivered.add(1);
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(DELIVERY_LOOK_MOST);
+        }
+    }
+
     /// Ends the connection. Closing a socket with unread bytes sends RST, which can destroy an answer the
     /// client has not read yet: such a connection sends FIN first and drains for a short while.
     async fn close(mut self: Box<Self>, flow: Flow) {
         if self.server.settings.close_with_rst || flow == Flow::Abort {
+            if flow != Flow::Abort {
+                Box::pin(self.delivered()).await;
+            }
             if let Some(socket) = self.stream.socket() {
                 socket.reset_on_close();
             }
@@ -470,10 +503,15 @@ impl Client {
 /// How long a new connection may take to send its first bytes once the process is going away.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
-/// How long a closing connection reads what the client is still sending.
+/// How long a closing connection reads what the client is still sending, or waits for a client that takes nothing more
+/// of its answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How much of it is read at most.
+/// Pauses between looks whether a client has taken its answer: the first, and the longest.
+const DELIVERY_LOOK: Duration = Duration::from_millis(1);
+const DELIVERY_LOOK_MOST: Duration = Duration::from_millis(50);
+
+/// How much a closing connection reads at most.
 const LINGER_BYTES: usize = 1024 * 1024;
 
 fn peek(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
@@ -497,6 +535,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size(Client::run);
-        assert!(size + size_of::<Client>() <= 2560, "{size} bytes per connection");
+        assert!(size + size_of::<Client>() <= 2560, "{size} + {} bytes per connection", size_of::<Client>());
     }
 }

@@ -59,8 +59,10 @@ pub(crate) enum Kind {
     SessionLost,
     /// The transaction took longer than `max_transaction_duration` or nothing moved for `connection.timeout`.
     TransactionTimedOut,
-    /// The virtual server's pool is `discard`.
+    /// The virtual server's pool is `discard`, or a rule says so.
     Discard,
+    /// Rules: what they made of a message is none.
+    Rule(&'static str),
 }
 
 impl Failure {
@@ -76,6 +78,7 @@ impl Failure {
         Some(match self.kind {
             Kind::BadRequest(status, _) => status,
             Kind::ClientTimedOut => 408,
+            Kind::Rule(_) => 500,
             Kind::Connect
             | Kind::NodeTls
             | Kind::ClosedEarly
@@ -87,12 +90,39 @@ impl Failure {
         })
     }
 
+    /// What completion rules are told (`connection.getCompletionReasonCode`).
+    pub(crate) fn completion(&self) -> &'static str {
+        match self.kind {
+            Kind::BadRequest(..) => "BAD_REQUEST",
+            Kind::ClientTimedOut => "TIMEOUT_CONNECT_CLIENT",
+            Kind::ClientGone => "CONNECTION_CLOSED_CLIENT",
+            Kind::Connect | Kind::NodeTls | Kind::NoNode | Kind::Unavailable => "NODE_LOST",
+            Kind::ConnectTimedOut => "TIMEOUT_CONNECT_SERVER",
+            Kind::ClosedEarly | Kind::StaleConnection => "CONNECTION_CLOSED_SERVER",
+            Kind::ReplyTimedOut => "TIMEOUT",
+            Kind::InvalidResponse(_) => "BAD_RESPONSE",
+            Kind::QueueTimedOut => "TIMEOUT_NODE_QUEUE",
+            Kind::SessionLost => "SESSION_PERSISTENCE_FAILURE",
+            Kind::TransactionTimedOut => "TIMEOUT_MAXDURATION",
+            Kind::Discard => "DISCARDED_BY_RULE",
+            Kind::Rule(_) => "INTERNAL_ERROR",
+        }
+    }
+
     /// Whether the event log should tell of it, as the virtual server is set (`log.*_failures`).
     pub(crate) fn is_told(&self, settings: FailureLog) -> bool {
         match self.kind {
             Kind::BadRequest(..) | Kind::ClientTimedOut | Kind::ClientGone => settings.client,
             _ if self.node_failure().is_some() => settings.node,
             _ => false,
+        }
+    }
+
+    /// The tag of its event: `connfail` where a connection to a node could not be had, else `connerror`.
+    pub(crate) fn event(&self) -> &'static str {
+        match self.kind {
+            Kind::Connect | Kind::ConnectTimedOut | Kind::NodeTls | Kind::NoNode => "connfail",
+            _ => "connerror",
         }
     }
 
@@ -114,7 +144,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.kind {
-            Kind::BadRequest(_, what) | Kind::InvalidResponse(what) => what,
+            Kind::BadRequest(_, what) | Kind::InvalidResponse(what) | Kind::Rule(what) => what,
             Kind::ClientTimedOut => "the client did not send its request in time",
             Kind::ClientGone => "the client closed the connection",
             Kind::Connect => "the node refused the connection",
@@ -128,7 +158,7 @@ impl fmt::Display for Failure {
             Kind::QueueTimedOut => "no node became free within queue_timeout",
             Kind::SessionLost => "the session's node has failed",
             Kind::TransactionTimedOut => "the transaction took too long",
-            Kind::Discard => "the pool is discard",
+            Kind::Discard => "the connection is discarded",
         };
         f.write_str(text)
     }

@@ -13,11 +13,11 @@ pub(crate) mod deliver;
 pub(crate) mod queue;
 pub(crate) mod upgrade;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tidegate_http1::request::Version;
-use tidegate_model::persistence::FailureMode;
-use tidegate_pool::{Session, Tried};
+use tidegate_model::{Moment, persistence::FailureMode};
+use tidegate_pool::{HealthChange, Session, Slot, Tried};
 
 use self::{
     attempt::{Answer, attempt},
@@ -28,6 +28,7 @@ use crate::{
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
     http::error_page,
+    rules::{self, Said, Verdict},
     snapshot::RunningPool,
     tally,
     virtual_server::Exchange,
@@ -44,6 +45,8 @@ pub(crate) struct Attempts {
     streaming: bool,
     /// As many nodes were tried as can be remembered.
     full: bool,
+    /// The node that a rule has chosen.
+    fixed: Option<Slot>,
 }
 
 /// Serves the request from `pool`, or from its failure pool when all its nodes have failed.
@@ -58,7 +61,7 @@ pub(crate) async fn to_pool(
     tally::asked(client, pool, &session);
     let mut body = attempt::RequestBody::of(client, exchange)?;
     let streaming = body.is_streaming();
-    let mut attempts = Attempts { streaming, ..Attempts::default() };
+    let mut attempts = Attempts::of(exchange, pool, streaming);
     let mut last = Failure::new(Kind::NoNode, Progress::Unsent);
     let mut next = None;
     loop {
@@ -77,13 +80,13 @@ pub(crate) async fn to_pool(
                 tally::pool(&client.worker, pool).failed_over.add(1);
                 session = session_of(client, exchange, failure_pool);
                 tally::asked(client, failure_pool, &session);
-                attempts = Attempts { streaming, ..Attempts::default() };
+                attempts = Attempts::of(exchange, failure_pool, streaming);
                 other = Some(Arc::clone(failure_pool));
                 continue;
             }
             Claimed::Rebuilt(rebuilt) => {
                 session = session_of(client, exchange, &rebuilt);
-                attempts.follow(pool, &rebuilt);
+                attempts.follow(pool, &rebuilt, exchange);
                 other = Some(rebuilt);
                 continue;
             }
@@ -92,46 +95,101 @@ pub(crate) async fn to_pool(
                 return Box::pin(session_failed(client, exchange, pool, &session, &mode)).await;
             }
         };
-        match attempt(client, exchange, pool, &mut claimed, &mut body).await {
-            Ok(answer) if answer.head.status() == 503 => {
-                let unavailable = Failure::new(Kind::Unavailable, Progress::Sent);
-                note_failure(client, pool, &claimed, &unavailable);
-                attempts.note(&unavailable, &claimed);
-                if attempts.may_retry(&unavailable, exchange, pool, &body) {
-                    next = claim_at_once(client, exchange, pool, &session, &attempts);
+        'attempt: {
+            let mut answer = match attempt(client, exchange, pool, &mut claimed, &mut body).await {
+                Ok(answer) if answer.head.status() == 503 => {
+                    let unavailable = Failure::new(Kind::Unavailable, Progress::Sent);
+                    note_failure(client, pool, &claimed, &unavailable);
+                    attempts.note(&unavailable, &claimed);
+                    if attempts.may_retry(&unavailable, exchange, pool, &body) {
+                        next = claim_at_once(client, exchange, pool, &session, &attempts);
+                    }
+                    if next.is_some() {
+                        tally::pool(&client.worker, pool).retries_503.add(1);
+                        client.worker.response_heads.keep(answer.head);
+                        break 'attempt;
+                    }
+                    answer
                 }
-                if next.is_none() {
-                    return deliver(client, exchange, pool, &session, &claimed, answer).await;
+                Ok(answer) => answer,
+                Err(failure) => {
+                    note_failure(client, pool, &claimed, &failure);
+                    attempts.note(&failure, &claimed);
+                    if !attempts.may_retry(&failure, exchange, pool, &body) {
+                        return Err(failure);
+                    }
+                    last = failure;
+                    break 'attempt;
                 }
-                tally::pool(&client.worker, pool).retries_503.add(1);
-                client.worker.response_heads.keep(answer.head);
+            };
+            note_answer(client, exchange, pool, &session, &claimed, &answer);
+            if exchange.has_response_rules() {
+                let resendable = body.is_replayable() && exchange.may_be_sent_again();
+                match Box::pin(past_rules(client, exchange, pool, &claimed, &mut answer, resendable)).await? {
+                    Verdict::GoOn => {}
+                    Verdict::Answered(flow) => return Ok(flow),
+                    Verdict::Retry => break 'attempt,
+                }
             }
-            Ok(answer) => return deliver(client, exchange, pool, &session, &claimed, answer).await,
-            Err(failure) => {
-                note_failure(client, pool, &claimed, &failure);
-                attempts.note(&failure, &claimed);
-                if !attempts.may_retry(&failure, exchange, pool, &body) {
-                    return Err(failure);
-                }
-                last = failure;
-            }
+            return deliver(client, exchange, pool, &session, &claimed, answer).await;
         }
         exchange.answered.retries += 1;
         tally::pool(&client.worker, pool).retries.add(1);
+        attempts.avoid(exchange, pool);
         // The nodes of today are asked, not those of when the request began.
         if next.is_none()
             && let Some(rebuilt) = client.worker.rebuilt(pool)
         {
             session = session_of(client, exchange, &rebuilt);
-            attempts.follow(pool, &rebuilt);
+            attempts.follow(pool, &rebuilt, exchange);
             other = Some(rebuilt);
         }
     }
 }
 
+/// A node has answered: what that says about it, and what the answer says about the session.
+fn note_answer(
+    client: &Client,
+    exchange: &mut Exchange<'_>,
+    pool: &Arc<RunningPool>,
+    session: &Session,
+    claim: &Claim,
+    answer: &Answer,
+) {
+    let now = client.worker.recent();
+    let status = answer.head.status();
+    if status != 503 || !pool.settings.passive_monitoring {
+        note_success(pool, claim, answer.response_time, now);
+    }
+    tally::answered(client, pool, claim.node(), status, answer.response_time);
+    if pool.pool.learns_cookies_in(session) {
+        pool.pool.learn_in(session, answer.head.set_cookies(answer.head_bytes()), claim.slot, now);
+    }
+    if !exchange.server.rules.completion.is_empty() {
+        exchange.said_mut().note_served(pool, claim.node(), answer.response_time);
+    }
+}
+
+/// The response rules. Boxed where it is called, so that connections of virtual servers without rules have no room for it.
+async fn past_rules(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    pool: &Arc<RunningPool>,
+    claim: &Claim,
+    answer: &mut Answer,
+    resendable: bool,
+) -> Result<Verdict, Failure> {
+    let verdict = rules::response(client, exchange, (pool, claim.node()), answer, resendable).await;
+    verdict.inspect_err(|failure| note_failure(client, pool, claim, failure))
+}
+
 fn session_of(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool) -> Session {
-    let bytes = exchange.head_bytes();
-    pool.pool.session(exchange.head.cookies(bytes), client.peer.ip(), client.worker.recent())
+    let cookies = exchange.head.cookies(exchange.head_bytes());
+    let (client_ip, now) = (client.peer.ip(), client.worker.recent());
+    match exchange.said().map(Said::asked_session) {
+        Some(asked) => pool.pool.session_asked(&asked, cookies, client_ip, now),
+        None => pool.pool.session(cookies, client_ip, now),
+    }
 }
 
 /// `failure_mode` of the persistence class, when the session's node cannot take the request.
@@ -164,6 +222,13 @@ async fn session_failed(
     }
 }
 
+/// Passive monitoring: a node that had failed and answers works again.
+fn note_success(pool: &RunningPool, claimed: &Claim, response_time: Duration, now: Moment) {
+    if claimed.node().record_success(response_time, now) == Some(HealthChange::Working) {
+        tracing::info!(event = "nodeworking", pool = %pool.settings.name, node = %claimed.node().label(), "node is working again");
+    }
+}
+
 /// Passive monitoring: what a failed request says about the node.
 fn note_failure(client: &Client, pool: &RunningPool, claimed: &Claim, failure: &Failure) {
     tally::node_failed(client, claimed.node(), failure);
@@ -179,6 +244,21 @@ fn note_failure(client: &Client, pool: &RunningPool, claimed: &Claim, failure: &
 }
 
 impl Attempts {
+    fn of(exchange: &Exchange<'_>, pool: &RunningPool, streaming: bool) -> Self {
+        let mut attempts = Self { streaming, ..Self::default() };
+        attempts.avoid(exchange, pool);
+        attempts
+    }
+
+    /// Notes the nodes that rules avoid, and the one they have chosen.
+    fn avoid(&mut self, exchange: &Exchange<'_>, pool: &RunningPool) {
+        let Some(said) = exchange.said() else { return };
+        for slot in said.avoided().filter_map(|node| pool.pool.find(node)) {
+            self.tried.get_or_insert_default().avoid(slot);
+        }
+        self.fixed = said.fixed_node().and_then(|node| pool.pool.find(node));
+    }
+
     /// Nodes that failed the request.
     pub(crate) fn tried(&self) -> &Tried {
         const NONE: &Tried = &Tried::none();
@@ -186,10 +266,11 @@ impl Attempts {
     }
 
     /// The pool was rebuilt: the nodes that were tried have other places.
-    fn follow(&mut self, before: &RunningPool, now: &RunningPool) {
+    fn follow(&mut self, before: &RunningPool, now: &RunningPool, exchange: &Exchange<'_>) {
         if let Some(tried) = &mut self.tried {
             **tried = tried.in_build(&before.pool, &now.pool);
         }
+        self.avoid(exchange, now);
     }
 
     fn note(&mut self, failure: &Failure, claimed: &Claim) {
@@ -212,17 +293,18 @@ impl Attempts {
         body: &attempt::RequestBody,
     ) -> bool {
         let settings = &pool.settings;
+        let (most, most_timed_out) = exchange.attempt_limits(pool);
         let permitted = match failure.progress {
             Progress::Unsent => body.is_replayable(),
-            Progress::Sent => exchange.head.method().is_idempotent() && body.is_replayable(),
+            Progress::Sent => exchange.is_idempotent() && body.is_replayable(),
             Progress::Answered => false,
         };
         permitted
             && !self.full
             && settings.passive_monitoring
             && failure.node_failure().is_some()
-            && settings.max_connection_attempts.is_none_or(|limit| self.made < limit)
-            && settings.max_timed_out_connection_attempts.is_none_or(|limit| self.timed_out < limit)
+            && most.is_none_or(|limit| self.made < limit)
+            && most_timed_out.is_none_or(|limit| self.timed_out < limit)
     }
 }
 

@@ -29,53 +29,16 @@ pub(crate) mod tests {
     use std::{sync::Arc, time::Duration};
 
     use tidegate_http1::{limits::Limits, request::RequestHead, response::ResponseHead};
-    use tidegate_model::{
-        VirtualServer, VirtualServerName,
-        virtual_server::{
-            CookieRewrite, DefaultPool, ErrorPage, FailureLog, HttpOptions, Listen, LocationRewrite,
-            Protocol, ProxyProtocol,
-        },
-    };
+    use tidegate_model::VirtualServer;
 
     use crate::snapshot::{Rewrites, Rules, RunningServer};
 
     /// A virtual server with the settings of an empty document.
     pub(crate) fn settings() -> VirtualServer {
         VirtualServer {
-            name: VirtualServerName::from("site"),
             enabled: true,
-            protocol: Protocol::Http,
-            listen: Listen::Any,
-            port: 80,
-            pool: DefaultPool::Discard,
-            request_rules: Vec::new(),
-            response_rules: Vec::new(),
-            completion_rules: Vec::new(),
-            connect_timeout: Some(Duration::from_secs(10)),
             timeout: Some(Duration::from_secs(40)),
-            keepalive: true,
-            keepalive_timeout: Duration::from_secs(10),
-            max_transaction_duration: None,
-            max_client_buffer: 65_536,
-            max_server_buffer: 65_536,
-            max_concurrent_connections: None,
-            proxy_protocol: ProxyProtocol::Off,
-            http: HttpOptions {
-                add_cluster_ip: true,
-                add_x_forwarded_for: false,
-                add_x_forwarded_proto: false,
-                strip_x_forwarded_proto: true,
-                location_rewrite: LocationRewrite::IfHostMatches,
-                location_pattern: None,
-                upgrades: vec!["websocket".into()],
-            },
-            cookie: CookieRewrite::default(),
-            error_page: ErrorPage::Default,
-            access_log: None,
-            failure_log: FailureLog::default(),
-            tls: None,
-            nagle: false,
-            close_with_rst: false,
+            ..VirtualServer::named("site")
         }
     }
 

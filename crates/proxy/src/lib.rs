@@ -25,6 +25,7 @@ mod node;
 mod observe;
 mod proxy;
 mod relay;
+mod rules;
 pub mod snapshot;
 mod socket;
 mod stream;
@@ -36,5 +37,6 @@ mod worker;
 
 pub use self::{
     proxy::{ListenProblem, NodeStatus, Proxy},
+    rules::services::names,
     snapshot::{BuildContext, Built, Problem, Resource, Snapshot, build},
 };

@@ -66,6 +66,25 @@ pub struct MonitorTask {
     pub tls: Option<Arc<TlsClient>>,
 }
 
+impl MonitorTask {
+    /// Whether the two are one and the same, down to the node.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        let target = match (&self.target, &other.target) {
+            (Target::Node { node, name }, Target::Node { node: its_node, name: its_name }) => {
+                Arc::ptr_eq(node, its_node) && name == its_name
+            }
+            (Target::Pool(nodes), Target::Pool(its_nodes)) => {
+                nodes.len() == its_nodes.len() && nodes.iter().zip(its_nodes).all(|(a, b)| Arc::ptr_eq(a, b))
+            }
+            _ => false,
+        };
+        target
+            && self.pool == other.pool
+            && self.monitor == other.monitor
+            && self.tls.as_ref().map(Arc::as_ptr) == other.tls.as_ref().map(Arc::as_ptr)
+    }
+}
+
 /// Whom a monitor concerns. Disabled nodes are not handed over.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -150,7 +169,7 @@ impl Monitors {
     }
 
     /// Makes `tasks` the monitors that run. `scripts` is the catalogue `monitor_scripts`; changed ones are written to disk.
-    pub fn update(&self, tasks: Vec<MonitorTask>, scripts: &BTreeMap<ScriptName, Arc<[u8]>>) {
+    pub fn update(&self, tasks: &[MonitorTask], scripts: &BTreeMap<ScriptName, Arc<[u8]>>) {
         let mut running = lock(&self.running);
         let running = &mut *running;
         if running.scripts != *scripts {
@@ -189,8 +208,8 @@ impl Monitors {
                     ProbeSettings::Program { program, .. } => scripts.get(program).cloned(),
                     _ => None,
                 },
-                tls: if task.monitor.use_tls { task.tls.or_else(node::lax) } else { None },
-                monitor: task.monitor,
+                tls: if task.monitor.use_tls { task.tls.clone().or_else(node::lax) } else { None },
+                monitor: Arc::clone(&task.monitor),
                 name,
             };
             let watcher = match before.remove(&key) {
@@ -263,8 +282,7 @@ pub(crate) fn tasks(
 ) -> Vec<MonitorTask> {
     let mut tasks = Vec::new();
     for (name, pool) in pools {
-        let nodes = pool.pool.members().iter().filter(|member| member.state != NodeState::Disabled);
-        let nodes: Vec<&Arc<Node>> = nodes.map(|member| &member.node).collect();
+        let nodes: Vec<&Arc<Node>> = monitored(pool).collect();
         for monitor in pool.settings.monitors.iter().filter_map(|name| configuration.monitors.get(name)) {
             let task = |target| MonitorTask {
                 pool: name.clone(),
@@ -283,6 +301,12 @@ pub(crate) fn tasks(
         }
     }
     tasks
+}
+
+/// Nodes of the pool that monitors look after.
+fn monitored(pool: &RunningPool) -> impl Iterator<Item = &Arc<Node>> {
+    let members = pool.pool.members().iter().filter(|member| member.state != NodeState::Disabled);
+    members.map(|member| &member.node)
 }
 
 /// Sets the health of nodes whose monitors changed their minds, with the events `nodefail` and `nodeworking`.

@@ -20,6 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     listener,
     monitor::{self, Monitors},
+    names::Lookup,
+    rules::services::{Services, memory},
     snapshot::{ListenKey, Snapshot},
     tls::server::Expiring,
     worker::{self, Command, Shared},
@@ -76,9 +78,11 @@ pub struct NodeStatus {
 }
 
 impl Proxy {
-    /// Starts `workers` data workers (at least one). Nothing listens until the first [`Proxy::publish`].
-    pub fn start(workers: usize, monitors: monitor::Options) -> io::Result<Self> {
+    /// Starts `workers` data workers (at least one). Nothing listens until the first [`Proxy::publish`]. `lookup`
+    /// asks the name servers what rules want to know, on the runtime of the monitors.
+    pub fn start(workers: usize, monitors: monitor::Options, lookup: Arc<dyn Lookup>) -> io::Result<Self> {
         let count = workers.max(1);
+        let services = Services::new(count, &monitors.runtime, lookup, memory::available());
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(Snapshot::empty()),
             generation: AtomicU64::new(0),
@@ -86,6 +90,7 @@ impl Proxy {
             connections: AtomicU64::new(0),
             workers: count,
             counters: Sharded::new(count),
+            services,
         });
         let monitors = Monitors::start(monitors, shared.origin);
         let mut senders = Vec::with_capacity(count);
@@ -122,16 +127,25 @@ impl Proxy {
     /// and tried again by the next call.
     pub fn publish(&self, snapshot: &Arc<Snapshot>) -> Vec<ListenProblem> {
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let rates = snapshot.rates.values().map(AsRef::as_ref);
+        self.shared.services.obey(&snapshot.global, rates, self.shared.now());
         // The pointer goes first: a new listener finds its virtual server at once.
         let before = self.shared.snapshot.swap(Arc::clone(snapshot));
         let gone = before.has_lost_nodes(snapshot);
         self.shared.generation.store(snapshot.generation, Ordering::Release);
-        self.monitors.update(snapshot.monitors.clone(), &snapshot.monitor_scripts);
+        let same = Arc::ptr_eq(&before.monitors, &snapshot.monitors)
+            && Arc::ptr_eq(&before.monitor_scripts, &snapshot.monitor_scripts);
+        if !same {
+            self.monitors.update(&snapshot.monitors, &snapshot.monitor_scripts);
+        }
         let mut problems = Vec::new();
         listening.retain(|key, _| {
             let stays = snapshot.servers.contains_key(key);
             if !stays {
                 self.tell_all(|| Command::Close(key.clone()));
+                if let Some(server) = before.servers.get(key) {
+                    tracing::info!(event = "vsstop", virtual_server = %server.name(), address = %key.address, "no longer listening");
+                }
             }
             stays
         });
@@ -155,6 +169,7 @@ impl Proxy {
                         drop(worker.send(Command::Listen(key.clone(), socket)));
                     }
                     listening.insert(key.clone(), options);
+                    tracing::info!(event = "vsstart", virtual_server = %server.name(), address = %key.address, "listening");
                 }
                 Err(error) => problems.push(ListenProblem {
                     virtual_server: server.settings.name.clone(),
@@ -217,6 +232,17 @@ impl Proxy {
             (!notices.is_empty()).then(|| (server.settings.name.clone(), notices))
         });
         notices.collect()
+    }
+
+    /// Every pool that is in use, and whether a node of it can take a new session; `None` = it has no nodes.
+    pub fn pools_alive(&self) -> Vec<(PoolName, Option<bool>)> {
+        let snapshot = self.shared.snapshot.load();
+        let now = self.now();
+        let alive =
+            |pool: &tidegate_pool::Pool| (!pool.members().is_empty()).then(|| pool.usable_nodes(now) > 0);
+        let used = snapshot.servers.values().filter_map(|server| server.pool.as_ref());
+        let used: BTreeMap<_, _> = used.map(|pool| (&pool.settings.name, pool)).collect();
+        used.into_iter().map(|(name, pool)| (name.clone(), alive(&pool.pool))).collect()
     }
 
     /// Open client connections.

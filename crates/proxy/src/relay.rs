@@ -18,6 +18,7 @@ use tidegate_pool::Node;
 
 use crate::{
     buffer::{BUFFER, Buffer, Output},
+    socket::Socket,
     stream::Stream,
     timers::Deadline,
     worker::Worker,
@@ -82,6 +83,16 @@ impl<'a> Guarded<'a> {
         self.end.is_some_and(|end| self.worker.now() >= end)
     }
 
+    /// Whether the client has gone while the node had nothing to say. It is watched once that has lasted for a sweep.
+    pub(crate) fn lost_client(&self, cx: &mut Context<'_>, client: &mut Stream) -> bool {
+        self.deadline.has_waited() && client.poll_reset(cx).is_ready()
+    }
+
+    /// [`Guarded::lost_client`], of a plain client.
+    pub(crate) fn lost_plain_client(&self, cx: &mut Context<'_>, client: &mut Socket) -> bool {
+        self.deadline.has_waited() && client.poll_reset(cx).is_ready()
+    }
+
     /// What `polled` says, or `None` once the deadline has passed.
     pub(crate) fn or_passed<T>(&self, cx: &mut Context<'_>, polled: Poll<T>) -> Poll<Option<T>> {
         match polled {
@@ -108,9 +119,9 @@ pub(crate) enum Framing {
     Length(u64),
     /// Chunked: validated and re-framed, or de-chunked, by the relay inside.
     Chunked(Box<ChunkedRelay>),
-    /// Chunked, of which the beginning is re-framed already and goes first. Only a request that has not been
-    /// sent yet is in this state.
-    ChunkedAfter(Box<ChunkedRelay>, Output),
+    /// The rest of a body whose beginning is framed for the sink already and goes first. Only a message that has not
+    /// been sent yet is in this state.
+    After(Output, Box<Self>),
     /// Everything until the source closes, passed on as it is.
     UntilClose,
     /// Everything until the source closes, chunked for the sink.
@@ -176,7 +187,7 @@ impl BodyRelay {
         match &self.framing {
             Framing::None | Framing::Length(0) => true,
             Framing::Chunked(_)
-            | Framing::ChunkedAfter(..)
+            | Framing::After(..)
             | Framing::Length(_)
             | Framing::UntilClose
             | Framing::UntilCloseChunked => false,
@@ -186,14 +197,14 @@ impl BodyRelay {
     /// The framing of a body of which nothing was written to the sink, for another sink; the first `head_length`
     /// composed bytes are not part of it.
     pub(crate) fn into_unsent(mut self, head_length: usize) -> Option<Framing> {
-        match self.framing {
-            _ if self.ever_written => None,
-            Framing::Chunked(relay) => {
-                self.out.bytes.drain(..head_length.min(self.out.bytes.len()));
-                Some(Framing::ChunkedAfter(relay, self.out))
-            }
-            framing => Some(framing),
+        if self.ever_written {
+            return None;
         }
+        self.out.bytes.drain(..head_length.min(self.out.bytes.len()));
+        if self.out.bytes.is_empty() {
+            return Some(self.framing);
+        }
+        Some(Framing::After(self.out, Box::new(self.framing)))
     }
 
     /// Whether any byte has left for the sink.
@@ -220,7 +231,7 @@ impl BodyRelay {
     /// Takes body bytes that are already in `buffer` behind the composed head, so that they leave together.
     pub(crate) fn absorb(&mut self, buffer: &mut Buffer) -> Result<(), RelayError> {
         match &mut self.framing {
-            Framing::None | Framing::ChunkedAfter(..) => {}
+            Framing::None | Framing::After(..) => {}
             Framing::Length(left) => {
                 let n = buffer.len().min(TOGETHER).min(usize::try_from(*left).unwrap_or(usize::MAX));
                 self.out.bytes.extend_from_slice(buffer.slice(0..n));

@@ -5,6 +5,7 @@
 //! discovery. What changes per request (health, counts) lives in cells inside the shared parts.
 
 mod build;
+mod rules;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,8 +20,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    ExtraFileName, GlobalSettings, Moment, PoolName, RateClass, RateName, Rule, ScriptName, VirtualServer,
-    VirtualServerName,
+    ExtraFileName, GlobalSettings, Moment, PersistenceClass, PersistenceName, PoolName, RateClass, RateName,
+    ScriptName, VirtualServer, VirtualServerName,
 };
 use tidegate_telemetry::{
     access_log::AccessLog,
@@ -28,6 +29,7 @@ use tidegate_telemetry::{
 };
 
 pub use self::build::{BuildContext, Built, Problem, build};
+pub(crate) use self::rules::{Rules, RunningRule};
 use crate::{
     forward::queue::Queue,
     tls::{node::TlsClient, server::TlsServer},
@@ -45,14 +47,19 @@ pub struct Snapshot {
     pub(crate) listening: BTreeMap<IpAddr, Arc<ListenAddress>>,
     pub(crate) pools: BTreeMap<PoolName, Arc<RunningPool>>,
     pub(crate) global: GlobalSettings,
-    /// What monitors check, derived once so that publishing only hands it over.
-    pub(crate) monitors: Vec<crate::monitor::MonitorTask>,
+    /// What monitors check, derived once; the same one as before while no pool and no monitor has changed, so that
+    /// publishing leaves them alone.
+    pub(crate) monitors: Arc<[crate::monitor::MonitorTask]>,
     /// `monitor_scripts`.
     pub(crate) monitor_scripts: Arc<BTreeMap<ScriptName, Arc<[u8]>>>,
     /// `rate`: limits only. What has been counted against them is kept by name elsewhere.
     pub(crate) rates: BTreeMap<RateName, Arc<RateClass>>,
     /// `extra_files`, for rules.
     pub(crate) resources: BTreeMap<ExtraFileName, Arc<Resource>>,
+    /// `rules` that compiled.
+    pub(crate) rules: rules::Catalogue,
+    /// `persistence`, for rules that choose one.
+    pub(crate) persistence: BTreeMap<PersistenceName, Arc<PersistenceClass>>,
 }
 
 /// A file that rules can read.
@@ -73,10 +80,12 @@ impl Snapshot {
             listening: BTreeMap::new(),
             pools: BTreeMap::new(),
             global: GlobalSettings::default(),
-            monitors: Vec::new(),
+            monitors: Arc::default(),
             monitor_scripts: Arc::default(),
             rates: BTreeMap::new(),
             resources: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            persistence: BTreeMap::new(),
         }
     }
 
@@ -184,14 +193,6 @@ impl fmt::Debug for RunningServer {
     }
 }
 
-/// The rules of a virtual server that run, in order: enabled ones with a program.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rules {
-    pub(crate) request: Vec<Arc<Rule>>,
-    pub(crate) response: Vec<Arc<Rule>>,
-    pub(crate) completion: Vec<Arc<Rule>>,
-}
-
 /// Compiled patterns of a virtual server, and whether responses need looking at all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rewrites {
@@ -211,6 +212,8 @@ pub(crate) struct RunningPool {
     /// Where requests wait when every node is at its limit.
     pub(crate) queue: Arc<Queue>,
     pub(crate) counters: Arc<Sharded<PoolCounters>>,
+    /// Of a node that is in no pool: not part of a snapshot, and never rebuilt.
+    pub(crate) is_stranger: bool,
 }
 
 impl fmt::Debug for RunningPool {

@@ -16,8 +16,21 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
+use nix::{getsockopt_impl, sockopt_impl, sys::socket::GetSockOpt};
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
+
+sockopt_impl!(
+    /// `SO_MEMINFO` (linux/sock_diag.h), as far as it is needed.
+    MemoryInfo,
+    GetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_MEMINFO,
+    [u32; WRITE_QUEUE + 1]
+);
+
+/// Place of `SK_MEMINFO_WMEM_QUEUED` in [`MemoryInfo`].
+const WRITE_QUEUE: usize = 5;
 
 /// A non-blocking TCP socket, registered with the worker's reactor on first need.
 #[derive(Debug)]
@@ -115,6 +128,26 @@ impl Socket {
                 outcome => return Poll::Ready(outcome),
             }
         }
+    }
+
+    /// Ready once the connection is over in both directions: the peer has reset it. A peer that has only finished
+    /// sending keeps this waiting. Registers the socket, and leaves it to the next write to find out that there is
+    /// room, which writes do anyway.
+    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Ok(fd) = self.registered() else { return Poll::Ready(()) };
+        loop {
+            match ready!(fd.poll_write_ready(cx)) {
+                Ok(guard) if guard.ready().is_write_closed() => return Poll::Ready(()),
+                // Room to write: the reactor tells of a reset by another event.
+                Ok(mut guard) => guard.clear_ready(),
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Memory of what was written and the peer has not acknowledged, bytes; 0 = it has everything.
+    pub(crate) fn undelivered(&self) -> io::Result<u32> {
+        Ok(MemoryInfo.get(&self.fd)?[WRITE_QUEUE])
     }
 
     /// Runs `call` when the socket is ready for `interest`, until it does not say "would block".

@@ -2,12 +2,12 @@
 
 use std::{
     io::{self, IoSlice},
-    net::Shutdown,
+    net::{Shutdown, SocketAddr},
     pin::Pin,
     task::{Context, Poll, Waker, ready},
 };
 
-use rustls::ProtocolVersion;
+use rustls::{ProtocolVersion, ServerConnection};
 use tidegate_telemetry::access_log::TlsSession;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
@@ -51,6 +51,26 @@ impl Stream {
     /// A stream over TLS; with `alerts`, dropping it sends close_notify.
     pub(crate) fn tls(stream: impl Into<TlsStream<Socket>>, alerts: bool) -> Self {
         Self::Tls(Box::new(Tls { stream: stream.into(), alerts }))
+    }
+
+    /// The TLS connection of a client.
+    pub(crate) fn server_tls(&self) -> Option<&ServerConnection> {
+        match self {
+            Self::Tls(tls) => match &tls.stream {
+                TlsStream::Server(stream) => Some(stream.get_ref().1),
+                TlsStream::Client(_) => None,
+            },
+            Self::Plain(_) | Self::Closed => None,
+        }
+    }
+
+    /// Our end of the connection.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(socket) => socket.local_address(),
+            Self::Tls(tls) => tls.stream.get_ref().0.local_address(),
+            Self::Closed => None,
+        }
     }
 
     /// Version and cipher suite of the TLS session.
@@ -133,6 +153,14 @@ impl Stream {
             return true;
         }
         self.socket().is_none_or(Socket::is_stale)
+    }
+
+    /// Ready once the peer has reset the connection; see [`Socket::poll_reset`].
+    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.socket() {
+            Some(socket) => socket.poll_reset(cx),
+            None => Poll::Ready(()),
+        }
     }
 
     /// Whether there is no TLS on it, so that the kernel can move its bytes.

@@ -80,6 +80,7 @@ pub(crate) fn failed(client: &Client, exchange: &Exchange<'_>, failure: &Failure
         Kind::Connect | Kind::ConnectTimedOut | Kind::NodeTls => counters.connect_failures.add(1),
         Kind::ReplyTimedOut => counters.reply_timeouts.add(1),
         Kind::ClientGone
+        | Kind::Rule(_)
         | Kind::ClosedEarly
         | Kind::StaleConnection
         | Kind::InvalidResponse(_)

@@ -31,6 +31,19 @@ struct Entry {
     restless: Cell<bool>,
     /// Woken when nodes are gone: a request is in flight.
     in_flight: Cell<bool>,
+    /// Whether a sweep has passed since the request in flight began to wait.
+    waited: Cell<Waited>,
+}
+
+/// How long a request in flight has waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    /// There is none.
+    Off,
+    /// Less than a sweep.
+    Little,
+    /// A sweep has passed.
+    Long,
 }
 
 impl Timers {
@@ -42,6 +55,7 @@ impl Timers {
             waker: RefCell::new(None),
             restless: Cell::new(false),
             in_flight: Cell::new(false),
+            waited: Cell::new(Waited::Off),
         });
         let key = self.0.borrow_mut().insert(Rc::clone(&entry));
         Deadline { timers: Rc::clone(self), entry, key }
@@ -76,7 +90,11 @@ impl Timers {
             if due {
                 entry.fired.set(true);
             }
-            if (due || entry.restless.get())
+            let long = entry.waited.get() == Waited::Little;
+            if long {
+                entry.waited.set(Waited::Long);
+            }
+            if (due || long || entry.restless.get())
                 && let Some(waker) = entry.waker.borrow().as_ref()
             {
                 waker.wake_by_ref();
@@ -104,7 +122,14 @@ impl Deadline {
     /// node's health.
     pub(crate) fn watch_node(&self, in_flight: bool, restless: bool) {
         self.entry.in_flight.set(in_flight);
+        self.entry.waited.set(if in_flight { Waited::Little } else { Waited::Off });
         self.entry.restless.set(restless);
+    }
+
+    /// Whether the request in flight has waited long enough for its client to be watched. The first sweep that finds
+    /// it waiting wakes it for that; requests that are answered quickly never come so far.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.entry.waited.get() == Waited::Long
     }
 
     /// Ready once the armed deadline has passed. Keeps the waker for the sweep.
@@ -146,6 +171,21 @@ mod tests {
         deadline.arm(None);
         timers.sweep(Moment(u64::MAX - 1));
         assert_eq!(deadline.poll_passed(&mut cx), Poll::Pending);
+    }
+
+    #[test]
+    fn a_request_that_waits_is_told_by_the_first_sweep() {
+        let timers = Rc::new(Timers::default());
+        let deadline = timers.deadline();
+        timers.sweep(Moment(0));
+        assert!(!deadline.has_waited());
+        deadline.watch_node(true, false);
+        assert!(!deadline.has_waited());
+        timers.sweep(Moment(100));
+        assert!(deadline.has_waited());
+        deadline.watch_node(false, false);
+        timers.sweep(Moment(200));
+        assert!(!deadline.has_waited());
     }
 
     #[test]

@@ -2,10 +2,10 @@
 //! stage is a file.
 //!
 //! ```text
-//! admit → (request rules) → forward to the pool → (response rules) → finish
+//! request rules → forward to the pool (response rules on the way back) → completion rules → finish
 //! ```
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use tidegate_http1::request::{Method, RequestHead, Version};
 use tidegate_model::{Moment, virtual_server::DefaultPool};
@@ -18,7 +18,8 @@ use crate::{
     failure::{Failure, Kind, Progress},
     forward,
     http::error_page,
-    snapshot::LocalServer,
+    rules::{self, Said, Verdict},
+    snapshot::{LocalServer, RunningPool},
     tally,
 };
 
@@ -26,7 +27,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
     /// The parsed head; its spans point into [`Exchange::head_bytes`].
-    pub(crate) head: &'a RequestHead,
+    pub(crate) head: &'a mut RequestHead,
     /// The bytes of the head, taken out of the client's buffer: a request that waits holds no more than it needs.
     bytes: Output,
     /// The virtual server as it was when the request began.
@@ -35,7 +36,12 @@ pub(crate) struct Exchange<'a> {
     pub(crate) began: Duration,
     /// What has been answered, for counters and the access log.
     pub(crate) answered: Answered,
+    /// What rules have said about it; `None` where no rule has said anything.
+    pub(crate) said: Option<Box<Said>>,
 }
+
+/// Most times that rules can send one request to another node.
+const MAX_RULE_RETRIES: u32 = 16;
 
 /// What a client got.
 #[derive(Debug, Default)]
@@ -51,12 +57,22 @@ pub(crate) struct Answered {
     pub(crate) bytes_in: u64,
     /// Further attempts that were needed.
     pub(crate) retries: u32,
+    /// Time in queues of pools, microseconds.
+    pub(crate) queued: Cell<u32>,
     /// What else the access log wants to know; `None` without one.
     pub(crate) log: Option<Box<access::Entry>>,
 }
 
+impl Answered {
+    /// The request has waited in a queue.
+    pub(crate) fn note_queued(&self, waited: Duration) {
+        let waited = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
+        self.queued.set(self.queued.get().saturating_add(waited));
+    }
+}
+
 impl<'a> Exchange<'a> {
-    fn new(client: &mut Client, head: &'a RequestHead, head_length: usize) -> Self {
+    fn new(client: &mut Client, head: &'a mut RequestHead, head_length: usize) -> Self {
         let mut bytes = client.worker.buffers.lend_output();
         bytes.bytes.extend_from_slice(client.buffer.slice(0..head_length));
         client.buffer.consume(head_length);
@@ -66,6 +82,7 @@ impl<'a> Exchange<'a> {
             server: Rc::clone(&client.server),
             began: client.worker.elapsed(),
             answered: Answered::default(),
+            said: None,
         }
     }
 
@@ -74,14 +91,77 @@ impl<'a> Exchange<'a> {
         &self.bytes.bytes
     }
 
+    /// Puts other bytes in the place of those of the head, which was parsed from them.
+    pub(crate) fn replace_head_bytes(&mut self, bytes: Output) {
+        self.bytes = bytes;
+    }
+
+    /// What rules have said.
+    pub(crate) fn said(&self) -> Option<&Said> {
+        self.said.as_deref()
+    }
+
+    /// What rules have said, to say more.
+    pub(crate) fn said_mut(&mut self) -> &mut Said {
+        self.said.get_or_insert_default()
+    }
+
+    /// What rules ordered instead of going on.
+    pub(crate) fn take_ending(&mut self) -> Option<rules::Ending> {
+        self.said.as_mut()?.ending.take()
+    }
+
+    fn overrides(&self) -> Option<&rules::Overrides> {
+        self.said().map(|said| &said.limits)
+    }
+
     /// When it must be over by `max_transaction_duration`.
     pub(crate) fn end(&self) -> Option<Moment> {
-        self.server.settings.max_transaction_duration.map(|limit| Moment::at(self.began).after(limit))
+        let own = self.overrides().and_then(|own| own.max_transaction_duration);
+        own.or(self.server.settings.max_transaction_duration).map(|limit| Moment::at(self.began).after(limit))
+    }
+
+    /// How long nothing may move (`connection.timeout`).
+    pub(crate) fn idle_limit(&self) -> Option<Duration> {
+        self.overrides().and_then(|own| own.idle).or(self.server.settings.timeout)
+    }
+
+    /// How long a node may take to answer (`max_reply_time`).
+    pub(crate) fn reply_limit(&self, pool: &RunningPool) -> Duration {
+        self.overrides().and_then(|own| own.max_reply_time).unwrap_or(pool.settings.max_reply_time)
+    }
+
+    /// Most nodes that are tried, and most of them that may time out.
+    pub(crate) fn attempt_limits(&self, pool: &RunningPool) -> (Option<u32>, Option<u32>) {
+        let own = self.overrides();
+        let settings = &pool.settings;
+        (
+            own.and_then(|own| own.max_attempts).or(settings.max_connection_attempts),
+            own.and_then(|own| own.max_timed_out_attempts).or(settings.max_timed_out_connection_attempts),
+        )
+    }
+
+    /// Whether the request may be sent to another node after one has seen it.
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.overrides().and_then(|own| own.idempotent).unwrap_or_else(|| self.head.method().is_idempotent())
+    }
+
+    /// Whether rules may send the request to another node although one has answered it.
+    pub(crate) fn may_be_sent_again(&self) -> bool {
+        self.is_idempotent() && self.answered.retries < MAX_RULE_RETRIES
+    }
+
+    /// Whether a response has to pass rules or edits that rules have left for it.
+    pub(crate) fn has_response_rules(&self) -> bool {
+        !self.server.rules.response.is_empty() || self.said().is_some_and(|said| !said.response.is_empty())
     }
 
     /// Whether the client wants and may have another request on this connection.
     pub(crate) fn keeps_alive(&self, client: &Client) -> bool {
-        self.head.keep_alive() && self.server.settings.keepalive && client.is_wanted()
+        self.head.keep_alive()
+            && self.server.settings.keepalive
+            && !self.said().is_some_and(Said::abandons_body)
+            && client.is_wanted()
     }
 }
 
@@ -92,27 +172,46 @@ pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_leng
     access::asked(&mut exchange, client);
     let flow = match answer(client, &mut exchange).await {
         Ok(flow) => flow,
-        Err(failure) => Box::pin(report(client, &mut exchange, failure)).await,
+        Err(failure) => {
+            if !exchange.server.rules.completion.is_empty() {
+                exchange.said_mut().failure = Some(failure);
+            }
+            Box::pin(report(client, &mut exchange, failure)).await
+        }
     };
+    if !exchange.server.rules.completion.is_empty() {
+        Box::pin(rules::completion(client, &mut exchange)).await;
+    }
     finish(client, exchange);
     flow
 }
 
 async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow, Failure> {
     let server = Rc::clone(&exchange.server);
-    let Some(pool) = &server.pool else {
-        return Err(Failure::new(
-            if server.settings.pool == DefaultPool::Discard { Kind::Discard } else { Kind::NoNode },
-            Progress::Unsent,
-        ));
+    let mut chosen = None;
+    if !server.rules.request.is_empty() {
+        if let Verdict::Answered(flow) = Box::pin(rules::request(client, exchange)).await? {
+            return Ok(flow);
+        }
+        chosen = exchange.said.as_mut().and_then(|said| said.pool.take());
+    }
+    let (pool, discards) = match &chosen {
+        Some(chosen) => (chosen.pool.as_ref(), true),
+        None => (server.pool.as_ref(), server.settings.pool == DefaultPool::Discard),
     };
-    forward::to_pool(client, exchange, pool).await
+    match pool {
+        Some(pool) => forward::to_pool(client, exchange, pool).await,
+        None => Err(Failure::new(if discards { Kind::Discard } else { Kind::NoNode }, Progress::Unsent)),
+    }
 }
 
 /// Answers a failed request: the error page, a redirect, or nothing but a close.
 async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
     tell(client, failure);
     tally::failed(client, exchange, &failure);
+    if failure.kind == Kind::ClientGone {
+        exchange.server.counters.shard(client.worker.index).clients_gone.add(1);
+    }
     let Some(status) = failure.status() else {
         return if exchange.answered.ends_by_close { Flow::Abort } else { Flow::Close };
     };
@@ -175,7 +274,7 @@ fn tell(client: &Client, failure: Failure) {
     let server = &client.server.settings;
     if failure.is_told(server.failure_log) {
         if let Some(held_back) = FAILED.admit(client.worker.recent()) {
-            tracing::warn!(virtual_server = %server.name, client = %client.peer, held_back, "a request failed: {failure}");
+            tracing::warn!(event = failure.event(), virtual_server = %server.name, client = %client.peer, held_back, "a request failed: {failure}");
         }
     } else {
         tracing::debug!(virtual_server = %server.name, client = %client.peer, "a request failed: {failure}");
@@ -188,4 +287,7 @@ fn finish(client: &mut Client, mut exchange: Exchange<'_>) {
     let duration = client.worker.recent_elapsed().saturating_sub(exchange.began);
     tally::finished(client, &exchange, duration);
     access::record(client, &mut exchange);
+    if let Some(client_before) = exchange.said.as_ref().and_then(|said| said.client_before) {
+        client.pretend(client_before);
+    }
 }

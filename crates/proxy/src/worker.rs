@@ -30,6 +30,7 @@ use crate::{
     buffer::Buffers,
     listener::{self, Listening},
     node::IdleConnections,
+    rules::{self, services::Services},
     snapshot::{ListenKey, RunningPool, Snapshot},
     timers::{SWEEP, Timers},
 };
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) workers: usize,
     /// What is counted altogether.
     pub(crate) counters: Sharded<ProcessCounters>,
+    /// What rules share and wait for.
+    pub(crate) services: Services,
 }
 
 impl Shared {
@@ -75,6 +78,8 @@ pub(crate) struct Worker {
     pub(crate) request_heads: Shelf<RequestHead>,
     pub(crate) response_heads: Shelf<ResponseHead>,
     pub(crate) log_entries: Shelf<access::Entry>,
+    /// What rules keep on this thread.
+    pub(crate) rules: rules::OnWorker,
 }
 
 /// The snapshot a request keeps from its beginning to its end.
@@ -92,6 +97,7 @@ impl std::ops::Deref for View {
 impl Worker {
     fn new(index: usize, shared: Arc<Shared>) -> Self {
         let view = Rc::new(View(shared.snapshot.load_full()));
+        let rules = rules::OnWorker::new(&view.global.rules);
         Self {
             index,
             shared,
@@ -106,6 +112,7 @@ impl Worker {
             request_heads: Shelf::default(),
             response_heads: Shelf::default(),
             log_entries: Shelf::default(),
+            rules,
         }
     }
 
@@ -113,7 +120,11 @@ impl Worker {
     pub(crate) fn view(&self) -> Rc<View> {
         let mut view = self.view.borrow_mut();
         if view.generation != self.shared.generation.load(Ordering::Acquire) {
+            let before = Rc::clone(&view);
             *view = Rc::new(View(self.shared.snapshot.load_full()));
+            if before.global.rules != view.global.rules {
+                self.rules.follow(&view.global.rules);
+            }
         }
         Rc::clone(&view)
     }
@@ -125,6 +136,9 @@ impl Worker {
 
     /// The pool as it runs now, if that is not the one given.
     pub(crate) fn rebuilt(&self, pool: &RunningPool) -> Option<Arc<RunningPool>> {
+        if pool.is_stranger {
+            return None;
+        }
         let view = self.view();
         let now = view.pools.get(&pool.settings.name)?;
         (!Arc::ptr_eq(&now.pool, &pool.pool)).then(|| Arc::clone(now))

@@ -18,10 +18,9 @@ use std::{
 
 use tempfile::TempDir;
 use tidegate_model::{
-    GlobalSettings, KeyName, Moment, Monitor, Pool as PoolSettings, ScriptName, VirtualServerName,
+    GlobalSettings, Moment, Monitor, Pool as PoolSettings, ScriptName, VirtualServerName,
     monitor::{Probe, Scope},
-    pool::{Algorithm, NodeDelete},
-    tls::{ClientCertificate, ClientHeaders, KeyPair, NodeTls, ServerTls, TlsVersions},
+    tls::{KeyPair, NodeTls, ServerTls, TlsVersions},
     virtual_server::ListenHost,
 };
 use tidegate_pool::{Node, NodeSpec, Pool, PoolContext, SessionKey};
@@ -53,7 +52,7 @@ impl Bench {
     }
 
     fn update(&self, tasks: &[MonitorTask]) {
-        self.monitors.update(tasks.to_vec(), &self.scripts);
+        self.monitors.update(tasks, &self.scripts);
     }
 
     fn status(&self, monitor: &str) -> MonitorStatus {
@@ -93,35 +92,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 fn node(address: SocketAddr) -> Arc<Node> {
-    let settings = PoolSettings {
-        name: "pool".into(),
-        nodes: Vec::new(),
-        discovery: None,
-        algorithm: Algorithm::RoundRobin,
-        priority_nodes: None,
-        failure_pool: None,
-        persistence: None,
-        monitors: Vec::new(),
-        passive_monitoring: true,
-        max_connection_attempts: None,
-        max_timed_out_connection_attempts: None,
-        node_connection_attempts: 3,
-        retry_fail_time: Duration::from_mins(1),
-        close_on_death: false,
-        max_idle_connections_pernode: 50,
-        node_close_with_rst: false,
-        node_delete: NodeDelete::Immediate,
-        max_connect_time: Duration::from_secs(4),
-        max_reply_time: Duration::from_secs(30),
-        max_connections_per_node: None,
-        max_transactions_per_node: None,
-        max_queue_size: None,
-        queue_timeout: Duration::from_secs(10),
-        keepalive: true,
-        keepalive_non_idempotent: true,
-        nagle: false,
-        tls: None,
-    };
+    let settings = PoolSettings::named("pool");
     let context =
         PoolContext::new(Moment::default(), 0, SessionKey::new([0; 32]), &GlobalSettings::default());
     let pool = Pool::build(Arc::new(settings), None, &[NodeSpec::of(address)], None, &context);
@@ -404,17 +375,7 @@ fn server_tls() -> (Arc<tls::server::TlsServer>, Arc<KeyPair>) {
         certificate: made.cert.pem().into(),
         private_key: made.signing_key.serialize_pem().into(),
     });
-    let settings = ServerTls {
-        default: vec![KeyName::from("k")],
-        host_mapping: Vec::new(),
-        versions: TlsVersions::default(),
-        tickets: true,
-        session_cache: true,
-        client_certificate: ClientCertificate::DontRequest,
-        client_authorities: Vec::new(),
-        client_headers: ClientHeaders::None,
-        add_http_headers: false,
-    };
+    let settings = ServerTls::of(["k".into()]);
     let keys = BTreeMap::from([(pair.name.clone(), Arc::clone(&pair))]);
     let name = VirtualServerName::from("v");
     let (server, problems) =

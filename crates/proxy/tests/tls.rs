@@ -108,17 +108,7 @@ fn leaf(pair: &KeyPair) -> CertificateDer<'static> {
 // ---- the two sides -----------------------------------------------------------------------------------------------
 
 fn settings(default: &[&str]) -> ServerTls {
-    ServerTls {
-        default: default.iter().map(|name| KeyName::from(*name)).collect(),
-        host_mapping: Vec::new(),
-        versions: TlsVersions::default(),
-        tickets: true,
-        session_cache: true,
-        client_certificate: ClientCertificate::DontRequest,
-        client_authorities: Vec::new(),
-        client_headers: ClientHeaders::None,
-        add_http_headers: false,
-    }
+    ServerTls::of(default.iter().map(|name| KeyName::from(*name)))
 }
 
 fn mapping(host: &str, certificates: &[&str]) -> HostMapping {

@@ -155,6 +155,10 @@ counters! {
         proxy_header_failures,
         /// Connections switched to another protocol by a 101 response.
         upgrades,
+        /// Requests whose client was gone before it had its answer.
+        clients_gone,
+        /// Connections reset (`tcp.close_with_rst`) although the client had not taken all bytes in time.
+        resets_undelivered,
     }
     times {
         /// From the first byte of a request to the last of its response.
@@ -186,6 +190,26 @@ impl VirtualServerCounters {
             500..=599 => self.generated_5xx.add(1),
             _ => {}
         }
+    }
+}
+
+counters! {
+    /// What one worker counted for one rule.
+    RuleCounters => RuleTotals {
+        /// Runs that were begun.
+        executions,
+        /// Runs that discarded the connection.
+        discards,
+        /// Runs that a limit or a fault has ended.
+        aborts,
+        /// Runs that answered the client themselves.
+        responds,
+        /// Runs that chose a pool and ended the phase.
+        pool_selects,
+        /// Runs that sent the request to another node.
+        retries,
+        /// Runs that took longer than `trafficscript.execution_time_warning`.
+        execution_time_warnings,
     }
 }
 

@@ -8,7 +8,9 @@
 
 pub mod access_log;
 pub mod counters;
+pub mod events;
 pub mod logging;
+pub mod metrics;
 pub mod observation;
 #[cfg(test)]
 mod page;

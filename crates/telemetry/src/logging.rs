@@ -16,7 +16,9 @@ use std::{
 
 use tidegate_model::Moment;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt};
+
+use crate::events::Collector;
 
 /// Most lines that wait for standard output.
 pub const MAX_WAITING_LINES: usize = 8192;
@@ -132,7 +134,7 @@ where
         .event_format(human::OneLine)
         .with_ansi(false)
         .with_writer(lines);
-    Registry::default().with(filter).with(layer)
+    collecting(layer.with_filter(filter))
 }
 
 fn json<W>(filter: EnvFilter, lines: W) -> impl tracing::Subscriber + Send + Sync
@@ -145,7 +147,19 @@ where
         .with_current_span(false)
         .with_span_list(true)
         .with_writer(lines);
-    Registry::default().with(filter).with(layer)
+    collecting(layer.with_filter(filter))
+}
+
+/// The lines, and beside them the events, which the filter of the lines does not concern.
+fn collecting(lines: impl Layer<Registry> + Send + Sync + 'static) -> impl tracing::Subscriber + Send + Sync {
+    Registry::default().with(lines).with(Collector.with_filter(Collector::filter()))
+}
+
+/// A time as log lines have it, RFC 3339 with milliseconds.
+pub fn timestamp(since_1970: Duration) -> String {
+    let millis = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    format!("{time:.3}")
 }
 
 /// Events held back by any limit since the process began.

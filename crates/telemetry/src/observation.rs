@@ -206,6 +206,12 @@ pub struct Control {
     pub ready: bool,
     /// Lines of the event log dropped because standard output did not take them.
     pub log_lines_dropped: u64,
+    /// Events of the event log.
+    pub events: u64,
+    /// How often each event type matched.
+    pub event_types: Vec<(Arc<str>, u64)>,
+    /// How often each action was done.
+    pub actions: Vec<(Arc<str>, u64)>,
     /// What discovery says of each pool that it follows.
     pub sources: Vec<Source>,
     /// Highest rates of a second within the last hour.

@@ -40,7 +40,10 @@ use crate::{
     health::Readiness,
     logging::DEFAULT_FILTER,
     run::{self, Hooks, Status, Stop},
-    settings::{DemoOptions, Environment, SessionKeySource, Settings, SettingsError, usable_cpus, workers},
+    settings::{
+        DemoOptions, Environment, MetricsSettings, SessionKeySource, Settings, SettingsError, usable_cpus,
+        workers,
+    },
 };
 
 /// Nodes at the start.
@@ -271,6 +274,7 @@ fn settings(base: PathBuf, health: SocketAddr, workers: usize) -> Settings {
         base_config: None,
         workers,
         health,
+        metrics: MetricsSettings::default(),
         log_format: LogFormat::Human,
         log_filter: DEFAULT_FILTER.to_owned(),
         session_key: SessionKeySource::Text(format!("{:032x}", fastrand::u128(..))),

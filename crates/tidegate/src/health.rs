@@ -1,38 +1,13 @@
-//! The health address: `/livez` and `/readyz` over HTTP/1.1.
+//! The health address: `/livez` and `/readyz`.
 //!
-//! In flows what the control loop says of readiness, out flow 200 or 503 with a text that lists what is
-//! missing. The socket allows a second process beside it, so that during a surge update of a pod on the host
-//! network the new one can answer before the old one has gone.
+//! In flows what the control loop says of readiness, out flow 200 or 503 with a text that lists what is missing.
 
-use std::{convert::Infallible, fmt::Write as _, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt::Write as _, future::ready};
 
-use http_body_util::Full;
-use hyper::{
-    Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
-    service::service_fn,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-};
-use tracing::{info, warn};
+use hyper::StatusCode;
+use tokio::sync::watch;
 
-/// Connections at a time.
-const MAX_CONNECTIONS: usize = 64;
-/// Longest time for a request head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest life of a connection.
-const CONNECTION_LIMIT: Duration = Duration::from_mins(1);
-/// Largest request head, bytes.
-const MAX_HEAD: usize = 16 << 10;
-/// Pause before the address is tried again.
-const BIND_AGAIN: Duration = Duration::from_secs(1);
-/// Backlog of the listening socket.
-const BACKLOG: i32 = 128;
+use crate::pages::{Page, Pages};
 
 /// Whether traffic should be sent here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,90 +28,21 @@ impl Readiness {
     }
 }
 
-/// Serves `address` for as long as the task lives. An address that cannot be had is logged and tried again.
-pub(crate) async fn serve(address: SocketAddr, readiness: watch::Receiver<Readiness>) {
-    let mut told = false;
-    let listener = loop {
-        match listen(address) {
-            Ok(listener) => break listener,
-            Err(error) => {
-                if !told {
-                    warn!(
-                        "the health address {address} cannot be opened ({error}); trying again every second"
-                    );
-                    told = true;
-                }
-                tokio::time::sleep(BIND_AGAIN).await;
-            }
-        }
-    };
-    let shown = listener.local_addr().unwrap_or(address);
-    info!("health: http://{shown}/livez and http://{shown}/readyz");
-    accept(listener, readiness).await;
-}
+/// What the health address answers.
+#[derive(Debug)]
+pub(crate) struct Health(pub(crate) watch::Receiver<Readiness>);
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
+impl Pages for Health {
+    const ABOUT: (&'static str, &'static [&'static str]) = ("health", &["/livez", "/readyz"]);
 
-async fn accept(listener: TcpListener, readiness: watch::Receiver<Readiness>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let readiness = readiness.clone();
-        tokio::spawn(async move {
-            drop(tokio::time::timeout(CONNECTION_LIMIT, serve_connection(stream, readiness)).await);
-            drop(place);
-        });
+    fn page(&self, path: &str, _accept: &str) -> impl Future<Output = Page> + Send {
+        let readiness = self.0.borrow();
+        ready(match path {
+            "/livez" => Page::text(StatusCode::OK, "alive\n"),
+            _ if readiness.is_ready() => Page::text(StatusCode::OK, "ready\n"),
+            _ => Page::text(StatusCode::SERVICE_UNAVAILABLE, not_ready(&readiness)),
+        })
     }
-}
-
-async fn serve_connection(stream: TcpStream, readiness: watch::Receiver<Readiness>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(request.method(), request.uri().path(), &readiness.borrow());
-        async move { Ok::<_, Infallible>(answer) }
-    });
-    // A probe that breaks off is no event.
-    drop(
-        hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), service)
-            .await,
-    );
-}
-
-/// The answer to one probe.
-fn answer(method: &Method, path: &str, readiness: &Readiness) -> Response<Full<Bytes>> {
-    let (status, text) = match path {
-        "/livez" | "/readyz" if !matches!(*method, Method::GET | Method::HEAD) => {
-            (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned())
-        }
-        "/livez" => (StatusCode::OK, "alive\n".to_owned()),
-        "/readyz" if readiness.is_ready() => (StatusCode::OK, "ready\n".to_owned()),
-        "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, not_ready(readiness)),
-        _ => (StatusCode::NOT_FOUND, "there are /livez and /readyz\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    response
 }
 
 /// Lines of a readiness answer.
@@ -158,12 +64,19 @@ fn not_ready(readiness: &Readiness) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use std::{net::SocketAddr, sync::Arc};
+
+    use hyper::{Method, Request};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
 
     use super::*;
+    use crate::pages::{accept, answer, listen};
 
-    #[test]
-    fn answers() {
+    #[tokio::test]
+    async fn answers() {
         let waiting = Readiness { missing: vec!["pool p has no answer from discovery yet".to_owned()] };
         for (method, path, readiness, status) in [
             (Method::GET, "/livez", &waiting, 200),
@@ -173,7 +86,10 @@ mod tests {
             (Method::POST, "/readyz", &Readiness::default(), 405),
             (Method::GET, "/", &Readiness::default(), 404),
         ] {
-            assert_eq!(answer(&method, path, readiness).status().as_u16(), status, "{method} {path}");
+            let (_sender, receiver) = watch::channel(readiness.clone());
+            let request = Request::builder().method(&method).uri(path).body(()).unwrap();
+            let response = answer(&request, &Health(receiver)).await;
+            assert_eq!(response.status().as_u16(), status, "{method} {path}");
         }
         assert_eq!(not_ready(&waiting), "not ready:\n- pool p has no answer from discovery yet\n");
     }
@@ -192,7 +108,7 @@ mod tests {
         let (sender, receiver) = watch::channel(Readiness::starting());
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(accept(listener, receiver));
+        let task = tokio::spawn(accept(listener, Arc::new(Health(receiver))));
         assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
         assert!(get(address, "/readyz").await.contains("read for the first time"));
         sender.send_replace(Readiness::default());

@@ -3,6 +3,7 @@
 //! [`mod@run`] is the way in for `tidegate run`: from there the control loop ([`control`]) turns documents
 //! ([`document_files`]) and discovery into snapshots for the data path, whose workers are threads of their own.
 
+mod alerts;
 mod check;
 mod control;
 mod demo;
@@ -10,7 +11,10 @@ mod document_files;
 mod health;
 mod listen_hosts;
 mod logging;
+mod metrics;
+mod pages;
 mod rule;
+mod rule_names;
 mod run;
 mod session_key;
 mod settings;

@@ -25,8 +25,10 @@ use crate::{
         machine::{self, Machine},
     },
     document_files::watch::{self as document_watch, ReadAgain},
-    health::{self, Readiness},
-    listen_hosts, session_key,
+    health::{Health, Readiness},
+    listen_hosts,
+    metrics::Metrics,
+    pages, session_key,
     settings::{Environment, Settings},
     watching::Watching,
     zeus_variables,
@@ -137,7 +139,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let (discovery, nodes) = following::start(&settings, home.path())?;
     let monitors = monitor::Options { runtime: Handle::current(), zeus_home: home.path().to_owned() };
     let proxy = Arc::new(
-        Proxy::start(settings.workers, monitors)
+        Proxy::start(settings.workers, monitors, Arc::new(discovery.lookup()))
             .map_err(|error| format!("the data workers cannot start: {error}"))?,
     );
     let access_logs = Writer::start(WriterOptions::new(home.path()))
@@ -150,11 +152,16 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(document_watch::run(settings.base.clone(), read_again.clone(), readings_sender));
     tasks.spawn(listen_hosts::run(names, events_sender.clone()));
-    tasks.spawn(health::serve(settings.health, hooks.readiness.subscribe()));
+    tasks.spawn(pages::serve(settings.health, Health(hooks.readiness.subscribe())));
+    if let Some(address) = settings.metrics.address {
+        let metrics = Metrics { watching: Arc::clone(&watching), details: settings.metrics.details };
+        tasks.spawn(pages::serve(address, metrics));
+    }
     if hooks.reads_on_hangup {
         tasks.spawn(read_on_hangup(read_again));
     }
     tasks.spawn(Arc::clone(&watching).sample());
+    tasks.spawn(Arc::clone(&watching).alert(home.path().to_owned()));
     tasks.spawn(report_status(Arc::clone(&proxy), hooks.status.clone()));
     tasks.spawn(shut_down(hooks.stop.clone(), events_sender.clone()));
 

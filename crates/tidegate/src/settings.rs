@@ -13,7 +13,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use tidegate_telemetry::logging::LogFormat;
+use tidegate_telemetry::{logging::LogFormat, metrics::Details};
 
 use crate::{demo::script::Script, logging::DEFAULT_FILTER, rule::RuleCommand};
 
@@ -23,6 +23,8 @@ const MAX_WORKERS: usize = 512;
 const MAX_GRACE: u64 = 24 * 3600;
 /// Port of the health address unless set.
 const HEALTH_PORT: u16 = 19998;
+/// Port of the metrics address unless set.
+const METRICS_PORT: u16 = 9091;
 /// Time for requests in flight after SIGTERM unless set: below the 30 s Kubernetes allows a pod.
 const DEFAULT_GRACE: Duration = Duration::from_secs(25);
 
@@ -80,6 +82,16 @@ pub(crate) struct RunOptions {
     /// [env: TIDEGATE_HEALTH]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) health: Option<SocketAddr>,
+
+    /// Address of /metrics, or `off`. [default: 127.0.0.1:9091; in Kubernetes 0.0.0.0:9091]
+    /// [env: TIDEGATE_METRICS]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) metrics: Option<MetricsAddress>,
+
+    /// Further metrics: a list of objects (more of every virtual server and pool), histograms (durations of every one in
+    /// buckets) and nodes (every node). [default: none] [env: TIDEGATE_METRICS_DETAIL]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) metrics_detail: Option<Details>,
 
     /// Form of the log lines on standard output. [default: human] [env: TIDEGATE_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
@@ -178,6 +190,31 @@ impl FromStr for Grace {
     }
 }
 
+/// Where metrics are served; `off` = nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MetricsAddress(Option<SocketAddr>);
+
+impl FromStr for MetricsAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().eq_ignore_ascii_case("off") {
+            return Ok(Self(None));
+        }
+        let address = text.trim().parse().map_err(|_| "an address with a port, or off, is expected")?;
+        Ok(Self(Some(address)))
+    }
+}
+
+/// What is told to scrapers, and where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MetricsSettings {
+    /// `None` = nowhere.
+    pub(crate) address: Option<SocketAddr>,
+    /// What else.
+    pub(crate) details: Details,
+}
+
 /// The variables of the process environment, by name. Values may be secrets: never logged.
 pub(crate) type Environment = BTreeMap<String, String>;
 
@@ -220,6 +257,8 @@ pub(crate) struct Settings {
     pub(crate) workers: usize,
     /// Health address.
     pub(crate) health: SocketAddr,
+    /// Metrics.
+    pub(crate) metrics: MetricsSettings,
     /// Log form.
     pub(crate) log_format: LogFormat,
     /// Session key.
@@ -274,7 +313,8 @@ pub(crate) fn resolve(
         base_config: base_config(options.base_config, environment),
         workers: workers(options.workers, environment)?.unwrap_or(cpus),
         health: parsed(options.health, environment, "TIDEGATE_HEALTH", "ADDR:PORT")?
-            .unwrap_or_else(|| default_health(environment)),
+            .unwrap_or_else(|| default_address(environment, HEALTH_PORT)),
+        metrics: metrics(options.metrics, options.metrics_detail, environment)?,
         log_format: parsed(options.log_format, environment, "TIDEGATE_LOG_FORMAT", "human or json")?
             .unwrap_or_default(),
         log_filter: options
@@ -311,10 +351,27 @@ pub(crate) fn usable_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, |count| count.get().min(MAX_WORKERS))
 }
 
-/// Loopback outside a cluster; every address inside one, where the kubelet probes the node's address.
-fn default_health(environment: &Environment) -> SocketAddr {
+fn metrics(
+    address: Option<MetricsAddress>,
+    details: Option<Details>,
+    environment: &Environment,
+) -> Result<MetricsSettings, SettingsError> {
+    let address = parsed(address, environment, "TIDEGATE_METRICS", "ADDR:PORT or off")?;
+    let details = parsed(details, environment, "TIDEGATE_METRICS_DETAIL", "a list of details")?;
+    Ok(MetricsSettings {
+        address: match address {
+            Some(MetricsAddress(address)) => address,
+            None => Some(default_address(environment, METRICS_PORT)),
+        },
+        details: details.unwrap_or_default(),
+    })
+}
+
+/// Loopback outside a cluster; every address inside one, where the kubelet probes and Prometheus scrapes the node's
+/// address.
+fn default_address(environment: &Environment, port: u16) -> SocketAddr {
     let address = if in_kubernetes(environment) { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-    SocketAddr::new(IpAddr::V4(address), HEALTH_PORT)
+    SocketAddr::new(IpAddr::V4(address), port)
 }
 
 /// The API server's address is in the environment of every container.
@@ -414,6 +471,23 @@ mod tests {
     }
 
     #[test]
+    fn metrics_are_on_unless_switched_off() {
+        let cluster = environment(&[("KUBERNETES_SERVICE_HOST", "10.0.0.1")]);
+        let set = environment(&[("TIDEGATE_METRICS", "[::1]:1"), ("TIDEGATE_METRICS_DETAIL", "nodes")]);
+        let off = environment(&[("TIDEGATE_METRICS", "OFF")]);
+        for (environment, address, nodes) in [
+            (&environment(&[]), Some("127.0.0.1:9091"), false),
+            (&cluster, Some("0.0.0.0:9091"), false),
+            (&set, Some("[::1]:1"), true),
+            (&off, None, false),
+        ] {
+            let metrics = resolve(with_base(), environment, 1).unwrap().metrics;
+            assert_eq!(metrics.address, address.map(|address| address.parse().unwrap()));
+            assert_eq!(metrics.details.nodes, nodes);
+        }
+    }
+
+    #[test]
     fn every_setting_is_read_from_the_environment() {
         let set = environment(&[
             ("TIDEGATE_WORKERS", "7"),
@@ -442,6 +516,8 @@ mod tests {
             ("TIDEGATE_WORKERS", "many"),
             ("TIDEGATE_HEALTH", "19998"),
             ("TIDEGATE_LOG_FORMAT", "xml"),
+            ("TIDEGATE_METRICS", "9091"),
+            ("TIDEGATE_METRICS_DETAIL", "everything"),
             ("TIDEGATE_GRACE", "-1"),
         ] {
             let error = resolve(with_base(), &environment(&[(name, value)]), 1).unwrap_err();
@@ -468,6 +544,10 @@ mod tests {
             "TIDEGATE_WORKERS",
             "--health",
             "TIDEGATE_HEALTH",
+            "--metrics",
+            "TIDEGATE_METRICS]",
+            "--metrics-detail",
+            "TIDEGATE_METRICS_DETAIL",
             "--log-format",
             "TIDEGATE_LOG_FORMAT",
             "--session-key-file",

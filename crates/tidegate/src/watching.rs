@@ -8,6 +8,8 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -19,16 +21,24 @@ use tidegate_discovery::{Discovery, SourceState, SourceStatus};
 use tidegate_model::{Configuration, PoolName};
 use tidegate_proxy::Proxy;
 use tidegate_telemetry::{
+    events,
     observation::{Control, Interface, Observation, Source, System},
     peaks::PeakRates,
     system::{SystemReader, interfaces},
 };
 use tokio::sync::watch;
 
-use crate::health::Readiness;
+use tracing::{error, info, warn};
+
+use crate::{
+    alerts::{self, AlertCounts},
+    health::Readiness,
+};
 
 /// Time between two looks at rates.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// Descriptors are few when less than this part of them is free.
+const FEW_DESCRIPTORS: u64 = 20;
 /// The machine is looked at with every so many looks at rates.
 const SYSTEM_EVERY: u32 = 5;
 
@@ -40,6 +50,9 @@ pub(crate) struct Watching {
     discovery: Weak<Discovery>,
     readiness: watch::Receiver<Readiness>,
     noted: Mutex<Noted>,
+    /// What serves, for alerting.
+    serving: watch::Sender<Arc<Configuration>>,
+    alerts: Arc<AlertCounts>,
     /// The last observation and its number.
     last: tokio::sync::Mutex<Option<(u64, Arc<Observation>)>>,
     /// Observations begun.
@@ -73,6 +86,8 @@ impl Watching {
             discovery: Arc::downgrade(discovery),
             readiness,
             noted: Mutex::default(),
+            serving: watch::channel(Arc::default()).0,
+            alerts: Arc::default(),
             last: tokio::sync::Mutex::default(),
             begun: AtomicU64::new(0),
         }
@@ -98,8 +113,12 @@ impl Watching {
     fn control(&self) -> Control {
         let sources = self.discovery.upgrade().map(|discovery| discovery.status()).unwrap_or_default();
         let ready = self.readiness.borrow().is_ready();
+        let (event_types, actions) = self.alerts.of(&self.serving.borrow());
         let noted = self.noted();
         Control {
+            events: events::seen(),
+            event_types,
+            actions,
             config_generation: noted.config_generation,
             imported: noted.imported,
             last_import_failed: noted.last_import_failed,
@@ -133,6 +152,7 @@ impl Watching {
         if !noted.serving.as_ref().is_some_and(|serving| Arc::ptr_eq(serving, configuration)) {
             noted.serving = Some(Arc::clone(configuration));
             noted.config_generation = generation;
+            self.serving.send_replace(Arc::clone(configuration));
         }
         noted.listeners_closed = closed as u64;
     }
@@ -146,20 +166,29 @@ impl Watching {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does what event types say for as long as the task lives. `home` is the home directory.
+    pub(crate) async fn alert(self: Arc<Self>, home: PathBuf) {
+        alerts::run(self.serving.subscribe(), Arc::clone(&self.alerts), home).await;
+    }
+
     /// Looks at rates and at the machine, for as long as the task lives.
     pub(crate) async fn sample(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(SAMPLE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut reader = Some(SystemReader::default());
         let mut count = 0u32;
+        let mut pools = PoolsTold::default();
+        let mut starved = false;
         loop {
             ticks.tick().await;
             let totals = self.proxy.process_totals();
             self.noted().peaks.record(self.proxy.now(), &totals);
+            pools.tell(self.proxy.pools_alive());
             if count.is_multiple_of(SYSTEM_EVERY) {
                 let mut kept = reader.take().unwrap_or_default();
                 let read = tokio::task::spawn_blocking(move || (kept.read(), interfaces(), kept)).await;
                 if let Ok((system, interfaces, kept)) = read {
+                    starved = tell_descriptors(&system, starved);
                     let mut noted = self.noted();
                     noted.system = system;
                     noted.interfaces = interfaces;
@@ -170,6 +199,45 @@ impl Watching {
             count = count.wrapping_add(1);
         }
     }
+}
+
+/// Whether each pool had a usable node when it was last looked at.
+#[derive(Debug, Default)]
+struct PoolsTold {
+    alive: BTreeMap<PoolName, bool>,
+}
+
+impl PoolsTold {
+    /// The events `pooldied` and `poolok`. A pool that never had a node has not died.
+    fn tell(&mut self, now: Vec<(PoolName, Option<bool>)>) {
+        let before = std::mem::take(&mut self.alive);
+        for (pool, usable) in now {
+            let known = before.get(&pool).copied();
+            let alive = match (known, usable) {
+                (None, None) => continue,
+                (_, usable) => usable == Some(true),
+            };
+            match (known, alive) {
+                (None | Some(true), false) => {
+                    error!(event = "pooldied", %pool, "no node of the pool is usable");
+                }
+                (Some(false), true) => info!(event = "poolok", %pool, "the pool has usable nodes again"),
+                (None, true) | (Some(false), false) | (Some(true), true) => {}
+            }
+            self.alive.insert(pool, alive);
+        }
+    }
+}
+
+/// The event `fewfreefds`, once until there are enough again. Returns whether there are few.
+fn tell_descriptors(system: &System, before: bool) -> bool {
+    let all = system.descriptors_free + system.descriptors_open;
+    let few = all > 0 && system.descriptors_free < all / FEW_DESCRIPTORS;
+    if few && !before {
+        let (open, free) = (system.descriptors_open, system.descriptors_free);
+        warn!(event = "fewfreefds", open, free, "descriptors run short; raise the limit of open files");
+    }
+    few
 }
 
 fn source(pool: PoolName, status: &SourceStatus) -> Source {

@@ -173,17 +173,17 @@ pub fn functions() -> impl Iterator<Item = &'static Function> {
     FAMILIES.iter().copied().flatten()
 }
 
-/// A count as integer; one that is too large for it, as no count is, gives the largest.
-fn number<'p>(count: impl TryInto<i64>) -> Value<'p> {
-    Value::Int(count.try_into().unwrap_or(i64::MAX))
-}
-
 /// Names of all functions, for hints.
 pub(crate) fn names<'n>() -> impl Iterator<Item = &'n str> {
     let names = functions().map(|function| -> &'n str { function.name });
     #[cfg(test)]
     let names = names.chain(crate::testing::FUNCTIONS.iter().map(|function| function.name));
     names
+}
+
+/// A count as integer; one that is too large for it, as no count is, gives the largest.
+fn number<'p>(count: impl TryInto<i64>) -> Value<'p> {
+    Value::Int(count.try_into().unwrap_or(i64::MAX))
 }
 
 /// A function by its name in lower case.

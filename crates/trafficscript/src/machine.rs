@@ -13,7 +13,7 @@ use crate::{
     library::{CAPTURES, Call, Interrupt},
     meter::{Limits, Meter, Reached},
     pattern::PatternCache,
-    program::{CallSite, Number, Op, Program, SubCode, UNKNOWN_LEVEL},
+    program::{CallSite, Number, Op, Program, UNKNOWN_LEVEL},
     syntax::{Binary, Unary},
     value::{Container, MAX_LEVELS, Text, Value, cast, own},
 };
@@ -60,6 +60,10 @@ pub struct Machine<'p> {
     /// Index on the stack of the first variable of the frame.
     base: usize,
     sub: u32,
+    /// Name of the rule whose text is being run.
+    rule: &'p str,
+    /// `import strict` stands in it.
+    strict: bool,
     captures: [Value<'p>; CAPTURES],
     answer: Option<Answer>,
     scratch: Vec<u8>,
@@ -79,7 +83,8 @@ impl std::fmt::Debug for Machine<'_> {
 impl<'p> Machine<'p> {
     /// At the beginning of a rule.
     pub fn new(program: &'p Program, limits: Limits) -> Self {
-        let slots = program.subs.first().map_or(0, |sub| usize::from(sub.slots));
+        let (slots, strict) =
+            program.subs.first().map_or((0, false), |sub| (usize::from(sub.slots), sub.strict));
         let mut stack = Vec::with_capacity(slots + ROOM);
         stack.resize(slots, Value::EMPTY);
         Self {
@@ -90,6 +95,8 @@ impl<'p> Machine<'p> {
             pc: 0,
             base: 0,
             sub: 0,
+            rule: program.name(),
+            strict,
             captures: [Value::EMPTY; CAPTURES],
             answer: None,
             scratch: Vec::new(),
@@ -121,9 +128,12 @@ impl<'p> Machine<'p> {
 
     fn execute(&mut self, host: &mut dyn Host, patterns: &mut PatternCache) -> Result<(), Interrupt> {
         let program = self.program;
-        while let Some(op) = program.ops.get(self.pc) {
+        // The field is written for whoever wants to know the line, and read only behind what may jump.
+        let mut pc = self.pc;
+        while let Some(op) = program.ops.get(pc) {
             self.meter.step()?;
-            self.pc += 1;
+            pc += 1;
+            self.pc = pc;
             match *op {
                 Op::Load(slot) => {
                     let value = self.slot(slot).clone();
@@ -140,15 +150,15 @@ impl<'p> Machine<'p> {
                 }
                 Op::JumpUnless(to) => {
                     if !cast::truth(&self.pop()) {
-                        self.pc = to as usize;
+                        pc = to as usize;
                     }
                 }
                 Op::JumpIf(to) => {
                     if cast::truth(&self.pop()) {
-                        self.pc = to as usize;
+                        pc = to as usize;
                     }
                 }
-                Op::Jump(to) => self.pc = to as usize,
+                Op::Jump(to) => pc = to as usize,
                 Op::Store(slot) => self.store(slot)?,
                 Op::Pop(count) => {
                     for _ in 0..count {
@@ -160,9 +170,20 @@ impl<'p> Machine<'p> {
                 Op::Unary(operator) => self.unary(operator, host)?,
                 Op::Concatenate(count) => self.concatenate(count.into(), host)?,
                 Op::Step(slot, by, before) => self.step(slot, by, before, host)?,
-                Op::Sub(index) => self.call(index)?,
-                Op::Return => self.give_back(),
+                Op::Sub(index) => {
+                    self.call(index)?;
+                    pc = self.pc;
+                }
+                Op::Return => {
+                    self.give_back();
+                    pc = self.pc;
+                }
                 Op::End => return Ok(()),
+                Op::Next(exit) => {
+                    if !self.next()? {
+                        pc = exit as usize;
+                    }
+                }
                 _ => self.rest(op, host)?,
             }
         }
@@ -213,7 +234,6 @@ impl<'p> Machine<'p> {
             Op::StoreIndex(level) => self.store_element(level, host)?,
             Op::StepIndex(by, before) => self.step_element(by, before, host)?,
             Op::Iterate => self.iterate(host)?,
-            Op::Next(exit) => self.next(exit)?,
             _ => {}
         }
         Ok(())
@@ -261,7 +281,7 @@ impl<'p> Machine<'p> {
         if let Some(level) = site.changes {
             self.settle_arguments(from, level)?;
         }
-        let (rule, strict) = self.rule();
+        let (rule, strict) = (self.rule, self.strict);
         let mut call = Call {
             host,
             rule,
@@ -342,7 +362,7 @@ impl<'p> Machine<'p> {
         self.base = self.stack.len().saturating_sub(sub.parameters.into());
         self.stack.resize(self.base + slots, Value::EMPTY);
         self.pc = sub.entry as usize;
-        self.sub = index;
+        self.enter(index);
         Ok(())
     }
 
@@ -353,7 +373,7 @@ impl<'p> Machine<'p> {
         if let Some(frame) = self.frames.pop() {
             self.pc = frame.pc;
             self.base = frame.base;
-            self.sub = frame.sub;
+            self.enter(frame.sub);
         }
     }
 
@@ -484,24 +504,26 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
-    /// Name of the rule whose text is being run, and whether it is strict.
-    fn rule(&self) -> (&'p str, bool) {
-        let sub: Option<&SubCode> = self.program.subs.get(self.sub as usize);
-        let (rule, strict) = sub.map_or((0, false), |sub| (usize::from(sub.rule), sub.strict));
-        (self.program.rules.get(rule).map_or("", String::as_str), strict)
+    /// Notes which sub is being run.
+    fn enter(&mut self, index: u32) {
+        self.sub = index;
+        if let Some(sub) = self.program.subs.get(index as usize) {
+            self.rule = self.program.rules.get(usize::from(sub.rule)).map_or("", String::as_str);
+            self.strict = sub.strict;
+        }
     }
 
     /// A message with rule and line.
     fn located(&self, message: &str) -> String {
         let line = self.program.line(self.pc.saturating_sub(1));
-        format!("Rule {}: Line {line}: {message}", self.rule().0)
+        format!("Rule {}: Line {line}: {message}", self.rule)
     }
 
     /// A warning in the event log. Aborts under `import strict`.
     #[cold]
     fn warn(&mut self, message: &str, host: &mut dyn Host) -> Result<(), Interrupt> {
         let line = self.located(message);
-        if self.rule().1 {
+        if self.strict {
             return Err(Interrupt::Abort(line));
         }
         host.log(Level::Warn, line.as_bytes());

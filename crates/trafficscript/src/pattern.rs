@@ -26,6 +26,9 @@ const KEPT_AREAS: usize = 8;
 const QUICK_STEPS: u32 = 10_000;
 /// Instructions that a match by backtracking counts for.
 const QUICK_COST: u32 = 100;
+/// Instructions that a linear match counts for, and how much more a byte of its subject counts than one that is copied.
+const LINEAR_COST: u32 = 4;
+const LINEAR_FACTOR: usize = 8;
 /// Most bytes of a subject for patterns with possessive quantifiers, whose loops count no steps.
 const MAX_UNCOUNTED: usize = 16 << 10;
 
@@ -201,7 +204,8 @@ impl Pattern {
         }
         let found = self.captures_at(subject, from).map_err(Interrupt::Abort)?;
         let end = found.as_ref().and_then(|found| found.get(0)).map_or(subject.len(), |(_, end)| end);
-        meter.work(end.saturating_sub(from))?;
+        meter.steps(LINEAR_COST)?;
+        meter.work(LINEAR_FACTOR.saturating_mul(end.saturating_sub(from)))?;
         Ok(found)
     }
 }

@@ -1,183 +1,14 @@
-//! What the tests of the language need: a host that only keeps the event log, and a few functions that stand in where
-//! the library has none of the name.
+//! What the tests of the language need: running a rule for what it logs, and a few functions that no library has.
 
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
     Compiled, End, Limits, Machine, Options, PatternCache, Step, compile,
-    host::{
-        Answer, Body, CompletionCode, Edit, Host, Level, Need, Order, Phase, PoolNode, RateVerdict, Refusal,
-        Side, Store, Times, TlsFact,
-    },
+    described::Described,
+    host::{Answer, Level, Need, Phase},
     library::{ANY, Call, Function, Interrupt, Outcome, Status, Traits},
     value::{Container, Value},
 };
-
-/// Keeps what is logged.
-#[derive(Debug, Default)]
-pub(crate) struct LogHost {
-    pub lines: Vec<String>,
-}
-
-const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
-
-impl Host for LogHost {
-    fn phase(&self) -> Phase {
-        Phase::Request
-    }
-    fn method(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(b"GET")
-    }
-    fn set_method(&mut self, _: &[u8]) -> Result<(), Refusal> {
-        Ok(())
-    }
-    fn target(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(b"/shop/index.html?item=1")
-    }
-    fn set_target(&mut self, _: &[u8]) -> Result<(), Refusal> {
-        Ok(())
-    }
-    fn version(&self, _: Side) -> &'static str {
-        "HTTP/1.1"
-    }
-    fn field(&self, _: Side, _: &[u8], _: &mut dyn FnMut(&[u8])) {}
-    fn fields(&self, _: Side, _: &mut dyn FnMut(&[u8], &[u8])) {}
-    fn edit(&mut self, _: Side, _: Edit<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-    fn status(&self) -> u16 {
-        0
-    }
-    fn set_status(&mut self, _: u16, _: &[u8]) -> Result<(), Refusal> {
-        Ok(())
-    }
-    fn body(&self, _: Side) -> Body<'_> {
-        Body { bytes: b"", complete: true }
-    }
-    fn set_body(&mut self, _: Side, _: Vec<u8>) -> Result<(), Refusal> {
-        Ok(())
-    }
-    fn client(&self) -> SocketAddr {
-        NOWHERE
-    }
-    fn local(&self) -> SocketAddr {
-        NOWHERE
-    }
-    fn node_connection(&self) -> Option<(SocketAddr, SocketAddr)> {
-        None
-    }
-    fn virtual_server(&self) -> Cow<'_, str> {
-        Cow::Borrowed("test")
-    }
-    fn pool(&self) -> Option<Cow<'_, str>> {
-        None
-    }
-    fn node(&self) -> Option<Cow<'_, str>> {
-        None
-    }
-    fn persistence(&self) -> Option<Cow<'_, str>> {
-        None
-    }
-    fn retries(&self) -> u32 {
-        0
-    }
-    fn is_resendable(&self) -> bool {
-        true
-    }
-    fn is_logged(&self) -> bool {
-        true
-    }
-    fn max_transaction_duration(&self) -> Option<Duration> {
-        None
-    }
-    fn times(&self) -> Times {
-        Times::default()
-    }
-    fn memory(&self) -> usize {
-        0
-    }
-    fn is_tls(&self) -> bool {
-        false
-    }
-    fn tls(&self, _: TlsFact) -> Option<Cow<'_, str>> {
-        None
-    }
-    fn client_certificates(&self) -> Vec<Cow<'_, [u8]>> {
-        Vec::new()
-    }
-    fn server_certificate(&self) -> Option<Cow<'_, [u8]>> {
-        None
-    }
-    fn completion(&self) -> CompletionCode {
-        "COMPLETE"
-    }
-    fn order(&mut self, _: Order) -> bool {
-        true
-    }
-    fn load(&self, _: Store, _: &[u8]) -> Option<Arc<[u8]>> {
-        None
-    }
-    fn store(&mut self, _: Store, _: &[u8], _: &[u8]) -> bool {
-        true
-    }
-    fn remove(&mut self, _: Store, _: &[u8]) -> bool {
-        false
-    }
-    fn reset(&mut self, _: Store, _: &[u8]) {}
-    fn usage(&self, _: Store) -> (usize, usize) {
-        (0, 0)
-    }
-    fn count(&mut self, _: u32, _: i64, _: bool) -> bool {
-        true
-    }
-    fn rate(&mut self, _: &[u8], _: &[u8]) -> RateVerdict {
-        RateVerdict::NoClass
-    }
-    fn rate_backlog(&self, _: &[u8], _: &[u8]) -> Option<u32> {
-        None
-    }
-    fn pool_nodes(&self, _: &[u8]) -> Option<Vec<PoolNode>> {
-        None
-    }
-    fn pool_is_full(&self, _: &[u8]) -> Option<bool> {
-        None
-    }
-    fn resource(&self, _: &[u8]) -> Option<(Arc<[u8]>, i64)> {
-        None
-    }
-    fn log(&mut self, level: Level, message: &[u8]) {
-        let prefix = if level == Level::Info { "" } else { "! " };
-        self.lines.push(format!("{prefix}{}", String::from_utf8_lossy(message)));
-    }
-    fn event(&mut self, _: &[u8], _: &[u8]) {}
-    fn now(&self) -> Duration {
-        Duration::from_secs(1_000_000_000)
-    }
-    fn local_offset(&self, _: i64) -> (i32, Cow<'_, str>) {
-        (0, Cow::Borrowed("UTC"))
-    }
-    fn random(&mut self) -> u64 {
-        4
-    }
-    fn secret_bytes(&mut self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-    fn host_name(&self) -> (Cow<'_, str>, Cow<'_, str>) {
-        (Cow::Borrowed("host"), Cow::Borrowed("example"))
-    }
-    fn environment(&self, _: &[u8]) -> Option<Vec<u8>> {
-        None
-    }
-    fn process_id(&self) -> u32 {
-        1
-    }
-}
 
 /// Compiles `text` as rule `test`; it has to be without errors.
 pub(crate) fn compiled(text: impl AsRef<[u8]>) -> Compiled {
@@ -201,11 +32,17 @@ pub(crate) fn compiled_with(text: &str, others: &[(&str, &str)]) -> Compiled {
 pub(crate) fn run_with(compiled: &Compiled, limits: Limits) -> (Vec<String>, End) {
     let program = compiled.program.as_ref().expect("a program");
     let mut machine = Machine::new(program, limits);
-    let mut host = LogHost::default();
+    let mut host = Described::request("GET", "/");
     let mut patterns = PatternCache::new(16, limits.match_steps);
     loop {
         match machine.run(&mut host, &mut patterns) {
-            Step::Done(end) => return (host.lines, end),
+            Step::Done(end) => {
+                let line = |(level, line): &(Level, Vec<u8>)| {
+                    let prefix = if *level == Level::Info { "" } else { "! " };
+                    format!("{prefix}{}", String::from_utf8_lossy(line))
+                };
+                return (host.lines.iter().map(line).collect(), end);
+            }
             Step::Wait(_) => machine.resume(Answer::Done),
         }
     }
@@ -241,7 +78,7 @@ const fn function(name: &'static str, arity: (u8, u8), does: crate::library::Nat
     }
 }
 
-/// Functions of the tests, and of the library where the real ones are not needed.
+/// Functions of the tests.
 pub(crate) const FUNCTIONS: &[Function] = &[
     function("test.show", (1, 1), show),
     function("test.wait", (0, 0), wait),
@@ -267,7 +104,6 @@ pub(crate) const FUNCTIONS: &[Function] = &[
         traits: Traits { pool: Some(0), changes_first: false, pattern: None, waits: false },
         ..function("test.pool", (1, 1), |_| Ok(Value::EMPTY))
     },
-    function("log.info", (1, 1), log_info),
 ];
 
 fn log_info<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {

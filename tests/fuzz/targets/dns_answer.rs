@@ -21,10 +21,11 @@ const PORT: u16 = 8080;
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, message)) = data.split_first() else { return };
-    let (text, kind) = match choice % 3 {
+    let (text, kind) = match choice % 4 {
         0 => ("web.default.svc.cluster.local.", RecordKind::A),
         1 => ("web.default.svc.cluster.local.", RecordKind::Aaaa),
-        _ => ("_http._tcp.web.default.svc.cluster.local.", RecordKind::Srv),
+        2 => ("_http._tcp.web.default.svc.cluster.local.", RecordKind::Srv),
+        _ => ("1.2.0.192.in-addr.arpa.", RecordKind::Ptr),
     };
     let question = Question { name: name::parse(text).expect("a name"), kind };
     let mut message = message.to_vec();
@@ -49,13 +50,16 @@ fuzz_target!(|data: &[u8]| {
             let room = message.len() / 10;
             match &answer.records {
                 Records::Addresses(list) => {
-                    assert!(kind != RecordKind::Srv && list.len() <= room);
+                    assert!(matches!(kind, RecordKind::A | RecordKind::Aaaa) && list.len() <= room);
                     assert!(list.iter().all(|ip| ip.is_ipv4() == (kind == RecordKind::A)));
                     assert!(set.nodes.keys().all(|address| address.port() == PORT));
                 }
                 Records::Services(list) => {
                     assert!(kind == RecordKind::Srv && list.len() <= room);
                     assert!(set.nodes.keys().all(|at| list.iter().any(|service| service.port == at.port())));
+                }
+                Records::Names(list) => {
+                    assert!(kind == RecordKind::Ptr && list.len() <= room && set.nodes.is_empty());
                 }
             }
             for (address, node) in &set.nodes {

@@ -36,7 +36,7 @@ pub(crate) fn build(merged: &Merged, configuration: &mut Configuration, report: 
 }
 
 /// Content of an object. Factory objects come without: their programs belong to the original product.
-fn content<'a>(reader: &Reader<'a>, report: &mut Report<'_>) -> Option<&'a Arc<[u8]>> {
+pub(super) fn content<'a>(reader: &Reader<'a>, report: &mut Report<'_>) -> Option<&'a Arc<[u8]>> {
     let content = reader.content();
     if content.is_none() {
         reader.object_fault(report, "the object has no content and is left out".to_owned());

@@ -3,6 +3,7 @@
 //! [`Reader`] gives the value of a key as written, or else its default. A reference that leads nowhere, a pattern
 //! that does not compile and the like are reported at the place they stand, and the object is built without them.
 
+pub(crate) mod alert;
 pub(crate) mod catalogue;
 pub(crate) mod global;
 pub(crate) mod monitor;
@@ -39,6 +40,7 @@ pub(crate) fn build(
         Configuration { global: global::build(merged, report), ..Configuration::default() };
     catalogue::build(merged, &mut configuration, report);
     rules::build(merged, previous, &mut configuration, report);
+    alert::build(merged, &mut configuration, report);
     tls::build_keys(merged, &mut configuration, report);
     persistence::build(merged, &mut configuration, report);
     monitor::build(merged, &mut configuration, report);
@@ -165,6 +167,14 @@ impl<'a> Reader<'a> {
             Some(Value::List(items)) => items,
             _ => &[],
         }
+    }
+
+    /// Whether a list of this name has an entry in any section.
+    pub(crate) fn has_list(&self, key: &str) -> bool {
+        let of_key = self.object.settings.iter().filter(|((_, name), _)| name == key);
+        of_key
+            .into_iter()
+            .any(|(_, setting)| matches!(&setting.value, Value::List(items) if !items.is_empty()))
     }
 
     /// Rows of a table.

@@ -72,6 +72,18 @@ fn a_virtual_server_of_two_keys_has_the_defaults_of_the_format() {
 }
 
 #[test]
+fn what_the_model_calls_a_named_object_is_what_a_silent_document_gives() {
+    use tidegate_model::{Pool, VirtualServer, tls::ServerTls};
+    let named = clean(&server("{basic: {port: 80, pool: discard}}"));
+    assert_eq!(*named.virtual_servers["s"], VirtualServer::named("s"));
+    assert_eq!(*clean(&pool("{}")).pools["p"], Pool::named("p"));
+    let keys = "ssl: {server_keys: [{name: k, properties: {basic: {public: x, private: x}}}]}\n";
+    let ssl = "{basic: {port: 80, pool: discard, ssl_decrypt: true}, ssl: {server_cert_default: k}}";
+    let decrypting = clean(&format!("{keys}{}", server(ssl)));
+    assert_eq!(decrypting.virtual_servers["s"].tls, Some(ServerTls::of(["k".into()])));
+}
+
+#[test]
 fn global_settings_that_are_named_but_silent_are_the_defaults() {
     let configuration = clean("global_settings: {properties: {java: {enabled: false}}}");
     assert_eq!(configuration.global, tidegate_model::GlobalSettings::default());

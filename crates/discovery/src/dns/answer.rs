@@ -42,6 +42,8 @@ pub enum RecordKind {
     Aaaa,
     /// Services.
     Srv,
+    /// The name of an address.
+    Ptr,
 }
 
 impl RecordKind {
@@ -50,6 +52,7 @@ impl RecordKind {
             Self::A => RecordType::A,
             Self::Aaaa => RecordType::AAAA,
             Self::Srv => RecordType::SRV,
+            Self::Ptr => RecordType::PTR,
         }
     }
 }
@@ -60,6 +63,7 @@ impl fmt::Display for RecordKind {
             Self::A => "A",
             Self::Aaaa => "AAAA",
             Self::Srv => "SRV",
+            Self::Ptr => "PTR",
         })
     }
 }
@@ -124,6 +128,8 @@ pub enum Records {
     Addresses(Vec<IpAddr>),
     /// SRV.
     Services(Vec<Service>),
+    /// PTR.
+    Names(Vec<Name>),
 }
 
 impl Records {
@@ -132,6 +138,7 @@ impl Records {
         match self {
             Self::Addresses(list) => list.is_empty(),
             Self::Services(list) => list.is_empty(),
+            Self::Names(list) => list.is_empty(),
         }
     }
 }
@@ -246,6 +253,7 @@ fn bare(code: Code, truncated: bool, question: &Question) -> Answer {
     let records = match question.kind {
         RecordKind::Srv => Records::Services(Vec::new()),
         RecordKind::A | RecordKind::Aaaa => Records::Addresses(Vec::new()),
+        RecordKind::Ptr => Records::Names(Vec::new()),
     };
     Answer { code, truncated, records, ttl: None, alias: None, glue: BTreeMap::new() }
 }
@@ -298,6 +306,7 @@ fn follow(message: &Message, question: &Question, code: Code, truncated: bool) -
                 port: srv.port,
                 target: srv.target.clone(),
             }),
+            (RData::PTR(name), RecordKind::Ptr, Records::Names(list)) => list.push(name.0.clone()),
             _ => continue,
         }
         lower(record.ttl);

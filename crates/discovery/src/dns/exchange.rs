@@ -19,6 +19,7 @@ use tokio::{
 use super::{
     Client,
     answer::{self, Answer, Code, NoAnswer, Question},
+    resolv_conf::ResolvConf,
 };
 use crate::tally::Tally;
 
@@ -51,6 +52,21 @@ pub(crate) struct Plan {
     pub(crate) tcp_only: bool,
     /// When it ends at last.
     pub(crate) deadline: Instant,
+}
+
+impl Plan {
+    /// Asks `servers` as the resolver configuration says, at most for `limit`.
+    pub(crate) fn new(client: &Client, conf: &ResolvConf, servers: &[SocketAddr], limit: Duration) -> Self {
+        let timing = &client.options.timing;
+        let first = if conf.rotate { fastrand::usize(..) } else { 0 };
+        Self {
+            servers: client.servers.order(servers, first, client.now()),
+            attempts: conf.attempts.unwrap_or(timing.attempts),
+            patience: conf.timeout.map_or(timing.attempt_timeout, |given| given.min(timing.attempt_timeout)),
+            tcp_only: conf.tcp_only,
+            deadline: Instant::now() + limit,
+        }
+    }
 }
 
 enum Failed {

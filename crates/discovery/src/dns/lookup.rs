@@ -12,7 +12,6 @@ use std::{
 
 use hickory_proto::rr::Name;
 use tidegate_model::{Moment, NodeSet};
-use tokio::time::Instant;
 
 use super::{
     Client,
@@ -195,20 +194,12 @@ impl Lookup {
     }
 
     fn begin<'a>(&self, client: &'a Arc<Client>, tally: &'a Arc<Tally>, conf: &ResolvConf) -> Refresh<'a> {
-        let timing = &client.options.timing;
-        let now = client.now();
         let servers =
             if self.source.name_servers.is_empty() { &conf.servers } else { &self.source.name_servers };
-        let first = if conf.rotate { fastrand::usize(..) } else { 0 };
-        let limit =
-            self.source.timeout.map_or(timing.refresh_deadline, |limit| limit.min(timing.refresh_deadline));
-        let plan = Plan {
-            servers: client.servers.order(servers, first, now),
-            attempts: conf.attempts.unwrap_or(timing.attempts),
-            patience: conf.timeout.map_or(timing.attempt_timeout, |given| given.min(timing.attempt_timeout)),
-            tcp_only: conf.tcp_only,
-            deadline: Instant::now() + limit,
-        };
+        let most = client.options.timing.refresh_deadline;
+        let plan =
+            Plan::new(client, conf, servers, self.source.timeout.map_or(most, |limit| limit.min(most)));
+        let now = client.now();
         Refresh { client, tally, plan, now }
     }
 

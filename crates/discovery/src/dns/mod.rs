@@ -7,6 +7,8 @@
 //! Outcome ◄──────┘◄──── answer (pure) ◄───────────┘◄─────────────────────────┘
 //! ```
 //!
+//! [`Resolver`] answers single questions that have nothing to do with pools, over the same exchange.
+//!
 //! [`answer`] and [`nodes`] are pure; `servers` remembers how each name server behaves; [`resolv_conf`] reads
 //! the resolver configuration.
 
@@ -17,8 +19,10 @@ mod lookup;
 pub mod name;
 pub mod nodes;
 pub mod resolv_conf;
+mod resolver;
 mod servers;
 mod targets;
 
 pub(crate) use client::Client;
 pub(crate) use lookup::{Lookup, LookupOutcome};
+pub use resolver::{Resolved, Resolver};

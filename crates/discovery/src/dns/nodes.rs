@@ -147,6 +147,7 @@ pub fn of_message(
                 .collect();
             of_services(&with_glue, None, weights)
         }
+        Records::Names(_) => NodeSet::default(),
     };
     Ok((answer, nodes))
 }

@@ -5,7 +5,7 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 use tidegate_http1::{
     chunked::{ChunkedRelay, Output as ChunkedOutput},
     limits::Limits,
-    request::{BodyFraming, Version},
+    request::{BodyFraming, RequestHead, Version},
     response::{Parsed, ResponseHead},
 };
 use tidegate_model::Moment;
@@ -49,6 +49,9 @@ impl RequestBody {
     pub(crate) fn of(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Self, Failure> {
         let malformed =
             || Failure::new(Kind::BadRequest(400, "the chunked body is malformed"), Progress::Unsent);
+        if let Some(taken) = exchange.said.as_mut().and_then(|said| said.request_body.take()) {
+            return Ok(taken.into_upload(client.worker.buffers.lend_output()));
+        }
         match exchange.head.framing() {
             BodyFraming::None | BodyFraming::Length(0) => Ok(Self::None),
             BodyFraming::Length(length) => {
@@ -73,7 +76,7 @@ impl RequestBody {
                 if relayed.finished {
                     return Ok(Self::Whole(whole));
                 }
-                Ok(Self::Streaming(Some(Framing::ChunkedAfter(relay, whole))))
+                Ok(Self::Streaming(Some(Framing::After(whole, Box::new(Framing::Chunked(relay))))))
             }
         }
     }
@@ -87,9 +90,9 @@ impl RequestBody {
                 BodyRelay::new(out, Framing::None)
             }
             Self::Streaming(framing) => match framing.take() {
-                Some(Framing::ChunkedAfter(relay, already)) => {
+                Some(Framing::After(already, rest)) => {
                     out.bytes.extend_from_slice(&already.bytes);
-                    BodyRelay::new(out, Framing::Chunked(relay))
+                    BodyRelay::new(out, *rest)
                 }
                 other => BodyRelay::new(out, other.unwrap_or(Framing::None)),
             },
@@ -123,15 +126,54 @@ impl RequestBody {
 pub(crate) struct Answer {
     pub(crate) connection: NodeConnection,
     pub(crate) head: Box<ResponseHead>,
-    /// Bytes of the node: the head first, whatever came with it behind.
+    /// Bytes of the node: the head first (unless it is detached), whatever came with it behind.
     pub(crate) buffer: Buffer,
+    /// Bytes of the head at the beginning of `buffer`; 0 once they are not there any more.
     pub(crate) head_length: usize,
+    /// The head's bytes apart from the node's: as rules have edited it, or while they read the body.
+    detached: Option<Output>,
     /// The request body that is still being sent.
     pub(crate) upload: BodyRelay,
     /// Bytes of the request that were composed for the node: the head, and a body that was at hand.
     pub(crate) sent: u64,
     /// From the end of the request to the response head.
     pub(crate) response_time: Duration,
+}
+
+impl Answer {
+    /// The bytes of the head.
+    pub(crate) fn head_bytes(&self) -> &[u8] {
+        match &self.detached {
+            Some(head) => &head.bytes,
+            None => self.buffer.slice(0..self.head_length),
+        }
+    }
+
+    /// The head is done with: `buffer` begins with the body.
+    pub(crate) fn consume_head(&mut self) {
+        self.buffer.consume(std::mem::take(&mut self.head_length));
+        self.detached = None;
+    }
+
+    /// Keeps the head's bytes apart, so that `buffer` begins with the body.
+    pub(crate) fn detach_head(&mut self, mut room: Output) {
+        if self.detached.is_none() {
+            room.bytes.extend_from_slice(self.head_bytes());
+            self.consume_head();
+            self.detached = Some(room);
+        }
+    }
+
+    /// Takes another head in place of the node's. Fails if it is none.
+    pub(crate) fn replace_head(&mut self, head: Output, request: &RequestHead) -> Result<(), ()> {
+        match self.head.parse(&head.bytes, &Limits::default(), request) {
+            Ok(Parsed::Complete(all)) if all == head.bytes.len() => {}
+            _ => return Err(()),
+        }
+        self.consume_head();
+        self.detached = Some(head);
+        Ok(())
+    }
 }
 
 /// A conversation with a node before its response head is complete.
@@ -155,7 +197,7 @@ pub(crate) async fn attempt(
     claim: &mut Claim,
     body: &mut RequestBody,
 ) -> Result<Answer, Failure> {
-    let idempotent = exchange.head.method().is_idempotent();
+    let idempotent = exchange.is_idempotent();
     let mut connection = match claim.way.take() {
         Some(Way::Idle(connection)) => {
             tally::reused(client, pool, claim.node());
@@ -173,6 +215,7 @@ pub(crate) async fn attempt(
                     head,
                     buffer: talk.buffer,
                     head_length,
+                    detached: None,
                     upload: talk.upload,
                     sent: talk.composed,
                     response_time: heard_at.saturating_sub(talk.asked_at.unwrap_or(heard_at)),
@@ -204,7 +247,8 @@ async fn connect(
     guard.limit(client.worker.now(), pool.settings.max_connect_time);
     let source = pool.pool.member(claim.slot).and_then(|member| member.source_ip);
     let host = exchange.head.host(exchange.head_bytes());
-    let host = host.map(crate::http::location::host_without_port);
+    let named = exchange.said().and_then(|said| said.server_name.as_deref());
+    let host = named.or_else(|| host.map(crate::http::location::host_without_port));
     let connected = Box::pin(node::connect(pool, open, source, host, &mut guard)).await;
     tally::connected(client, pool, claim.node(), connected.is_ok());
     connected.map_err(|kind| {
@@ -353,7 +397,7 @@ async fn next_event(
 ) -> Event {
     let Talk { upload, upload_broken, buffer, asked_at, .. } = talk;
     let end = exchange.end();
-    let idle = exchange.server.settings.timeout;
+    let idle = exchange.idle_limit();
     let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
     let node = Arc::clone(connection.node());
     let mut guard = Guarded::new(worker, deadline, idle, end).watch(&node, pool.settings.close_on_death);
@@ -381,13 +425,16 @@ async fn next_event(
             // The node's time to answer runs from the end of the request.
             let now = if armed { worker.elapsed() } else { worker.recent_elapsed() };
             *asked_at = Some(now);
-            guard.limit(Moment::at(now), pool.settings.max_reply_time);
+            guard.limit(Moment::at(now), exchange.reply_limit(pool));
         }
         let room = if buffer.is_empty() { FIRST_READ } else { BUFFER };
         match connection.stream.poll_fill(cx, buffer, room) {
             Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Event::NodeClosed),
             Poll::Ready(Ok(_)) => return Poll::Ready(Event::Bytes),
             Poll::Pending => {}
+        }
+        if guard.lost_client(cx, stream) {
+            return Poll::Ready(Event::Failed(Failure::new(Kind::ClientGone, progress(upload))));
         }
         guard.or_passed(cx, Poll::<Event>::Pending).map(|passed| {
             passed.unwrap_or_else(|| {

@@ -95,8 +95,10 @@ pub(crate) fn claim_at_once(
 /// can be sent again (`http.keepalive_non_idempotent`).
 fn may_reuse(exchange: &Exchange<'_>, pool: &RunningPool, attempts: &Attempts) -> bool {
     let settings = &pool.settings;
-    let repeatable = exchange.head.method().is_idempotent() && !attempts.streaming;
-    settings.keepalive && (settings.keepalive_non_idempotent || repeatable)
+    let repeatable = exchange.is_idempotent() && !attempts.streaming;
+    // Another server name means another handshake.
+    let named = exchange.said().is_some_and(|said| said.server_name.is_some());
+    settings.keepalive && !named && (settings.keepalive_non_idempotent || repeatable)
 }
 
 fn look(
@@ -107,7 +109,11 @@ fn look(
     may_reuse: bool,
 ) -> Look {
     let worker = &client.worker;
-    Look::Claimed(match pool.pool.choose(session, attempts.tried(), worker.recent(), worker.random()) {
+    let chosen = match attempts.fixed {
+        Some(slot) => pool.pool.choose_node(slot, attempts.tried(), worker.recent()),
+        None => pool.pool.choose(session, attempts.tried(), worker.recent(), worker.random()),
+    };
+    Look::Claimed(match chosen {
         Ok(choice) => {
             // Another worker may have taken the last place in between.
             let Ok(in_flight) = choice.node.begin() else {
@@ -179,7 +185,10 @@ async fn wait_in_queue(
             return Ok(Claimed::Rebuilt(rebuilt));
         }
         match look(client, pool, session, attempts, may_reuse) {
-            Look::Claimed(claimed) => return Ok(claimed),
+            Look::Claimed(claimed) => {
+                exchange.answered.note_queued(client.worker.now().since(now));
+                return Ok(claimed);
+            }
             Look::Busy { .. } if client.worker.now() >= until => return Err(refused()),
             Look::Busy { session_node } => place.wait_again(session_node),
         }

@@ -1,6 +1,6 @@
 //! Passes a node's response on to the client: head, body, and what becomes of both connections.
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{future::poll_fn, io, sync::Arc, task::Poll};
 
 use tidegate_http1::{
     chunked::{ChunkedRelay, Output as ChunkedOutput},
@@ -20,6 +20,7 @@ use crate::{
         BodyRelay, Framing, Guarded, RelayError,
         splice::{self, WORTH_SPLICING},
     },
+    rules::Said,
     snapshot::RunningPool,
     stream::Stream,
     tally,
@@ -34,31 +35,37 @@ pub(crate) async fn deliver(
     claim: &Claim,
     mut answer: Answer,
 ) -> Result<Flow, Failure> {
-    let now = client.worker.recent();
     let status = answer.head.status();
     exchange.answered.status = status;
-    if status != 503 || !pool.settings.passive_monitoring {
-        claim.node().record_success(answer.response_time, now);
-    }
-    tally::answered(client, pool, claim.node(), status, answer.response_time);
     tally::server(&client.worker, &exchange.server).responded(status);
     let upgrading = status == 101;
     let uploaded = answer.upload.is_complete();
     let plan = Plan::of(&answer, exchange, client, uploaded);
     exchange.answered.ends_by_close = plan.ends_by_close();
-    let out = compose(client, exchange, pool, session, claim, &answer, &plan);
-    answer.buffer.consume(answer.head_length);
+    let mut out = compose(client, exchange, pool, session, claim, &answer, &plan);
+    let heard_head = answer.head_bytes().len() as u64;
+    answer.consume_head();
     if upgrading {
         return Box::pin(upgrade::relay(client, exchange, pool, answer, out)).await;
     }
     let unit = exchange.server.settings.max_server_buffer;
-    let mut download = BodyRelay::new(out, plan.framing).in_units_of(unit);
+    let mut framing = plan.framing;
+    let mut already = 0;
+    let mut node_reusable = plan.node_reusable;
+    if let Some(taken) = exchange.said.as_mut().and_then(|said| said.response_body.take()) {
+        node_reusable &= !taken.abandons;
+        if !matches!(framing, Framing::None) {
+            already = taken.bytes.len() as u64;
+            framing = taken.go_on(&mut out.bytes, exchange.head.version() == Version::Http10);
+        }
+    }
+    let mut download = BodyRelay::new(out, framing).in_units_of(unit);
     let moved = match download.absorb(&mut answer.buffer) {
         Ok(()) => move_bodies(client, exchange, pool, &mut answer, &mut download).await,
         Err(_) => Err(MALFORMED),
     };
-    exchange.answered.bytes = download.moved;
-    let (sent, heard) = (answer.sent + answer.upload.moved, answer.head_length as u64 + download.moved);
+    exchange.answered.bytes = already + download.moved;
+    let (sent, heard) = (answer.sent + answer.upload.moved, heard_head + already + download.moved);
     tally::exchanged(client, pool, claim.node(), sent, heard);
     client.worker.response_heads.keep(answer.head);
     if let Err(kind) = moved {
@@ -69,12 +76,13 @@ pub(crate) async fn deliver(
         return Err(failure);
     }
     let uploaded = answer.upload.is_complete();
-    if uploaded && plan.node_reusable && pool.settings.keepalive && answer.buffer.is_empty() {
+    if uploaded && node_reusable && pool.settings.keepalive && answer.buffer.is_empty() {
         client.worker.idle.put(&client.worker, pool, answer.connection);
     } else if pool.settings.node_close_with_rst {
         answer.connection.reset_on_close();
     }
-    Ok(match (uploaded, plan.client_keeps) {
+    let unread = exchange.said().is_some_and(Said::abandons_body);
+    Ok(match (uploaded && !unread, plan.client_keeps) {
         (true, true) => Flow::KeepAlive,
         (true, false) => Flow::Close,
         (false, _) => Flow::Linger,
@@ -140,10 +148,7 @@ fn compose(
     answer: &Answer,
     plan: &Plan,
 ) -> Output {
-    let bytes = answer.buffer.slice(0..answer.head_length);
-    if pool.pool.learns_cookies() {
-        pool.pool.learn(answer.head.set_cookies(bytes), claim.slot, client.worker.recent());
-    }
+    let bytes = answer.head_bytes();
     access::answered(exchange, pool, claim, &answer.head, bytes);
     let request_bytes = exchange.head_bytes();
     let mut out = client.worker.buffers.lend_output();
@@ -158,6 +163,9 @@ fn compose(
     };
     response_head::compose(&mut out.bytes, bytes, &answer.head, &rewrite);
     exchange.answered.head_bytes = out.bytes.len() as u64;
+    if !exchange.server.rules.completion.is_empty() {
+        exchange.said_mut().sent_head.clone_from(&out.bytes);
+    }
     out
 }
 
@@ -170,7 +178,7 @@ async fn move_bodies(
     download: &mut BodyRelay,
 ) -> Result<(), Kind> {
     let end = exchange.end();
-    let idle = exchange.server.settings.timeout;
+    let idle = exchange.idle_limit();
     let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
     let node = Arc::clone(answer.connection.node());
     let mut guard = Guarded::new(worker, deadline, idle, end).watch(&node, pool.settings.close_on_death);
@@ -199,6 +207,9 @@ async fn move_bodies(
             };
             if polled.is_ready() {
                 return polled.map(Some);
+            }
+            if guard.lost_client(cx, stream) {
+                return Poll::Ready(Some(Err(RelayError::Sink(io::ErrorKind::ConnectionReset.into()))));
             }
             if moving || !armed {
                 armed = true;

@@ -25,7 +25,7 @@ pub(crate) async fn relay(
     // What the client sent behind its head belongs to the new protocol.
     let Client { worker, stream, deadline, buffer: from_client, .. } = client;
     let node = Arc::clone(connection.node());
-    let mut guard = Guarded::new(worker, deadline, exchange.server.settings.timeout, None)
+    let mut guard = Guarded::new(worker, deadline, exchange.idle_limit(), None)
         .watch(&node, pool.settings.close_on_death);
     let mut up = BodyRelay::new(worker.buffers.lend_output(), Framing::UntilClose);
     let mut down = BodyRelay::new(head, Framing::UntilClose);

@@ -6,6 +6,7 @@ use std::{
     future::poll_fn,
     io,
     os::fd::{AsFd, OwnedFd},
+    task::Poll,
 };
 
 use rustix::pipe::{PipeFlags, SpliceFlags};
@@ -80,10 +81,12 @@ pub(crate) async fn splice(
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(PIPE_SIZE);
         let taken = poll_fn(|cx| {
             let taken = source.poll_io(cx, Interest::READABLE, |fd| transfer(fd, pipe.write.as_fd(), want));
-            guard.or_passed(cx, taken)
+            if taken.is_pending() && guard.lost_plain_client(cx, destination) {
+                return Poll::Ready(Err(Broken::Destination));
+            }
+            guard.or_passed(cx, taken).map(|taken| taken.ok_or(Broken::TimedOut))
         })
-        .await
-        .ok_or(Broken::TimedOut)?;
+        .await?;
         let mut inside = match taken {
             Ok(0) | Err(_) => return Err(Broken::Source),
             Ok(n) => n,

@@ -8,8 +8,7 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    Configuration, ExtraFileName, Moment, NodeSet, PoolName, RateClass, RateName, Rule, RuleEntry,
-    VirtualServer,
+    Configuration, ExtraFileName, Moment, NodeSet, PoolName, RateClass, RateName, VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
@@ -21,9 +20,13 @@ use tidegate_telemetry::{
 
 use super::{
     ListenAddress, ListenKey, OpenConnections, Resource, Rewrites, Rules, RunningPool, RunningServer,
-    Snapshot,
+    Snapshot, rules,
 };
-use crate::{forward::queue::Queue, monitor, tls};
+use crate::{
+    forward::queue::Queue,
+    monitor::{self, MonitorTask},
+    tls,
+};
 
 /// Inputs of a build that are not configuration.
 #[derive(Debug, Clone)]
@@ -94,8 +97,16 @@ pub fn build(
     previous: Option<&Arc<Snapshot>>,
     context: &BuildContext,
 ) -> Built {
-    let mut builder =
-        Builder { configuration, nodes, previous, context, problems: Vec::new(), pools: BTreeMap::new() };
+    let known_rules = previous.map(|previous| &previous.rules);
+    let mut builder = Builder {
+        configuration,
+        nodes,
+        previous,
+        context,
+        problems: Vec::new(),
+        pools: BTreeMap::new(),
+        rules: rules::catalogue(configuration, known_rules, context.workers),
+    };
     for name in configuration.pools.keys() {
         builder.pool(name, 0);
     }
@@ -111,7 +122,20 @@ pub fn build(
         }
     }
     let next_expiry = pools.values().filter_map(|pool| pool.pool.next_expiry(context.now)).min();
-    let monitors = monitor::tasks(configuration, &pools);
+    let monitor_scripts = match previous {
+        Some(previous) if *previous.monitor_scripts == configuration.monitor_scripts => {
+            Arc::clone(&previous.monitor_scripts)
+        }
+        _ => Arc::new(configuration.monitor_scripts.clone()),
+    };
+    let tasks = monitor::tasks(configuration, &pools);
+    let same = |known: &[MonitorTask]| {
+        known.len() == tasks.len() && known.iter().zip(&tasks).all(|(known, task)| known.same(task))
+    };
+    let monitors = match previous {
+        Some(previous) if same(&previous.monitors) => Arc::clone(&previous.monitors),
+        _ => tasks.into(),
+    };
     let snapshot = Arc::new(Snapshot {
         generation: previous.map_or(0, |previous| previous.generation) + 1,
         servers,
@@ -120,9 +144,11 @@ pub fn build(
         pools,
         global: configuration.global.clone(),
         monitors,
-        monitor_scripts: Arc::new(configuration.monitor_scripts.clone()),
+        monitor_scripts,
         rates,
         resources,
+        rules: builder.rules,
+        persistence: configuration.persistence.clone(),
     });
     Built { snapshot, problems: builder.problems, next_expiry }
 }
@@ -134,6 +160,7 @@ struct Builder<'a> {
     context: &'a BuildContext,
     problems: Vec<Problem>,
     pools: BTreeMap<PoolName, Arc<RunningPool>>,
+    rules: rules::Catalogue,
 }
 
 /// Longest chain of failure pools. The configuration has none that loops; this bounds the recursion anyway.
@@ -210,6 +237,7 @@ impl Builder<'_> {
                     || Arc::new(Sharded::new(self.context.workers)),
                     |previous| Arc::clone(&previous.counters),
                 ),
+                is_stranger: false,
             }),
         };
         self.pools.insert(name.clone(), Arc::clone(&running));
@@ -271,19 +299,6 @@ impl Builder<'_> {
             (name.clone(), resource)
         };
         self.configuration.extra_files.iter().map(resource).collect()
-    }
-
-    fn rules(&self, settings: &VirtualServer) -> Rules {
-        let run = |entries: &[RuleEntry]| {
-            let enabled = entries.iter().filter(|entry| entry.enabled);
-            let rules = enabled.filter_map(|entry| self.configuration.rules.get(&entry.rule));
-            rules.filter(|rule| rule.program.is_some()).cloned().collect()
-        };
-        Rules {
-            request: run(&settings.request_rules),
-            response: run(&settings.response_rules),
-            completion: run(&settings.completion_rules),
-        }
     }
 
     fn servers(&mut self) -> HashMap<ListenKey, Arc<RunningServer>> {
@@ -349,7 +364,7 @@ impl Builder<'_> {
             DefaultPool::Pool(name) => self.pools.get(name).cloned(),
             DefaultPool::Discard | DefaultPool::Missing(_) => None,
         };
-        let rules = self.rules(settings);
+        let rules = Rules::of(settings, &self.rules);
         if let Some(previous) = previous
             && previous.settings == *settings
             && previous.rules.is_same(&rules)
@@ -427,17 +442,6 @@ impl Builder<'_> {
     }
 }
 
-impl Rules {
-    fn is_same(&self, other: &Self) -> bool {
-        let same = |a: &[Arc<Rule>], b: &[Arc<Rule>]| {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b) || a == b)
-        };
-        same(&self.request, &other.request)
-            && same(&self.response, &other.response)
-            && same(&self.completion, &other.completion)
-    }
-}
-
 impl Rewrites {
     pub(crate) fn of(settings: &VirtualServer) -> Self {
         Self {
@@ -452,4 +456,63 @@ impl Rewrites {
 fn compile(substitution: &Substitution) -> Option<(Regex, Arc<[u8]>)> {
     let regex = Regex::new(&substitution.regex).ok()?;
     Some((regex, substitution.replace.as_bytes().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_model::{
+        Monitor, Pool as PoolSettings,
+        monitor::{Probe, Scope},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_list_of_monitors_is_kept_until_it_changes() {
+        let context = |now| BuildContext {
+            session_key: [0; 32],
+            now,
+            seed: 0,
+            listen_hosts: BTreeMap::new(),
+            ipv6: false,
+            workers: 1,
+            access_logs: None,
+        };
+        let monitor = |failures| Monitor {
+            name: "m".into(),
+            probe: Probe::Connect,
+            scope: Scope::PerNode,
+            delay: std::time::Duration::from_secs(3),
+            timeout: std::time::Duration::from_secs(3),
+            failures,
+            back_off: true,
+            use_tls: false,
+            verbose: false,
+            health_only: false,
+        };
+        let mut configuration = Configuration::default();
+        let pool = PoolSettings { monitors: vec!["m".into()], ..PoolSettings::named("p") };
+        configuration.pools.insert("p".into(), Arc::new(pool.clone()));
+        configuration.monitors.insert("m".into(), Arc::new(monitor(3)));
+        let nodes = |ports: std::ops::Range<u16>| {
+            let set = NodeSet::of(ports.map(|port| ([127, 0, 0, 1], port).into()));
+            BTreeMap::from([(PoolName::from("p"), set)])
+        };
+        let mut before = build(&configuration, &nodes(1..4), None, &context(Moment(1))).snapshot;
+        assert_eq!(before.monitors.len(), 3);
+        let mut step = |configuration: &Configuration, ports| {
+            let after = build(configuration, &nodes(ports), Some(&before), &context(Moment(2))).snapshot;
+            let kept = Arc::ptr_eq(&before.monitors, &after.monitors);
+            before = after;
+            kept
+        };
+        assert!(step(&configuration, 1..4));
+        let weighty = PoolSettings { max_queue_size: Some(1), ..pool };
+        configuration.pools.insert("p".into(), Arc::new(weighty));
+        assert!(step(&configuration, 1..4), "a setting that concerns no monitor");
+        assert!(!step(&configuration, 1..5), "a node more");
+        assert!(step(&configuration, 1..5));
+        configuration.monitors.insert("m".into(), Arc::new(monitor(4)));
+        assert!(!step(&configuration, 1..5), "a monitor that is another");
+    }
 }

@@ -56,8 +56,7 @@ pub fn client_headers(
 ) -> Vec<u8> {
     let mut lines = Vec::new();
     if settings.add_http_headers {
-        let cipher = connection.negotiated_cipher_suite().map(|suite| suite.suite());
-        line(&mut lines, "SSLClientCipher", &cipher_text(cipher, connection.protocol_version()));
+        line(&mut lines, "SSLClientCipher", &cipher(connection));
         let resumed = connection.received_resumption_data().filter(|id| id.len() == SESSION_ID);
         if let Some(id) = resumed.or_else(|| session.as_ref().map(|id| &id.0[..])) {
             line(&mut lines, "SSLSessionID", &hex(id));
@@ -96,6 +95,17 @@ fn certificate_lines(lines: &mut Vec<u8>, der: &[u8]) {
         );
     }
     line(lines, "SSLClientCertHash", &hex(hash.as_ref()));
+}
+
+/// The cipher of a connection, as `SSLClientCipher` has it.
+pub fn cipher(connection: &ServerConnection) -> String {
+    let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
+    cipher_text(suite, connection.protocol_version())
+}
+
+/// The identifier that a resumed session has brought along, hexadecimal.
+pub fn session_id(connection: &ServerConnection) -> Option<String> {
+    connection.received_resumption_data().filter(|id| id.len() == SESSION_ID).map(hex)
 }
 
 /// `<suite>, version=<version>, bits=<key bits>` with the suite's registered name.

@@ -45,6 +45,11 @@ static NATIVE_ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
     roots
 });
 
+/// The authorities of the machine.
+pub(crate) fn native_roots() -> RootCertStore {
+    NATIVE_ROOTS.clone()
+}
+
 /// Everything a build depends on.
 #[derive(Debug, PartialEq)]
 struct Inputs {

@@ -45,6 +45,9 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             config_generation: 6,
             imported: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
             imports: 2,
+            events: 12,
+            event_types: vec![("All Events".into(), 12)],
+            actions: vec![("file".into(), 6)],
             ready: true,
             sources: vec![Source {
                 pool: "pool-0".into(),

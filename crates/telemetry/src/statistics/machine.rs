@@ -1,5 +1,7 @@
 //! What is observed, as counters of the process, the machine and the caches.
 
+use std::sync::Arc;
+
 use tidegate_model::persistence::Method;
 
 use super::Values;
@@ -35,6 +37,8 @@ pub(super) fn fill(values: &mut Values, of: &Observation, path: &str, object: &s
             cache(values, handshakes, resumed);
             values.set("entries_max", of.process.tls_session_cache_size);
         }
+        "events" => values.set("matched", count_of(&of.control.event_types, object)?),
+        "actions" => values.set("processed", count_of(&of.control.actions, object)?),
         "network_interface" => {
             let interface = of.control.interfaces.iter().find(|interface| &*interface.name == object)?;
             values.all([
@@ -61,6 +65,7 @@ fn globals(values: &mut Values, of: &Observation) {
     let nodes = of.pools.iter().flat_map(|pool| &pool.nodes);
     let since_import = control.imported.and_then(|at| at.elapsed().ok()).unwrap_or_default();
     values.all([
+        ("events_seen", control.events),
         ("hourly_peak_bytes_in_per_second", peaks.bytes_in),
         ("hourly_peak_bytes_out_per_second", peaks.bytes_out),
         ("hourly_peak_requests_per_second", peaks.requests),
@@ -96,6 +101,10 @@ fn globals(values: &mut Values, of: &Observation) {
         ("total_transactions", totals.requests),
         ("up_time", hundredths(process.up)),
     ]);
+}
+
+fn count_of(counts: &[(Arc<str>, u64)], name: &str) -> Option<u64> {
+    counts.iter().find(|(known, _)| **known == *name).map(|(_, count)| *count)
 }
 
 /// Handshakes with clients, and how many of them resumed a session.

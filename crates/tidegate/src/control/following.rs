@@ -16,7 +16,7 @@ use tidegate_model::{
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use crate::settings::Settings;
+use crate::{rule_names::RuleNames, settings::Settings};
 
 /// Tells discovery which pools to follow.
 #[derive(Debug)]
@@ -55,6 +55,11 @@ pub(crate) fn start(settings: &Settings, home: &Path) -> Result<(Following, Foll
 }
 
 impl Following {
+    /// Answers rules' questions to the name servers.
+    pub(crate) fn lookup(&self) -> RuleNames {
+        RuleNames(self.discovery.resolver())
+    }
+
     /// What it follows pools with, for those who watch.
     pub(crate) fn discovery(&self) -> &Arc<Discovery> {
         &self.discovery
@@ -140,7 +145,7 @@ impl Followed {
         let question = status.question.as_deref().unwrap_or_default();
         match (&before.error, &now.error) {
             (_, Some(error)) if before.error != now.error => {
-                warn!(%pool, state = %status.state, question, nodes = status.nodes, "discovery: {error}");
+                warn!(event = "noderesolvefailure", %pool, state = %status.state, question, nodes = status.nodes, "discovery: {error}");
             }
             (Some(_), None) => info!(%pool, question, nodes = status.nodes, "discovery works again"),
             _ => {}

@@ -17,7 +17,7 @@ use crate::value::{Container, ELEMENT, Text, Value, cast};
 /// The family's functions.
 pub(super) const FUNCTIONS: &[Function] = &[
     works("array.length", "a", (1, 1), "Number of elements.", length),
-    mutator("array.push", "a, v", (2, 2), "Adds an element at the end; the array.", push),
+    mutator("array.push", "a, v…", (2, ANY), "Adds elements at the end; the array.", push),
     mutator("array.pop", "a", (1, 1), "Removes the last element and gives it; empty if there is none.", pop),
     mutator(
         "array.shift",
@@ -26,7 +26,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Removes the first element and gives it; empty if there is none.",
         shift,
     ),
-    mutator("array.unshift", "a, v", (2, 2), "Adds an element at the front; the array.", unshift),
+    mutator(
+        "array.unshift",
+        "a, v…",
+        (2, ANY),
+        "Adds elements at the front, in their order; the array.",
+        unshift,
+    ),
     mutator("array.append", "a, b", (2, 2), "Adds each element of b at the end of a; the array a.", append),
     works(
         "array.contains",
@@ -82,12 +88,12 @@ fn length<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     Ok(number(length))
 }
 
-/// `array.push(a, v)` → the array. v is copied.
+/// `array.push(a, v…)` → the array, with copies of the values at its end.
 fn push<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    let value = copy_of(call, 1)?;
+    let values = copies_from(call, 1)?;
     change(call, |call, elements| {
-        charge_elements(call, 1, elements.len() + 1)?;
-        elements.push(value);
+        charge_elements(call, values.len(), elements.len() + values.len())?;
+        elements.extend(values);
         Ok(None)
     })
 }
@@ -105,13 +111,13 @@ fn shift<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     })
 }
 
-/// `array.unshift(a, v)` → the array, with a copy of v in front.
+/// `array.unshift(a, v…)` → the array, with copies of the values in front, in their order.
 fn unshift<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    let value = copy_of(call, 1)?;
+    let values = copies_from(call, 1)?;
     change(call, |call, elements| {
-        charge_elements(call, 1, elements.len() + 1)?;
+        charge_elements(call, values.len(), elements.len() + values.len())?;
         moved(call, elements.len())?;
-        elements.insert(0, value);
+        elements.splice(0..0, values);
         Ok(None)
     })
 }
@@ -258,8 +264,7 @@ fn filter<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 /// and changes nothing.
 fn splice<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let (offset, length) = (call.int(1)?, call.int(2)?);
-    let values: Result<Vec<_>, _> = (3..call.count()).map(|index| copy_of(call, index)).collect();
-    let values = values?;
+    let values = copies_from(call, 3)?;
     change(call, |call, elements| {
         let Some(from) = usize::try_from(offset).ok().filter(|from| *from <= elements.len()) else {
             call.warn(&format!(
@@ -291,6 +296,11 @@ fn change<'p>(
     let result = does(call, &mut elements);
     *container.borrow_mut() = Container::Array(elements);
     Ok(result?.unwrap_or(Value::Container(container)))
+}
+
+/// Copies of the arguments from `first` on.
+fn copies_from<'p>(call: &mut Call<'_, 'p>, first: usize) -> Result<Vec<Value<'p>>, Interrupt> {
+    (first..call.count()).map(|index| copy_of(call, index)).collect()
 }
 
 /// A size that an argument asks for; below 0 warns and counts as 0.
@@ -357,6 +367,8 @@ mod tests {
             ("array.length", v![list(v![1, 2])], "2"),
             ("array.length", v![list(v![])], "0"),
             ("array.push", v![list(v![1]), "a"], "[ 1, \"a\" ]"),
+            ("array.push", v![list(v![]), 1, 2], "[ 1, 2 ]"),
+            ("array.unshift", v![list(v![3]), 1, 2], "[ 1, 2, 3 ]"),
             ("array.pop", v![list(v![1, 2])], "2"),
             ("array.pop", v![list(v![])], "\"\""),
             ("array.shift", v![list(v![1, 2])], "1"),

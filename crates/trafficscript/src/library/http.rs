@@ -15,17 +15,22 @@ pub(crate) mod url;
 
 use indexmap::IndexMap;
 
-use super::{Call, Interrupt, Outcome};
+use super::{Call, Interrupt, Outcome, make::charge_elements};
 use crate::{
     host::{Answer, Edit, Need, Side},
-    value::{Container, Value, cast},
+    value::{Container, Text, Value, cast},
 };
 
 /// A name and its value, such as a header field, a cookie or a parameter of a form.
 type Pair = (Vec<u8>, Vec<u8>);
 
 /// The values of all fields of a name as one, joined by `separator`; `None` = there is no such field.
-fn joined(call: &Call<'_, '_>, side: Side, name: &[u8], separator: &[u8]) -> Option<Vec<u8>> {
+fn joined(
+    call: &mut Call<'_, '_>,
+    side: Side,
+    name: &[u8],
+    separator: &[u8],
+) -> Result<Option<Vec<u8>>, Interrupt> {
     let mut whole: Option<Vec<u8>> = None;
     call.host.field(side, name, &mut |value| match &mut whole {
         Some(whole) => {
@@ -34,47 +39,53 @@ fn joined(call: &Call<'_, '_>, side: Side, name: &[u8], separator: &[u8]) -> Opt
         }
         None => whole = Some(value.to_vec()),
     });
-    whole
+    call.meter.work(whole.as_ref().map_or(0, Vec::len))?;
+    Ok(whole)
 }
 
 /// The value of a field as rules see it: empty if there is none, several joined by `, ` (RFC 9110 §5.3).
-pub(super) fn field(call: &Call<'_, '_>, side: Side, name: &[u8]) -> Vec<u8> {
-    joined(call, side, name, b", ").unwrap_or_default()
+pub(super) fn field(call: &mut Call<'_, '_>, side: Side, name: &[u8]) -> Result<Vec<u8>, Interrupt> {
+    Ok(joined(call, side, name, b", ")?.unwrap_or_default())
 }
 
 /// Whether there is a field of this name.
 fn has_field(call: &Call<'_, '_>, side: Side, name: &[u8]) -> bool {
-    joined(call, side, name, b"").is_some()
+    let mut found = false;
+    call.host.field(side, name, &mut |_| found = true);
+    found
 }
 
 /// Fields of a message, those of one name joined, in the order and spelling of the first of each name.
-fn all_fields(call: &Call<'_, '_>, side: Side) -> Vec<Pair> {
-    let mut fields: IndexMap<Vec<u8>, (Vec<u8>, Vec<u8>)> = IndexMap::new();
+fn all_fields(call: &mut Call<'_, '_>, side: Side) -> Result<Vec<Pair>, Interrupt> {
+    let mut fields: IndexMap<Vec<u8>, Pair> = IndexMap::new();
+    let mut bytes = 0;
     call.host.fields(side, &mut |name, value| {
         let (_, whole) = fields
             .entry(name.to_ascii_lowercase())
             .and_modify(|(_, whole)| whole.extend_from_slice(b", "))
             .or_insert_with(|| (name.to_vec(), Vec::new()));
         whole.extend_from_slice(value);
+        bytes += name.len() + value.len();
     });
-    fields.into_values().collect()
+    call.meter.work(bytes)?;
+    Ok(fields.into_values().collect())
 }
 
 /// Hash of a message's fields.
 fn fields_as_hash<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
-    let fields = all_fields(call, side);
-    hash(call, fields.into_iter().map(|(name, value)| (name, Value::from(value))))
+    let fields = all_fields(call, side)?;
+    hash_of_strings(call, fields)
 }
 
 /// Array of the names of a message's fields.
 fn field_names<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
-    let fields = all_fields(call, side);
+    let fields = all_fields(call, side)?;
     array(call, fields.into_iter().map(|(name, _)| name))
 }
 
 /// Names of a message's fields, separated by spaces.
 fn field_names_as_text<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
-    let names: Vec<_> = all_fields(call, side).into_iter().map(|(name, _)| name).collect();
+    let names: Vec<_> = all_fields(call, side)?.into_iter().map(|(name, _)| name).collect();
     call.make(names.join(&b' '))
 }
 
@@ -110,24 +121,33 @@ pub(super) fn head(call: &Call<'_, '_>, side: Side) -> Vec<u8> {
 pub(super) fn array<'p>(call: &mut Call<'_, 'p>, strings: impl IntoIterator<Item = Vec<u8>>) -> Outcome<'p> {
     let mut elements = Vec::new();
     for string in strings {
-        call.charge(string.len().max(size_of::<Value<'_>>()))?;
-        elements.push(Value::from(string));
+        charge_elements(call, 1, elements.len() + 1)?;
+        elements.push(call.make(string)?);
     }
     Ok(Container::Array(elements).into())
 }
 
-/// A hash. Of equal keys the first counts.
+/// A hash. Of equal keys the first counts. Values are charged for by who makes them.
 pub(super) fn hash<'p>(
     call: &mut Call<'_, 'p>,
     entries: impl IntoIterator<Item = (Vec<u8>, Value<'p>)>,
 ) -> Outcome<'p> {
     let mut made: IndexMap<Box<[u8]>, Value<'p>> = IndexMap::new();
     for (key, value) in entries {
-        let bytes = if let Value::Text(text) = &value { text.len() } else { 0 };
-        call.charge(key.len() + bytes.max(size_of::<Value<'_>>()))?;
+        charge_elements(call, 1, made.len() + 1)?;
+        call.charge(key.len())?;
         made.entry(key.into_boxed_slice()).or_insert(value);
     }
     Ok(Container::Hash(made).into())
+}
+
+/// A hash of strings.
+fn hash_of_strings<'p>(call: &mut Call<'_, 'p>, pairs: Vec<Pair>) -> Outcome<'p> {
+    let mut entries = Vec::new();
+    for (name, value) in pairs {
+        entries.push((name, call.make(value)?));
+    }
+    hash(call, entries)
 }
 
 /// Whether a byte may stand in the value of a header field.
@@ -160,6 +180,7 @@ pub(super) fn edit(call: &mut Call<'_, '_>, side: Side, edit: Edit<'_>) -> Resul
         Edit::Remove(_) => edit,
     };
     let (Edit::Set(name, _) | Edit::Add(name, _) | Edit::Remove(name)) = edit;
+    call.charge(name.len() + value.len())?;
     match call.host.edit(side, edit) {
         Ok(()) => Ok(true),
         Err(refusal) => {
@@ -172,25 +193,24 @@ pub(super) fn edit(call: &mut Call<'_, '_>, side: Side, edit: Edit<'_>) -> Resul
 
 /// Removes every field that is not named: by several arguments, arrays, or one argument with spaces.
 fn keep_only<'p>(call: &mut Call<'_, 'p>, side: Side, always: &[&[u8]]) -> Outcome<'p> {
-    let mut keep: Vec<Vec<u8>> = always.iter().map(|name| name.to_vec()).collect();
-    let mut add = |text: &[u8]| {
-        keep.extend(text.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty()).map(<[u8]>::to_vec));
-    };
+    let mut keep: Vec<Text<'p>> = Vec::new();
     for index in 0..call.count() {
         match call.value(index) {
             Value::Container(container) => match &*container.borrow() {
-                Container::Array(elements) => {
-                    elements.iter().filter_map(cast::text).for_each(|name| add(&name));
-                }
-                Container::Hash(entries) => entries.keys().for_each(|name| add(name)),
-                Container::Empty => {}
+                Container::Array(elements) => keep.extend(elements.iter().filter_map(cast::text)),
+                Container::Hash(_) | Container::Empty => {}
             },
-            _ => add(&call.text(index)?),
+            _ => keep.push(call.text(index)?),
         }
     }
-    for (name, _) in all_fields(call, side) {
-        call.charge(keep.len())?;
-        if !keep.iter().any(|kept| kept.eq_ignore_ascii_case(&name)) && !is_framing(&name) {
+    for (name, _) in all_fields(call, side)? {
+        let mut kept = is_framing(&name) || always.iter().any(|kept| kept.eq_ignore_ascii_case(&name));
+        for text in &keep {
+            call.meter.work(text.len())?;
+            kept |= text.split(u8::is_ascii_whitespace).any(|word| word.eq_ignore_ascii_case(&name));
+        }
+        call.meter.work(keep.len())?;
+        if !kept {
             edit(call, side, Edit::Remove(&name))?;
         }
     }
@@ -213,7 +233,8 @@ pub(crate) fn is_framing(name: &[u8]) -> bool {
     FRAMING.iter().any(|framing| framing.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// The first `most` bytes of a body (0 = all of it), waiting for them. `None` with a warning if they cannot be had.
+/// The first `most` bytes of a body (0 = all of it), waiting for them. `None` with a warning if they cannot be had. Who makes
+/// a value of them charges for it.
 pub(super) fn body(call: &mut Call<'_, '_>, side: Side, most: usize) -> Result<Option<Vec<u8>>, Interrupt> {
     let limit = call.meter.limits().body;
     let want = if most == 0 { limit } else { most.min(limit) };
@@ -232,7 +253,7 @@ pub(super) fn body(call: &mut Call<'_, '_>, side: Side, most: usize) -> Result<O
         call.warn(&format!("the body is longer than the {limit} bytes a rule may have"))?;
         return Ok(None);
     }
-    call.charge(piece.len())?;
+    call.meter.work(piece.len())?;
     Ok(Some(piece))
 }
 

@@ -239,6 +239,7 @@ fn line_end(
     if !custom {
         return Ok(memchr::memchr(b'\n', rest).map(|at| from + at + 1));
     }
+    call.meter.work(rest.len())?;
     let pattern = call.pattern(0, Flags::default())?;
     let found = pattern.captures_at(rest, 0).map_err(Interrupt::Abort)?;
     Ok(found.and_then(|captures| captures.get(0).map(|(_, end)| from + end)))

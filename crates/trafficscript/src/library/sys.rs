@@ -5,7 +5,7 @@ use super::{
     clock::{self, Calendar},
     row::{planned, works},
 };
-use crate::value::Value;
+use crate::value::{Text, Value};
 
 /// The family's functions.
 #[rustfmt::skip]
@@ -17,13 +17,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     works("sys.gmtime.format", "format[, time]", (1, 2),
         "Text of a time, now unless given, in GMT; format as of strftime.",
         |call| {
-            let (format, time) = (call.text(0)?, time_at(call, 1)?);
+            let (format, time) = (format_at(call)?, time_at(call, 1)?);
             call.make(clock::format(&format, &clock::calendar(time, 0), "GMT"))
         }),
     works("sys.localtime.format", "format[, time]", (1, 2),
         "Text of a time, now unless given, in local time; format as of strftime.",
         |call| {
-            let format = call.text(0)?;
+            let format = format_at(call)?;
             local_text(call, &format, 1)
         }),
     works("sys.timeToString", "[time]", (0, 1),
@@ -78,6 +78,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 fn now(call: &Call<'_, '_>) -> i64 {
     i64::try_from(call.host.now().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The format that the first argument gives. Two bytes of it become 24 at most.
+fn format_at<'p>(call: &mut Call<'_, 'p>) -> Result<Text<'p>, Interrupt> {
+    let format = call.text(0)?;
+    call.charge(format.len().saturating_mul(12))?;
+    Ok(format)
 }
 
 /// The time that an argument gives; now unless it is given.

@@ -16,11 +16,13 @@ impl<'p> Machine<'p> {
         let from = self.stack.len().saturating_sub(count);
         let meter = &mut self.meter;
         let elements: Result<Vec<_>, Reached> =
-            self.stack.drain(from..).map(|value| own::owned(value, meter).map(|(value, _)| value)).collect();
-        self.push_new(match elements? {
+            self.stack.drain(from..).map(|value| own::part(value, meter)).collect();
+        let container = match elements? {
             none if none.is_empty() => Container::Empty,
             elements => Container::Array(elements),
-        })
+        };
+        self.stack.push(Value::from(container));
+        Ok(())
     }
 
     pub(super) fn hash(&mut self, count: usize, host: &mut dyn Host) -> Result<(), Interrupt> {
@@ -32,16 +34,10 @@ impl<'p> Machine<'p> {
         while let (Some(key), Some(value)) = (items.next(), items.next()) {
             let key = self.key(&key, host)?;
             self.meter.charge(key.len())?;
-            let (value, _) = own::owned(value, &mut self.meter)?;
+            let value = own::part(value, &mut self.meter)?;
             entries.insert(Box::from(&*key), value);
         }
-        self.push_new(Container::Hash(entries))
-    }
-
-    /// Pushes a container whose parts are owned, within the bound on levels.
-    fn push_new(&mut self, container: Container<'p>) -> Result<(), Interrupt> {
-        let (value, _) = own::owned(Value::from(container), &mut self.meter)?;
-        self.stack.push(value);
+        self.stack.push(Value::from(Container::Hash(entries)));
         Ok(())
     }
 
@@ -254,8 +250,8 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
-    /// container, index → container, index + 1, element (of a hash: key); jumps when there is none.
-    pub(super) fn next(&mut self, exit: u32) -> Result<(), Interrupt> {
+    /// container, index → container, index + 1, element (of a hash: key). False = there is none.
+    pub(super) fn next(&mut self) -> Result<bool, Interrupt> {
         let (index, container) = (self.pop(), self.pop());
         let at = cast::int(&index).and_then(|index| usize::try_from(index).ok()).unwrap_or(usize::MAX);
         let element = match &container {
@@ -274,11 +270,9 @@ impl<'p> Machine<'p> {
         };
         self.stack.push(container);
         self.stack.push(Value::Int(at.saturating_add(1) as i64));
-        match element {
-            Some(element) => self.stack.push(element),
-            None => self.pc = exit as usize,
-        }
-        Ok(())
+        let found = element.is_some();
+        self.stack.extend(element);
+        Ok(found)
     }
 }
 

@@ -27,7 +27,7 @@ fn exact_lines() {
             "string.regexmatch(1);",
             "Error 1:1 string.regexmatch takes 2 to 3 arguments, not 1 | string.regexmatch(s, regex[, flags])",
         ),
-        ("array.push([]);", "Error 1:1 array.push takes 2 arguments, not 1 | array.push(a, v)"),
+        ("array.push([]);", "Error 1:1 array.push takes at least 2 arguments, not 1 | array.push(a, v…)"),
         ("sub f( $a ) { } f();", "Error 1:17 f takes 1 argument, not 0"),
         ("test.planned();", "Error 1:1 test.planned is not supported yet"),
         ("test.never();", "Error 1:1 test.never is not supported | there is no Java"),

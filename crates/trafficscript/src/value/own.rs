@@ -25,6 +25,14 @@ pub(crate) fn owned<'p>(value: Value<'p>, meter: &mut Meter) -> Result<(Value<'p
     }
 }
 
+/// A value for a new container: owned, and with a level less than there may be.
+pub(crate) fn part<'p>(value: Value<'p>, meter: &mut Meter) -> Result<Value<'p>, Reached> {
+    match value {
+        Value::Container(_) => own(value, MAX_LEVELS - 1, meter).map(|(value, _)| value),
+        scalar => Ok(scalar),
+    }
+}
+
 fn own<'p>(mut value: Value<'p>, room: usize, meter: &mut Meter) -> Result<(Value<'p>, usize), Reached> {
     let Value::Container(shared) = &mut value else { return Ok((value, 0)) };
     let room = room.checked_sub(1).ok_or(Reached::Levels(MAX_LEVELS))?;
@@ -56,6 +64,8 @@ fn copy<'p>(value: &Value<'p>, room: usize, meter: &mut Meter) -> Result<(Value<
     let Value::Container(shared) = value else { return Ok((value.clone(), 0)) };
     let room = room.checked_sub(1).ok_or(Reached::Levels(MAX_LEVELS))?;
     let container = shared.borrow();
+    // Memory is asked for: some 100 ns.
+    meter.steps(1)?;
     meter.elements(count(&container))?;
     let mut levels = 0;
     let mut element = |value: &Value<'p>| -> Result<Value<'p>, Reached> {
@@ -76,6 +86,8 @@ fn copy<'p>(value: &Value<'p>, room: usize, meter: &mut Meter) -> Result<(Value<
                 copied.insert(key.clone(), element(value)?);
             }
             meter.made(bytes)?;
+            // Each key is hashed and copied: some 100 ns.
+            meter.steps(u32::try_from(entries.len() / 4).unwrap_or(u32::MAX))?;
             Container::Hash(copied)
         }
     };

@@ -2,91 +2,26 @@
 
 use tidegate_model::{
     VirtualServerName,
-    pool::{Algorithm, NodeDelete, Pool, ServiceDiscovery},
-    tls::{ClientCertificate, ClientHeaders, ServerTls, TlsVersions},
-    virtual_server::{
-        CookieRewrite, DefaultPool, ErrorPage, FailureLog, HttpOptions, LocationRewrite, Protocol,
-        ProxyProtocol, VirtualServer,
-    },
+    pool::{Pool, ServiceDiscovery},
+    tls::ServerTls,
+    virtual_server::{DefaultPool, VirtualServer},
 };
 
 use super::*;
 use crate::control::compile::Fault;
 
 fn pool(name: &str, discovered: bool) -> Pool {
-    Pool {
-        name: name.into(),
-        nodes: Vec::new(),
-        discovery: discovered.then(|| ServiceDiscovery {
-            plugin: "BuiltIn-DNS_Stateless".into(),
-            arguments: "--servicename=x".into(),
-            interval: None,
-            timeout: None,
-        }),
-        algorithm: Algorithm::RoundRobin,
-        priority_nodes: None,
-        failure_pool: None,
-        persistence: None,
-        monitors: Vec::new(),
-        passive_monitoring: true,
-        max_connection_attempts: None,
-        max_timed_out_connection_attempts: None,
-        node_connection_attempts: 3,
-        retry_fail_time: Duration::from_mins(1),
-        close_on_death: false,
-        max_idle_connections_pernode: 50,
-        node_close_with_rst: false,
-        node_delete: NodeDelete::Immediate,
-        max_connect_time: Duration::from_secs(4),
-        max_reply_time: Duration::from_secs(30),
-        max_connections_per_node: None,
-        max_transactions_per_node: None,
-        max_queue_size: None,
-        queue_timeout: Duration::from_secs(10),
-        keepalive: true,
-        keepalive_non_idempotent: true,
-        nagle: false,
-        tls: None,
-    }
+    let discovery = ServiceDiscovery {
+        plugin: "BuiltIn-DNS_Stateless".into(),
+        arguments: "--servicename=x".into(),
+        interval: None,
+        timeout: None,
+    };
+    Pool { discovery: discovered.then_some(discovery), ..Pool::named(name) }
 }
 
 fn server(name: &str, pool: &str) -> VirtualServer {
-    VirtualServer {
-        name: name.into(),
-        enabled: true,
-        protocol: Protocol::Http,
-        listen: Listen::Any,
-        port: 80,
-        pool: DefaultPool::Pool(pool.into()),
-        request_rules: Vec::new(),
-        response_rules: Vec::new(),
-        completion_rules: Vec::new(),
-        connect_timeout: None,
-        timeout: None,
-        keepalive: true,
-        keepalive_timeout: Duration::from_secs(10),
-        max_transaction_duration: None,
-        max_client_buffer: 65_536,
-        max_server_buffer: 65_536,
-        max_concurrent_connections: None,
-        proxy_protocol: ProxyProtocol::Off,
-        http: HttpOptions {
-            add_cluster_ip: true,
-            add_x_forwarded_for: false,
-            add_x_forwarded_proto: false,
-            strip_x_forwarded_proto: true,
-            location_rewrite: LocationRewrite::IfHostMatches,
-            location_pattern: None,
-            upgrades: Vec::new(),
-        },
-        cookie: CookieRewrite::default(),
-        error_page: ErrorPage::Default,
-        access_log: None,
-        failure_log: FailureLog::default(),
-        tls: None,
-        nagle: false,
-        close_with_rst: false,
-    }
+    VirtualServer { enabled: true, pool: DefaultPool::Pool(pool.into()), ..VirtualServer::named(name) }
 }
 
 /// Virtual server `vs` on pool `used`, and pool `spare` that nobody uses.
@@ -397,7 +332,7 @@ fn faults_of_objects_are_told_once() {
 fn certificates_are_looked_at_on_every_import_and_once_a_day() {
     let plain = configuration(false);
     let mut vs = server("vs", "used");
-    vs.tls = Some(tls());
+    vs.tls = Some(ServerTls::of(["key".into()]));
     let mut with_tls = Configuration::clone(&plain);
     with_tls.virtual_servers.insert("vs".into(), Arc::new(vs));
     let with_tls = Arc::new(with_tls);
@@ -415,20 +350,6 @@ fn certificates_are_looked_at_on_every_import_and_once_a_day() {
     script.step(100 + day, good(&plain), &["discover", "build"]);
     script.step(110 + day, serving(&plain), &[]);
     assert_eq!(script.0.wake(), None);
-}
-
-fn tls() -> ServerTls {
-    ServerTls {
-        default: vec!["key".into()],
-        host_mapping: Vec::new(),
-        versions: TlsVersions::default(),
-        tickets: true,
-        session_cache: true,
-        client_certificate: ClientCertificate::DontRequest,
-        client_authorities: Vec::new(),
-        client_headers: ClientHeaders::None,
-        add_http_headers: false,
-    }
 }
 
 #[test]

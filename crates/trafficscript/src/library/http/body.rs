@@ -22,7 +22,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         |call| {
             let most = wanted(call, 0)?;
             let body = body(call, Side::Request, most)?;
-            Ok(body.unwrap_or_default().into())
+            call.make(body.unwrap_or_default())
         }).only(REQUEST).waits(),
     works("http.getBodyLines", "[bytes]", (0, 1),
         "Array of the lines of the request's body, or of its first so many bytes.",
@@ -45,7 +45,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         |call| {
             let most = wanted(call, 0)?;
             let body = response_body(call, most)?;
-            Ok(body.into())
+            call.make(body)
         }).only(RESPONSE).waits(),
     works("http.getResponseBodyLines", "[bytes]", (0, 1),
         "Array of the lines of the response's body, or of its first so many bytes.",
@@ -74,7 +74,7 @@ fn set<'p>(call: &mut Call<'_, 'p>, side: Side, body: &[u8]) -> Outcome<'p> {
 
 /// The first `most` bytes (0 = all) of the response's body without content coding.
 fn response_body(call: &mut Call<'_, '_>, most: usize) -> Result<Vec<u8>, Interrupt> {
-    let coding = field(call, Side::Response, b"content-encoding").trim_ascii().to_ascii_lowercase();
+    let coding = field(call, Side::Response, b"content-encoding")?.trim_ascii().to_ascii_lowercase();
     let coding = match coding.as_slice() {
         b"" | b"identity" => return Ok(body(call, Side::Response, most)?.unwrap_or_default()),
         b"gzip" | b"x-gzip" => Coding::Gzip,
@@ -91,11 +91,13 @@ fn response_body(call: &mut Call<'_, '_>, most: usize) -> Result<Vec<u8>, Interr
     let decoded = match decode(coding, &encoded, limit) {
         Ok(decoded) => decoded,
         Err(message) => {
+            // It may have been decoded up to its limit.
+            call.meter.work(limit)?;
             call.warn(&format!("the body of the response is not decoded: {message}"))?;
             return Ok(Vec::new());
         }
     };
-    call.charge(decoded.len())?;
+    call.meter.work(decoded.len())?;
     let end = if most == 0 { decoded.len() } else { most.min(decoded.len()) };
     Ok(decoded.get(..end).unwrap_or_default().to_vec())
 }
@@ -136,7 +138,7 @@ fn has_zlib_frame(bytes: &[u8]) -> bool {
 
 fn get_attachment<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let index = call.int(0)?;
-    let kind = field(call, Side::Request, b"content-type");
+    let kind = field(call, Side::Request, b"content-type")?;
     let body = match boundary(&kind) {
         Some(_) => body(call, Side::Request, 0)?.unwrap_or_default(),
         None => Vec::new(),

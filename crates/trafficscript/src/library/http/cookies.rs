@@ -1,6 +1,6 @@
 //! `http.*`: cookies of the request and of the response.
 
-use super::{Pair, edit, field_value, hash, joined};
+use super::{Pair, edit, field_value, hash_of_strings, joined};
 use crate::{
     host::{Edit, Side},
     library::{
@@ -18,8 +18,8 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         get_cookie),
     deprecated("http.cookie", "name", (1, 1), "http.getCookie", get_cookie),
     works("http.getCookies", "", (0, 0), "Hash of the cookies of the request.", |call| {
-        let cookies = request_cookies(call);
-        hash(call, cookies.into_iter().map(|(name, value)| (name, Value::from(value))))
+        let cookies = request_cookies(call)?;
+        hash_of_strings(call, cookies)
     }),
     works("http.setCookie", "name, value", (2, 2),
         "Sets a cookie of the request, as the node gets it.",
@@ -31,7 +31,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         "Value of a cookie that the response sets; empty if it does not.",
         |call| {
             let name = call.text(0)?;
-            let cookies = response_cookies(call);
+            let cookies = response_cookies(call)?;
             let value = cookies.iter().find_map(|cookie| {
                 let (known, value, _) = set_cookie_parts(cookie);
                 (known == &name[..]).then(|| value.to_vec())
@@ -39,14 +39,12 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
             call.make(value.unwrap_or_default())
         }).only(ANSWERED),
     works("http.getResponseCookies", "", (0, 0), "Hash of the cookies that the response sets.", |call| {
-        let cookies = response_cookies(call);
-        hash(
-            call,
-            cookies.iter().map(|cookie| {
-                let (name, value, _) = set_cookie_parts(cookie);
-                (name.to_vec(), Value::from(value))
-            }),
-        )
+        let cookies = response_cookies(call)?;
+        let pairs = cookies.iter().map(|cookie| {
+            let (name, value, _) = set_cookie_parts(cookie);
+            (name.to_vec(), value.to_vec())
+        });
+        hash_of_strings(call, pairs.collect())
     }).only(ANSWERED),
     works("http.setResponseCookie", "name, value[, options]", (2, 3),
         "Sets a cookie at the client. Options as in `Set-Cookie`, such as `path=/; secure`; without them a \
@@ -58,9 +56,9 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
 ];
 
 /// Name and value of every cookie of the request, in their order.
-fn request_cookies(call: &Call<'_, '_>) -> Vec<Pair> {
-    let whole = joined(call, Side::Request, b"cookie", b"; ").unwrap_or_default();
-    whole
+fn request_cookies(call: &mut Call<'_, '_>) -> Result<Vec<Pair>, Interrupt> {
+    let whole = joined(call, Side::Request, b"cookie", b"; ")?.unwrap_or_default();
+    Ok(whole
         .split(|&byte| byte == b';')
         .map(<[u8]>::trim_ascii)
         .filter(|pair| !pair.is_empty())
@@ -68,7 +66,7 @@ fn request_cookies(call: &Call<'_, '_>) -> Vec<Pair> {
             let (name, value) = pair_parts(pair);
             (name.to_vec(), value.to_vec())
         })
-        .collect()
+        .collect())
 }
 
 fn pair_parts(pair: &[u8]) -> (&[u8], &[u8]) {
@@ -80,7 +78,7 @@ fn pair_parts(pair: &[u8]) -> (&[u8], &[u8]) {
 
 fn get_cookie<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let name = call.text(0)?;
-    let cookies = request_cookies(call);
+    let cookies = request_cookies(call)?;
     let value = cookies.into_iter().find(|(known, _)| known == &name[..]);
     call.make(value.map(|(_, value)| value).unwrap_or_default())
 }
@@ -117,7 +115,7 @@ fn write_cookies(call: &mut Call<'_, '_>, cookies: &[Pair]) -> Result<(), Interr
 fn set_cookie<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let (name, value) = (call.text(0)?, call.text(1)?);
     let Some((name, value)) = sendable(call, &name, &value)? else { return Ok(Value::EMPTY) };
-    let mut cookies = request_cookies(call);
+    let mut cookies = request_cookies(call)?;
     match cookies.iter().position(|(known, _)| *known == name) {
         Some(at) => {
             cookies.iter_mut().skip(at).take(1).for_each(|(_, old)| old.clone_from(&value));
@@ -132,7 +130,7 @@ fn set_cookie<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 fn remove_cookie<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let name = call.text(0)?;
-    let mut cookies = request_cookies(call);
+    let mut cookies = request_cookies(call)?;
     let before = cookies.len();
     cookies.retain(|(known, _)| known != &name[..]);
     if cookies.len() != before {
@@ -142,10 +140,11 @@ fn remove_cookie<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 }
 
 /// The `Set-Cookie` fields of the response.
-fn response_cookies(call: &Call<'_, '_>) -> Vec<Vec<u8>> {
+fn response_cookies(call: &mut Call<'_, '_>) -> Result<Vec<Vec<u8>>, Interrupt> {
     let mut cookies = Vec::new();
     call.host.field(Side::Response, b"set-cookie", &mut |value| cookies.push(value.to_vec()));
-    cookies
+    call.meter.work(cookies.iter().map(Vec::len).sum())?;
+    Ok(cookies)
 }
 
 /// Name, value and options of a `Set-Cookie` field; the options begin with their `;`.
@@ -177,7 +176,7 @@ fn set_response_cookie<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
         new.extend_from_slice(b"; ");
         new.extend_from_slice(given);
     }
-    let mut cookies = response_cookies(call);
+    let mut cookies = response_cookies(call)?;
     let known = cookies.iter().position(|cookie| set_cookie_parts(cookie).0 == name);
     let Some(at) = known else {
         edit(call, Side::Response, Edit::Add(b"Set-Cookie", &new))?;
@@ -195,7 +194,7 @@ fn set_response_cookie<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 fn remove_response_cookie<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let name = call.text(0)?;
-    let mut cookies = response_cookies(call);
+    let mut cookies = response_cookies(call)?;
     let before = cookies.len();
     cookies.retain(|cookie| set_cookie_parts(cookie).0 != &name[..]);
     if cookies.len() != before {

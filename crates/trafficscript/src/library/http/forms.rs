@@ -7,6 +7,7 @@ use crate::{
     host::{Phase, Side},
     library::{
         Call, Function, Interrupt, Outcome,
+        make::charge_elements,
         row::{deprecated, works},
     },
     value::Value,
@@ -52,44 +53,58 @@ fn parameters(text: &[u8]) -> impl Iterator<Item = Pair> {
     })
 }
 
-fn in_query(call: &mut Call<'_, '_>) -> Result<Vec<Pair>, Interrupt> {
+fn query(call: &mut Call<'_, '_>) -> Result<Vec<u8>, Interrupt> {
     let query = url::split(&call.host.target()).1.unwrap_or_default().to_vec();
-    call.charge(query.len())?;
-    Ok(parameters(&query).collect())
+    call.meter.work(query.len())?;
+    Ok(query)
 }
 
-/// Parameters of the body, after waiting for it; none if it is no form, and none behind the request rules, when the body
-/// is on its way to the node.
-fn in_body(call: &mut Call<'_, '_>) -> Result<Vec<Pair>, Interrupt> {
+/// The body, after waiting for it; empty if it is no form, and behind the request rules, when it is on its way to the node.
+fn form(call: &mut Call<'_, '_>) -> Result<Vec<u8>, Interrupt> {
     const FORM: &[u8] = b"application/x-www-form-urlencoded";
-    let kind = field(call, Side::Request, b"content-type");
+    let kind = field(call, Side::Request, b"content-type")?;
     let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
     if !kind.eq_ignore_ascii_case(FORM) || call.host.phase() != Phase::Request {
         return Ok(Vec::new());
     }
-    Ok(body(call, Side::Request, 0)?.map(|body| parameters(&body).collect()).unwrap_or_default())
+    Ok(body(call, Side::Request, 0)?.unwrap_or_default())
 }
 
 /// The values of a parameter: those of the query, else those of the body.
 fn values(call: &mut Call<'_, '_>, name: &[u8]) -> Result<Vec<Vec<u8>>, Interrupt> {
-    let of_name = |parameters: Vec<Pair>| -> Vec<Vec<u8>> {
-        parameters.into_iter().filter(|(known, _)| known == name).map(|(_, value)| value).collect()
-    };
-    let found = of_name(in_query(call)?);
-    if found.is_empty() { Ok(of_name(in_body(call)?)) } else { Ok(found) }
+    let query = query(call)?;
+    let found = of_name(call, &query, name)?;
+    if found.is_empty() {
+        let form = form(call)?;
+        return of_name(call, &form, name);
+    }
+    Ok(found)
+}
+
+fn of_name(call: &mut Call<'_, '_>, text: &[u8], name: &[u8]) -> Result<Vec<Vec<u8>>, Interrupt> {
+    let mut values = Vec::new();
+    for (known, value) in parameters(text) {
+        if known == name {
+            charge_elements(call, 1, values.len() + 1)?;
+            values.push(value);
+        }
+    }
+    Ok(values)
 }
 
 /// Every parameter with its values. Those of the body count where the query has none of their name.
 fn all(call: &mut Call<'_, '_>) -> Result<IndexMap<Vec<u8>, Vec<Vec<u8>>>, Interrupt> {
     let mut all: IndexMap<Vec<u8>, Vec<Vec<u8>>> = IndexMap::new();
-    for (name, value) in in_query(call)? {
-        all.entry(name).or_default().push(value);
-    }
-    let of_query = all.len();
-    for (name, value) in in_body(call)? {
-        let entry = all.entry(name);
-        if entry.index() >= of_query {
-            entry.or_default().push(value);
+    let mut count = 0;
+    for (text, is_query) in [(query(call)?, true), (form(call)?, false)] {
+        let of_query = all.len();
+        for (name, value) in parameters(&text) {
+            count += 1;
+            charge_elements(call, 1, count)?;
+            let entry = all.entry(name);
+            if is_query || entry.index() >= of_query {
+                entry.or_default().push(value);
+            }
         }
     }
     Ok(all)

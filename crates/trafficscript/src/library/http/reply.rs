@@ -41,6 +41,9 @@ pub(super) fn code(call: &mut Call<'_, '_>, index: usize) -> Result<(u16, Vec<u8
     Ok((500, status::usual_reason(500).into()))
 }
 
+/// Most header lines that a rule may give to a reply.
+const MAX_LINES: usize = 256;
+
 /// Header fields of a reply: its type, and what the text of header lines gives. What is no header field is left out with
 /// a warning, framing fields without one, for they are the proxy's own.
 pub(super) fn headers(call: &mut Call<'_, '_>, kind: &[u8], text: &[u8]) -> Result<Vec<Pair>, Interrupt> {
@@ -51,7 +54,13 @@ pub(super) fn headers(call: &mut Call<'_, '_>, kind: &[u8], text: &[u8]) -> Resu
     }
     let typed = !fields.is_empty();
     let mut rest = text;
+    let mut lines = 0;
     while !rest.is_empty() {
+        if lines == MAX_LINES {
+            call.warn(&format!("there are more than {MAX_LINES} header lines; the rest is left out"))?;
+            break;
+        }
+        lines += 1;
         let end = memchr::memmem::find(rest, b"\r\n").unwrap_or(rest.len());
         let line = &rest[..end];
         rest = rest.get(end + 2..).unwrap_or_default();
@@ -97,18 +106,19 @@ fn redirect<'p>(call: &mut Call<'_, 'p>, status: u16, location: &[u8]) -> Outcom
     if location.iter().any(u8::is_ascii_control) {
         call.warn("the address of a redirect held control bytes; they are encoded")?;
     }
+    // Encoding makes three bytes of one at most, escaping six.
+    call.charge(location.len().saturating_mul(9))?;
     let location = url::encode(location, |byte| byte > b' ' && byte != 0x7f);
-    let escaped: Vec<u8> = location
-        .iter()
-        .flat_map(|byte| match byte {
-            b'&' => b"&amp;".to_vec(),
-            b'<' => b"&lt;".to_vec(),
-            b'>' => b"&gt;".to_vec(),
-            b'"' => b"&quot;".to_vec(),
-            byte => vec![*byte],
-        })
-        .collect();
-    call.charge(location.len() + escaped.len())?;
+    let mut escaped = Vec::with_capacity(location.len());
+    for &byte in &location {
+        match byte {
+            b'&' => escaped.extend_from_slice(b"&amp;"),
+            b'<' => escaped.extend_from_slice(b"&lt;"),
+            b'>' => escaped.extend_from_slice(b"&gt;"),
+            b'"' => escaped.extend_from_slice(b"&quot;"),
+            byte => escaped.push(byte),
+        }
+    }
     let body = [
         &b"<html><head><title>Redirect</title></head><body>It is <a href=\""[..],
         &escaped,
@@ -139,7 +149,7 @@ fn change_site<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let usual = |secure: bool| if secure { 443 } else { 80 };
     let (usual_there, usual_here) = (usual(target_secure), usual(secure));
     let known = has_field(call, Side::Request, b"host");
-    let current = field(call, Side::Request, b"host");
+    let current = field(call, Side::Request, b"host")?;
     let (current_host, current_port) = request::host_and_port(&current);
     let current_port = if known { current_port } else { Some(call.host.local().port()) };
     // The port is kept with the scheme; another scheme has its own usual one.

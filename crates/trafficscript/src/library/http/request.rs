@@ -68,7 +68,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         "Value of a header field; empty if there is none, several joined by `, `.",
         |call| {
             let name = call.text(0)?;
-            let value = field(call, Side::Request, &name);
+            let value = field(call, Side::Request, &name)?;
             call.make(value)
         }),
     works("http.headerExists", "name", (1, 1), "1 if there is a header field of this name, else 0.", |call| {
@@ -206,7 +206,7 @@ fn normalize_path<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 }
 
 fn get_host_header<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    let host = host_name(&field(call, Side::Request, b"host"));
+    let host = host_name(&field(call, Side::Request, b"host")?);
     call.make(host)
 }
 

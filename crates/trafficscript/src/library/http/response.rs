@@ -33,7 +33,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         "Value of a header field of the response; empty if there is none, several joined by `, `.",
         |call| {
             let name = call.text(0)?;
-            let value = field(call, Side::Response, &name);
+            let value = field(call, Side::Response, &name)?;
             call.make(value)
         }).only(ANSWERED),
     works("http.responseHeaderExists", "name", (1, 1),
@@ -99,7 +99,7 @@ fn add_header<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     if name.eq_ignore_ascii_case(b"set-cookie") || !has_field(call, Side::Response, &name) {
         edit(call, Side::Response, Edit::Add(&name, &value))?;
     } else {
-        let mut whole = field(call, Side::Response, &name);
+        let mut whole = field(call, Side::Response, &name)?;
         if !whole.is_empty() {
             whole.extend_from_slice(b", ");
         }

@@ -138,6 +138,7 @@ fn expand(
     text: &[u8],
     places: &Captures,
 ) -> Result<(), Interrupt> {
+    charge_work(call, replacement.len())?;
     let mut rest = replacement;
     while let Some(at) = memchr::memchr(b'$', rest) {
         let (before, from_dollar) = rest.split_at(at);

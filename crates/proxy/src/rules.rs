@@ -1,0 +1,283 @@
+//! The rules of a virtual server at work on one request: each phase runs its rules in their order; what they have said is
+//! carried out when the phase is over.
+//!
+//! ```text
+//! head of the request ──request()──► edits written, pool chosen ──► forward
+//!                         └──► reply, close, discard
+//! head of the answer ──response()──► edits written ──► deliver
+//!                         ├──► reply        └──► another node (request.retry)
+//! all over ──completion()
+//! ```
+//!
+//! A rule runs on the worker within the limits of its [`Machine`]; when it needs something that is not there it is
+//! suspended, and only then is anything allocated for waiting. Virtual servers without rules pay one comparison.
+
+mod body;
+mod commit;
+mod orders;
+mod process;
+mod reply;
+mod said;
+mod seen;
+pub(crate) mod services;
+mod strangers;
+mod stream;
+mod wait;
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+use tidegate_model::rule::RuleSettings;
+use tidegate_pool::Node;
+use tidegate_telemetry::logging::EventLimit;
+use tidegate_trafficscript::{End, Machine, Need, Step, pattern::PatternCache};
+
+pub(crate) use self::said::{Ending, Overrides, Said};
+use self::seen::{Seen, Stage};
+use crate::{
+    connection::{Client, Flow},
+    failure::{Failure, Kind, Progress},
+    forward::attempt::Answer,
+    snapshot::{RunningPool, RunningRule},
+    virtual_server::Exchange,
+    worker::Worker,
+};
+
+/// What the rules of a phase come to.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// The request or response goes on, as edited.
+    GoOn,
+    /// Another node gets the request.
+    Retry,
+    /// The client has been answered.
+    Answered(Flow),
+}
+
+/// Runs the request rules.
+pub(crate) async fn request(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Verdict, Failure> {
+    let server = Rc::clone(&exchange.server);
+    if let Some(suspended) = start(&server.rules.request, client, exchange, &mut Stage::Request) {
+        Box::pin(suspended.to_the_end(client, exchange, &mut Stage::Request)).await?;
+    }
+    commit::request(client, exchange)?;
+    match exchange.take_ending() {
+        None => Ok(Verdict::GoOn),
+        Some(ending) => Box::pin(carry_out(client, exchange, ending, None)).await,
+    }
+}
+
+/// Runs the response rules on a node's answer.
+pub(crate) async fn response(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    (pool, node): (&Arc<RunningPool>, &Arc<Node>),
+    answer: &mut Answer,
+    resendable: bool,
+) -> Result<Verdict, Failure> {
+    // A switch of protocols is no response to edit.
+    if answer.head.status() != SWITCHING_PROTOCOLS {
+        let server = Rc::clone(&exchange.server);
+        let mut stage = Stage::Response { answer: &mut *answer, pool, node, resendable };
+        if let Some(suspended) = start(&server.rules.response, client, exchange, &mut stage) {
+            Box::pin(suspended.to_the_end(client, exchange, &mut stage)).await?;
+        }
+    }
+    match exchange.take_ending() {
+        None => commit::response(client, exchange, answer).map(|()| Verdict::GoOn),
+        Some(ending) => Box::pin(carry_out(client, exchange, ending, Some(answer))).await,
+    }
+}
+
+/// 101: what follows is no HTTP.
+const SWITCHING_PROTOCOLS: u16 = 101;
+
+/// Runs the completion rules. Nothing they do reaches the client or a node.
+pub(crate) async fn completion(client: &mut Client, exchange: &mut Exchange<'_>) {
+    let server = Rc::clone(&exchange.server);
+    let code =
+        exchange.said().and_then(|said| said.failure).map_or("COMPLETE", |failure| failure.completion());
+    let mut stage = Stage::Completion(code);
+    if let Some(suspended) = start(&server.rules.completion, client, exchange, &mut stage) {
+        // What ends the waiting ends the rules; the request is over already.
+        let _over = suspended.to_the_end(client, exchange, &mut stage).await;
+    }
+}
+
+/// Rules of one phase of which one waits for something.
+struct Suspended<'p> {
+    rule: &'p RunningRule,
+    machine: Machine<'p>,
+    need: Need,
+    /// The rules behind it.
+    later: &'p [Arc<RunningRule>],
+}
+
+/// Runs rules until all have run (`None`) or one waits.
+fn start<'p>(
+    mut rules: &'p [Arc<RunningRule>],
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    stage: &mut Stage<'_>,
+) -> Option<Box<Suspended<'p>>> {
+    while let [rule, later @ ..] = rules {
+        rule.counters.shard(client.worker.index).executions.add(1);
+        let mut machine = Machine::new(&rule.program, rule.limits);
+        match go_on(rule, &mut machine, client, exchange, stage) {
+            Gone::Waits(need) => return Some(Box::new(Suspended { rule, machine, need, later })),
+            Gone::Next => rules = later,
+            Gone::Last => return None,
+        }
+    }
+    None
+}
+
+/// How far a rule has got.
+enum Gone {
+    /// It is over; the next one runs.
+    Next,
+    /// It has ended the phase.
+    Last,
+    /// It needs something.
+    Waits(Need),
+}
+
+/// Runs one rule as far as it gets.
+fn go_on<'p>(
+    rule: &'p RunningRule,
+    machine: &mut Machine<'p>,
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    stage: &mut Stage<'_>,
+) -> Gone {
+    let worker = Rc::clone(&client.worker);
+    let began = worker.recent_elapsed();
+    let mut seen = Seen { client: &mut *client, exchange: &mut *exchange, stage: stage.lend() };
+    let step = machine.run(&mut seen, &mut worker.rules.patterns.borrow_mut());
+    note_time(rule, &worker, worker.elapsed().saturating_sub(began));
+    match step {
+        Step::Wait(need) => Gone::Waits(need),
+        Step::Done(End::Finished) => Gone::Next,
+        Step::Done(End::EndedPhase) => {
+            note_ending(rule, exchange, worker.index);
+            Gone::Last
+        }
+        Step::Done(End::Aborted(reason)) => {
+            aborted(client, exchange, rule, &reason);
+            Gone::Next
+        }
+    }
+}
+
+impl Suspended<'_> {
+    /// Gets what is needed and goes on, until all rules have run.
+    async fn to_the_end(
+        mut self: Box<Self>,
+        client: &mut Client,
+        exchange: &mut Exchange<'_>,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Failure> {
+        loop {
+            let given = wait::fulfil(client, exchange, stage, self.need).await?;
+            // Time has passed.
+            client.worker.now();
+            self.machine.resume(given);
+            match go_on(self.rule, &mut self.machine, client, exchange, stage) {
+                Gone::Waits(need) => self.need = need,
+                Gone::Last => return Ok(()),
+                Gone::Next => match start(self.later, client, exchange, stage) {
+                    Some(next) => self = next,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+}
+
+/// Clients decide how often a rule is slow.
+static SLOW: EventLimit = EventLimit::new();
+
+/// Counts and tells of a run that took longer than `trafficscript.execution_time_warning`.
+fn note_time(rule: &RunningRule, worker: &Worker, took: Duration) {
+    if rule.time_warning.is_none_or(|limit| took <= limit) {
+        return;
+    }
+    rule.counters.shard(worker.index).execution_time_warnings.add(1);
+    if let Some(held_back) = SLOW.admit(worker.recent()) {
+        let milliseconds = took.as_millis();
+        tracing::warn!(
+            event = "ruleslow",
+            rule = rule.program.name(),
+            milliseconds,
+            held_back,
+            "a rule ran for long"
+        );
+    }
+}
+
+/// Counts how a rule has ended its phase.
+fn note_ending(rule: &RunningRule, exchange: &Exchange<'_>, worker: usize) {
+    let counters = rule.counters.shard(worker);
+    match exchange.said().and_then(|said| said.ending.as_ref()) {
+        Some(Ending::Discard) => counters.discards.add(1),
+        Some(Ending::Retry) => counters.retries.add(1),
+        Some(Ending::Reply(_) | Ending::Close { .. } | Ending::Streamed | Ending::StreamedOn) => {
+            counters.responds.add(1);
+        }
+        None => counters.pool_selects.add(1),
+    }
+}
+
+/// Clients decide how often a faulty rule is aborted.
+static ABORTED: EventLimit = EventLimit::new();
+
+fn aborted(client: &Client, exchange: &Exchange<'_>, rule: &RunningRule, reason: &str) {
+    rule.counters.shard(client.worker.index).aborts.add(1);
+    if let Some(held_back) = ABORTED.admit(client.worker.recent()) {
+        tracing::warn!(event = "ruleabort", virtual_server = %exchange.server.name(), rule = rule.program.name(), held_back, "a rule was aborted: {reason}");
+    }
+}
+
+/// Does what the rules ordered instead of going on.
+async fn carry_out(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    ending: Ending,
+    answer: Option<&mut Answer>,
+) -> Result<Verdict, Failure> {
+    if stream::has_begun(exchange) && !matches!(ending, Ending::Streamed | Ending::StreamedOn) {
+        return Ok(Verdict::Answered(Flow::Abort));
+    }
+    // The upload to a node that is not listened to any more has taken some of the body.
+    let clean = answer.as_ref().is_none_or(|answer| answer.upload.is_complete());
+    let flow = match ending {
+        Ending::Retry => return Ok(Verdict::Retry),
+        Ending::Discard => return Err(Failure::new(Kind::Discard, Progress::Unsent)),
+        Ending::Close { data, read } => reply::close(client, exchange, data, read).await,
+        Ending::Reply(reply) => reply::send(client, exchange, reply, clean).await,
+        Ending::Streamed => stream::finish(client, exchange, None).await?,
+        Ending::StreamedOn => stream::finish(client, exchange, answer).await?,
+    };
+    Ok(Verdict::Answered(flow))
+}
+
+/// What rules keep on a worker.
+#[derive(Debug)]
+pub(crate) struct OnWorker {
+    patterns: RefCell<PatternCache>,
+    strangers: strangers::Strangers,
+}
+
+impl OnWorker {
+    pub(crate) fn new(settings: &RuleSettings) -> Self {
+        Self { patterns: RefCell::new(patterns(settings)), strangers: strangers::Strangers::default() }
+    }
+
+    /// Other settings hold from now on.
+    pub(crate) fn follow(&self, settings: &RuleSettings) {
+        self.patterns.replace(patterns(settings));
+    }
+}
+
+fn patterns(settings: &RuleSettings) -> PatternCache {
+    PatternCache::new(settings.pattern_cache, settings.match_steps.get())
+}

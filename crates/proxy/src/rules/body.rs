@@ -1,0 +1,297 @@
+//! Bodies that rules read: buffered as far as they were asked for, put back in front of what is still to come.
+
+use std::future::poll_fn;
+
+use tidegate_http1::{
+    chunked::{self, ChunkedRelay, Output as ChunkedOutput},
+    request::BodyFraming,
+    response::ResponseFraming,
+};
+use tidegate_trafficscript::Answer as Given;
+
+use crate::{
+    buffer::{BUFFER, Buffer, Output},
+    connection::Client,
+    failure::{Failure, Kind, Progress},
+    forward::attempt::{Answer, RequestBody},
+    relay::{Framing, Guarded},
+    virtual_server::Exchange,
+};
+
+/// Most bytes of a body that are held for rules; what is asked beyond is refused.
+const MAX_TAKEN: usize = 16 * 1024 * 1024;
+
+/// The beginning of a body, without transfer coding, and how the rest is framed.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) bytes: Vec<u8>,
+    /// What is still to come; `None` = nothing.
+    rest: Option<Framing>,
+    /// A rule has put other bytes in the place of what is still to come.
+    pub(crate) abandons: bool,
+    /// Bytes read, framing included.
+    read: u64,
+}
+
+/// The framing is broken.
+struct Malformed;
+
+impl Taken {
+    /// Puts a body of a rule's own in its place.
+    pub(crate) fn replace(&mut self, bytes: Vec<u8>) {
+        self.abandons |= self.rest.take().is_some();
+        self.bytes = bytes;
+    }
+
+    fn new(rest: Option<Framing>) -> Self {
+        Self { bytes: Vec::new(), rest, abandons: false, read: 0 }
+    }
+
+    /// Of a request, before a byte of it was read.
+    pub(crate) fn of_request(framing: BodyFraming) -> Self {
+        Self::new(match framing {
+            BodyFraming::None | BodyFraming::Length(0) => None,
+            BodyFraming::Length(length) => Some(Framing::Length(length)),
+            BodyFraming::Chunked => Some(Framing::Chunked(Box::new(ChunkedRelay::new(ChunkedOutput::Plain)))),
+        })
+    }
+
+    /// Of a response, before a byte of it was read.
+    pub(crate) fn of_response(framing: ResponseFraming) -> Self {
+        Self::new(match framing {
+            ResponseFraming::None | ResponseFraming::Length(0) => None,
+            ResponseFraming::Length(length) => Some(Framing::Length(length)),
+            ResponseFraming::Chunked => {
+                Some(Framing::Chunked(Box::new(ChunkedRelay::new(ChunkedOutput::Plain))))
+            }
+            ResponseFraming::UntilClose => Some(Framing::UntilClose),
+        })
+    }
+
+    /// Whether nothing more will come.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// Takes what is in `buffer` of the body.
+    fn absorb(&mut self, buffer: &mut Buffer) -> Result<(), Malformed> {
+        let before = buffer.len();
+        match &mut self.rest {
+            None => {}
+            Some(Framing::Length(left)) => {
+                let n = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                self.bytes.extend_from_slice(buffer.slice(0..n));
+                buffer.consume(n);
+                *left -= n as u64;
+                if *left == 0 {
+                    self.rest = None;
+                }
+            }
+            Some(Framing::Chunked(relay)) => {
+                let relayed = relay.relay(buffer.filled(), &mut self.bytes).map_err(|_| Malformed)?;
+                buffer.consume(relayed.consumed);
+                if relayed.finished {
+                    self.rest = None;
+                }
+            }
+            Some(_) => {
+                self.bytes.extend_from_slice(buffer.filled());
+                buffer.consume(usize::MAX);
+            }
+        }
+        self.read += (before - buffer.len()) as u64;
+        Ok(())
+    }
+
+    /// The source has ended. False = in the middle of the body.
+    fn end(&mut self) -> bool {
+        let ends_here = matches!(self.rest, Some(Framing::UntilClose));
+        if ends_here {
+            self.rest = None;
+        }
+        ends_here
+    }
+
+    /// The body as it goes on: what was taken, framed into `out`, and the framing of the rest. `plain` = the sink does
+    /// not know chunks.
+    pub(crate) fn go_on(self, out: &mut Vec<u8>, plain: bool) -> Framing {
+        let chunk = |out: &mut Vec<u8>| {
+            if !self.bytes.is_empty() {
+                chunked::write_chunk_head(self.bytes.len(), out);
+                out.extend_from_slice(&self.bytes);
+                out.extend_from_slice(b"\r\n");
+            }
+        };
+        match self.rest {
+            Some(Framing::Chunked(mut relay)) if !plain => {
+                chunk(out);
+                relay.go_on_chunked(out);
+                Framing::Chunked(relay)
+            }
+            Some(Framing::UntilClose) if !plain => {
+                chunk(out);
+                Framing::UntilCloseChunked
+            }
+            rest => {
+                out.extend_from_slice(&self.bytes);
+                rest.unwrap_or(Framing::None)
+            }
+        }
+    }
+
+    /// As an attempt takes it; `out` is empty.
+    pub(crate) fn into_upload(self, mut out: Output) -> RequestBody {
+        match (self.is_complete(), self.go_on(&mut out.bytes, false)) {
+            (true, _) if out.bytes.is_empty() => RequestBody::None,
+            (true, _) => RequestBody::Whole(out),
+            (false, rest) => RequestBody::Streaming(Some(Framing::After(out, Box::new(rest)))),
+        }
+    }
+
+    /// Removes up to `most` bytes from the front, cut behind the first or last (`bulk`) `delimiter` among them. `None`
+    /// while more of the body could bring it.
+    pub(crate) fn piece(&mut self, most: usize, delimiter: &[u8], bulk: bool) -> Option<Vec<u8>> {
+        let window = self.bytes.get(..most.min(self.bytes.len())).unwrap_or_default();
+        let full = window.len() == most || self.is_complete();
+        let found = if delimiter.is_empty() {
+            None
+        } else if bulk {
+            memchr::memmem::rfind(window, delimiter)
+        } else {
+            memchr::memmem::find(window, delimiter)
+        };
+        let cut = match found {
+            Some(at) if full || !bulk => at + delimiter.len(),
+            _ if full || (delimiter.is_empty() && !window.is_empty()) => window.len(),
+            _ => return None,
+        };
+        let rest = self.bytes.split_off(cut);
+        Some(std::mem::replace(&mut self.bytes, rest))
+    }
+}
+
+const TOO_LARGE: Given = Given::Refused("the body is larger than rules may hold");
+
+fn malformed_request() -> Failure {
+    Failure::new(Kind::BadRequest(400, "the chunked body is malformed"), Progress::Unsent)
+}
+
+/// Reads at least `wanted` bytes of the request's body, or all of it.
+pub(crate) async fn take_request(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    wanted: usize,
+) -> Result<Given, Failure> {
+    if wanted > MAX_TAKEN {
+        return Ok(TOO_LARGE);
+    }
+    let framing = exchange.head.framing();
+    let mut taken = exchange.said_mut().request_body.take().unwrap_or_else(|| Taken::of_request(framing));
+    let before = taken.read;
+    let outcome = read_request(client, exchange, &mut taken, wanted).await;
+    exchange.answered.bytes_in += taken.read - before;
+    exchange.said_mut().request_body = Some(taken);
+    outcome
+}
+
+async fn read_request(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    taken: &mut Taken,
+    wanted: usize,
+) -> Result<Given, Failure> {
+    loop {
+        taken.absorb(&mut client.buffer).map_err(|Malformed| malformed_request())?;
+        if taken.is_complete() || taken.bytes.len() >= wanted {
+            return Ok(Given::Done);
+        }
+        if exchange.head.expects_continue() && !exchange.said_mut().request.continued {
+            exchange.said_mut().request.continued = true;
+            let mut out = client.worker.buffers.lend_output();
+            out.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            if !client.send(out).await {
+                return Err(Failure::new(Kind::ClientGone, Progress::Unsent));
+            }
+        }
+        client.buffer.compact();
+        let (idle, end) = (exchange.idle_limit(), exchange.end());
+        let Client { worker, stream, deadline, buffer, .. } = client;
+        let mut guard = Guarded::new(worker, deadline, idle, end);
+        guard.progress();
+        let read = poll_fn(|cx| {
+            let polled = stream.poll_fill(cx, buffer, BUFFER);
+            guard.or_passed(cx, polled)
+        })
+        .await;
+        let kind = match read {
+            Some(Ok(n)) if n > 0 => continue,
+            Some(_) => Kind::ClientGone,
+            None if guard.transaction_is_over() => Kind::TransactionTimedOut,
+            None => Kind::ClientTimedOut,
+        };
+        return Err(Failure::new(kind, Progress::Unsent));
+    }
+}
+
+/// Reads at least `wanted` bytes of the response's body, or all of it, while what is left of the request goes on.
+pub(crate) async fn take_response(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    answer: &mut Answer,
+    wanted: usize,
+) -> Result<Given, Failure> {
+    if wanted > MAX_TAKEN {
+        return Ok(TOO_LARGE);
+    }
+    answer.detach_head(client.worker.buffers.lend_output());
+    let framing = answer.head.framing();
+    let mut taken = exchange.said_mut().response_body.take().unwrap_or_else(|| Taken::of_response(framing));
+    let outcome = read_response(client, exchange, answer, &mut taken, wanted).await;
+    exchange.said_mut().response_body = Some(taken);
+    outcome.map_err(|kind| Failure::new(kind, Progress::Sent))
+}
+
+async fn read_response(
+    client: &mut Client,
+    exchange: &Exchange<'_>,
+    answer: &mut Answer,
+    taken: &mut Taken,
+    wanted: usize,
+) -> Result<Given, Kind> {
+    const MALFORMED: Kind = Kind::InvalidResponse("the node's chunked body is malformed");
+    loop {
+        taken.absorb(&mut answer.buffer).map_err(|Malformed| MALFORMED)?;
+        if taken.is_complete() || taken.bytes.len() >= wanted {
+            return Ok(Given::Done);
+        }
+        answer.buffer.compact();
+        let (idle, end) = (exchange.idle_limit(), exchange.end());
+        let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
+        let mut guard = Guarded::new(worker, deadline, idle, end);
+        guard.progress();
+        let Answer { connection, buffer, upload, .. } = answer;
+        let mut upload_ended = upload.is_complete();
+        let read = poll_fn(|cx| {
+            let mut moving = false;
+            if !upload_ended
+                && upload.poll(cx, stream, body_buffer, &mut connection.stream, &mut moving).is_ready()
+            {
+                // Whatever ended the upload, the response may still be read.
+                upload_ended = true;
+            }
+            if moving {
+                guard.progress();
+            }
+            let polled = connection.stream.poll_fill(cx, buffer, BUFFER);
+            guard.or_passed(cx, polled)
+        })
+        .await;
+        match read {
+            Some(Ok(n)) if n > 0 => {}
+            Some(Ok(_)) if taken.end() => {}
+            Some(_) => return Err(Kind::ClosedEarly),
+            None if guard.transaction_is_over() => return Err(Kind::TransactionTimedOut),
+            None => return Err(Kind::ReplyTimedOut),
+        }
+    }
+}

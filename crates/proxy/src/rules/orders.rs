@@ -1,0 +1,114 @@
+//! Orders of rules, noted for when the phase is over. The last of a kind wins.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tidegate_trafficscript::host::Order;
+
+use super::{
+    said::{ChosenPool, Ending},
+    seen::{Seen, Stage, address, named_object},
+    stream,
+};
+
+/// Most nodes that rules of one request can avoid.
+const MAX_AVOIDED: usize = 64;
+
+/// Notes an order. False = it cannot be carried out.
+pub(super) fn take(seen: &mut Seen<'_, '_>, order: Order) -> bool {
+    match order {
+        Order::Pool(name, node) => return pool(seen, &name, node),
+        Order::Persistence(class) => return persistence(seen, class.as_deref()),
+        Order::Discard => end(seen, Ending::Discard),
+        Order::Close { data, read } => end(seen, Ending::Close { data, read }),
+        Order::Reply(reply) => end(seen, Ending::Reply(reply)),
+        Order::Retry => {
+            if !matches!(seen.stage, Stage::Response { resendable: true, .. }) {
+                return false;
+            }
+            end(seen, Ending::Retry);
+        }
+        Order::AvoidNode(node) => {
+            let avoided = &mut seen.exchange.said_mut().avoided;
+            if avoided.len() >= MAX_AVOIDED {
+                return false;
+            }
+            avoided.push(String::from_utf8_lossy(&node).into());
+        }
+        Order::PersistenceKey(key) => seen.exchange.said_mut().persistence.key = Some(key),
+        Order::PersistenceNode(node) => {
+            let node = String::from_utf8_lossy(&node).into();
+            seen.exchange.said_mut().persistence.node = Some(node);
+        }
+        Order::RemoteAddress(ip) => {
+            let port = seen.client.peer.port();
+            let before = seen.client.pretend(SocketAddr::new(ip, port));
+            seen.exchange.said_mut().client_before.get_or_insert(before);
+        }
+        Order::Idempotent(yes) => seen.exchange.said_mut().limits.idempotent = Some(yes),
+        Order::MaxReplyTime(limit) => seen.exchange.said_mut().limits.max_reply_time = Some(limit),
+        Order::MaxAttempts(most) => seen.exchange.said_mut().limits.max_attempts = Some(most),
+        Order::MaxTimedOutAttempts(most) => {
+            seen.exchange.said_mut().limits.max_timed_out_attempts = Some(most);
+        }
+        Order::IdleTimeout(limit) => seen.exchange.said_mut().limits.idle = Some(limit),
+        Order::MaxTransactionDuration(limit) => {
+            seen.exchange.said_mut().limits.max_transaction_duration = Some(limit);
+        }
+        Order::ServerName(name) => seen.exchange.said_mut().server_name = Some(name),
+        Order::LogRequest(yes) => seen.exchange.said_mut().logged = Some(yes),
+        Order::StreamStart { reply, length, keep_headers } => {
+            return stream::start(seen, reply, length, keep_headers);
+        }
+        Order::StreamFinish => return stream::end(seen, Ending::Streamed),
+        Order::StreamContinue => return stream::end(seen, Ending::StreamedOn),
+    }
+    true
+}
+
+/// Notes what happens instead of going on.
+pub(super) fn end(seen: &mut Seen<'_, '_>, ending: Ending) {
+    seen.exchange.said_mut().ending = Some(ending);
+}
+
+/// `pool.use` and `pool.select`.
+fn pool(seen: &mut Seen<'_, '_>, name: &[u8], node: Option<(Vec<u8>, u16)>) -> bool {
+    let pool = if name == b"discard" {
+        None
+    } else {
+        let Some(pool) = named_object(&seen.client.worker.view().pools, name).map(Arc::clone) else {
+            return false;
+        };
+        Some(pool)
+    };
+    let (pool, fixed_node) = match (pool, node) {
+        (Some(pool), Some((host, port))) => {
+            let Some(ip) = address(&host) else { return false };
+            let node = SocketAddr::new(ip, port);
+            (
+                Some(seen.client.worker.rules.strangers.pool_for(&seen.client.worker, pool, node)),
+                Some(node.to_string()),
+            )
+        }
+        (pool, _) => (pool, None),
+    };
+    let said = seen.exchange.said_mut();
+    said.pool = Some(ChosenPool { pool });
+    said.fixed_node = fixed_node.map(Into::into);
+    true
+}
+
+/// `connection.setPersistence`.
+fn persistence(seen: &mut Seen<'_, '_>, class: Option<&[u8]>) -> bool {
+    let class = match class {
+        None => None,
+        Some(name) => {
+            let Some(class) = named_object(&seen.client.worker.view().persistence, name).map(Arc::clone)
+            else {
+                return false;
+            };
+            Some(class)
+        }
+    };
+    seen.exchange.said_mut().persistence.class = class;
+    true
+}

@@ -1,0 +1,92 @@
+//! Endings that rules order: a reply of their own, bytes and a close, nothing and a close.
+
+use tidegate_http1::{
+    edit::{self, HeaderEdits, write_line},
+    request::{Method, Version},
+};
+use tidegate_trafficscript::host::Reply;
+
+use crate::{
+    connection::{Client, Flow},
+    http::error_page,
+    virtual_server::Exchange,
+};
+
+/// Sends a rule's reply in place of a node's response. `clean` = the client's connection can be used again.
+pub(super) async fn send(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    reply: Reply,
+    clean: bool,
+) -> Flow {
+    let body_pending = !clean || body_is_pending(exchange);
+    let close = body_pending || !exchange.keeps_alive(client);
+    let old_client = exchange.head.version() == Version::Http10;
+    let edits =
+        exchange.said.as_mut().map(|said| std::mem::take(&mut said.response.fields)).unwrap_or_default();
+    let mut out = client.worker.buffers.lend_output();
+    head(&mut out.bytes, &reply, &edits);
+    if !is_bodyless(reply.status) {
+        write_line(b"Content-Length", reply.body.len().to_string().as_bytes(), &mut out.bytes);
+    }
+    if close {
+        write_line(b"Connection", b"close", &mut out.bytes);
+    } else if old_client {
+        write_line(b"Connection", b"keep-alive", &mut out.bytes);
+    }
+    out.bytes.extend_from_slice(b"\r\n");
+    exchange.answered.status = reply.status;
+    exchange.answered.head_bytes = out.bytes.len() as u64;
+    if exchange.head.method() != Method::Head && !is_bodyless(reply.status) {
+        out.bytes.extend_from_slice(&reply.body);
+        exchange.answered.bytes = reply.body.len() as u64;
+    }
+    match (client.send(out).await, body_pending, close) {
+        (true, true, _) => Flow::Linger,
+        (true, false, false) => Flow::KeepAlive,
+        (false, ..) | (true, false, true) => Flow::Close,
+    }
+}
+
+/// Status line and header fields of a reply, the blank line left out. What could not be a field is left out too.
+pub(super) fn head(out: &mut Vec<u8>, reply: &Reply, edits: &HeaderEdits) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(reply.status.to_string().as_bytes());
+    out.push(b' ');
+    let reason = if reply.reason.is_empty() || !edit::is_reason(&reply.reason) {
+        error_page::reason(reply.status).as_bytes()
+    } else {
+        &reply.reason
+    };
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
+    let fields = reply.headers.iter().filter(|(name, value)| edit::check(name, value).is_ok());
+    let fields = fields.map(|(name, value)| (name.as_slice(), value.as_slice()));
+    edits.fields(fields, &mut |name, value| write_line(name, value, out));
+}
+
+/// Writes bytes of the rule's choice and closes.
+pub(super) async fn close(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    data: Vec<u8>,
+    read: bool,
+) -> Flow {
+    let mut out = client.worker.buffers.lend_output();
+    out.bytes.extend_from_slice(&data);
+    exchange.answered.bytes = data.len() as u64;
+    if client.send(out).await && read { Flow::Linger } else { Flow::Close }
+}
+
+/// Whether bytes of the request's body are unread.
+pub(super) fn body_is_pending(exchange: &Exchange<'_>) -> bool {
+    match exchange.said().and_then(|said| said.request_body.as_ref()) {
+        Some(taken) => !taken.is_complete() || taken.abandons,
+        None => exchange.head.has_body(),
+    }
+}
+
+/// Statuses whose responses have no body (RFC 9110 §6.4.1).
+pub(super) fn is_bodyless(status: u16) -> bool {
+    matches!(status, 204 | 304)
+}

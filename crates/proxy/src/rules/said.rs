@@ -1,0 +1,209 @@
+//! What rules have said about one request: edits that wait to be written, orders that wait to be carried out, and what
+//! later phases want to know. Only requests of virtual servers with rules have it.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use tidegate_http1::edit::HeaderEdits;
+use tidegate_trafficscript::host::Reply;
+
+use super::{body::Taken, stream::Streamed};
+use tidegate_model::PersistenceClass;
+use tidegate_pool::{Asked, Node};
+
+use crate::{failure::Failure, snapshot::RunningPool};
+
+/// What rules have said about one request.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// Edits of the request's head, until the request phase is over.
+    pub(crate) request: RequestEdits,
+    /// Edits of the response's head, until the response phase is over.
+    pub(crate) response: ResponseEdits,
+    /// The request's body as far as rules have read or replaced it.
+    pub(crate) request_body: Option<Taken>,
+    /// The response's body as far as rules have read or replaced it.
+    pub(crate) response_body: Option<Taken>,
+    /// What happens instead of going on.
+    pub(crate) ending: Option<Ending>,
+    /// A response that rules write piece by piece.
+    pub(crate) stream: Option<Box<Streamed>>,
+    /// `pool.use`, `pool.select`.
+    pub(crate) pool: Option<ChosenPool>,
+    /// `connection.setPersistence*`.
+    pub(crate) persistence: Persistence,
+    /// `request.avoidNode`.
+    pub(crate) avoided: Vec<Box<str>>,
+    /// `pool.use` with an address.
+    pub(crate) fixed_node: Option<Box<str>>,
+    /// Settings of the virtual server and pool that hold for this request only.
+    pub(crate) limits: Overrides,
+    /// `ssl.setTLSServerName`: what the node's TLS is asked for.
+    pub(crate) server_name: Option<Vec<u8>>,
+    /// `requestlog.include`, `requestlog.exclude`.
+    pub(crate) logged: Option<bool>,
+    /// `connection.data`.
+    pub(crate) data: Data,
+    /// Who the client was before `request.setRemoteIP`.
+    pub(crate) client_before: Option<SocketAddr>,
+    /// The head that the client got, for completion rules.
+    pub(crate) sent_head: Vec<u8>,
+    /// Pool and node that served.
+    pub(crate) served: Option<(Arc<RunningPool>, Arc<Node>)>,
+    /// From the end of the request to the node's head.
+    pub(crate) response_time: Option<Duration>,
+    /// Why it was not served, for completion rules.
+    pub(crate) failure: Option<Failure>,
+    /// Part of the request's body stays unread.
+    pub(crate) abandons_body: bool,
+}
+
+impl Said {
+    /// The session that rules ask for.
+    pub(crate) fn asked_session(&self) -> Asked<'_> {
+        let asked = &self.persistence;
+        Asked { class: asked.class.as_ref(), key: asked.key.as_deref(), node: asked.node.as_deref() }
+    }
+
+    /// Nodes that rules avoid.
+    pub(crate) fn avoided(&self) -> impl Iterator<Item = &str> {
+        self.avoided.iter().map(|node| &**node)
+    }
+
+    /// The node that rules have chosen.
+    pub(crate) fn fixed_node(&self) -> Option<&str> {
+        self.fixed_node.as_deref()
+    }
+
+    /// Whether part of the request's body stays unread because a rule has put another in its place.
+    pub(crate) fn abandons_body(&self) -> bool {
+        self.abandons_body
+    }
+
+    /// Pool and node have answered.
+    pub(crate) fn note_served(&mut self, pool: &Arc<RunningPool>, node: &Arc<Node>, response_time: Duration) {
+        self.served = Some((Arc::clone(pool), Arc::clone(node)));
+        self.response_time = Some(response_time);
+    }
+}
+
+/// Edits of a request's head.
+#[derive(Debug, Default)]
+pub(crate) struct RequestEdits {
+    pub(crate) fields: HeaderEdits,
+    pub(crate) method: Option<Vec<u8>>,
+    pub(crate) target: Option<Vec<u8>>,
+    /// The client was told to send its body: the node need not be asked.
+    pub(crate) continued: bool,
+}
+
+impl RequestEdits {
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.method.is_none() && self.target.is_none() && !self.continued
+    }
+}
+
+/// Edits of a response's head.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseEdits {
+    pub(crate) fields: HeaderEdits,
+    pub(crate) status: Option<(u16, Vec<u8>)>,
+}
+
+impl ResponseEdits {
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.status.is_none()
+    }
+}
+
+/// What happens instead of going on.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The connection is closed, nothing is sent.
+    Discard,
+    /// These bytes are sent, then the connection is closed.
+    Close { data: Vec<u8>, read: bool },
+    /// A reply of the rule's own.
+    Reply(Reply),
+    /// The response goes to another node; the rules of this phase run again on its answer.
+    Retry,
+    /// The piecewise response is complete.
+    Streamed,
+    /// The rest of the piecewise response comes from the node.
+    StreamedOn,
+}
+
+/// A pool that a rule has chosen.
+#[derive(Debug)]
+pub(crate) struct ChosenPool {
+    /// `None` = `discard`.
+    pub(crate) pool: Option<Arc<RunningPool>>,
+}
+
+/// How the session of this request is found.
+#[derive(Debug, Default)]
+pub(crate) struct Persistence {
+    /// Another class than the pool's.
+    pub(crate) class: Option<Arc<PersistenceClass>>,
+    /// Key of a `universal` session.
+    pub(crate) key: Option<Vec<u8>>,
+    /// Node of a `named` session.
+    pub(crate) node: Option<Box<str>>,
+}
+
+/// Settings that hold for one request.
+#[derive(Debug, Default)]
+pub(crate) struct Overrides {
+    pub(crate) idempotent: Option<bool>,
+    pub(crate) max_reply_time: Option<Duration>,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) max_transaction_duration: Option<Duration>,
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) max_timed_out_attempts: Option<u32>,
+}
+
+/// Most bytes of `connection.data`, keys and values.
+const MAX_DATA: usize = 1024 * 1024;
+
+/// `connection.data`: what rules of one request tell later ones.
+#[derive(Debug, Default)]
+pub(crate) struct Data {
+    values: HashMap<Box<[u8]>, Arc<[u8]>>,
+    bytes: usize,
+}
+
+impl Data {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Arc<[u8]>> {
+        self.values.get(key).cloned()
+    }
+
+    /// False = there is no room.
+    pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) -> bool {
+        self.remove(key);
+        let more = key.len() + value.len();
+        if self.bytes + more > MAX_DATA {
+            return false;
+        }
+        self.bytes += more;
+        self.values.insert(key.into(), value.into());
+        true
+    }
+
+    /// False = there was none.
+    pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
+        let Some(value) = self.values.remove(key) else { return false };
+        self.bytes -= key.len() + value.len();
+        true
+    }
+
+    pub(crate) fn reset(&mut self, prefix: &[u8]) {
+        self.values.retain(|key, _| !key.starts_with(prefix));
+        self.bytes = self.values.iter().map(|(key, value)| key.len() + value.len()).sum();
+    }
+
+    /// Bytes in use and bytes there may be.
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        (self.bytes, MAX_DATA)
+    }
+}

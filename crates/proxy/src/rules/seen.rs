@@ -1,0 +1,562 @@
+//! What a rule sees of a request in flight, and how its orders are noted: [`Host`] over a client, an exchange and, in the
+//! response phase, a node's answer.
+//!
+//! Reading costs nothing until a rule reads; edits are collected in [`Said`](super::said::Said) and written once.
+
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tidegate_http1::{edit, head::Header, request::Version};
+use tidegate_pool::{Node, Standing};
+use tidegate_trafficscript::{
+    Host, Phase,
+    host::{
+        Body, CompletionCode, Edit, Level, NodeState, Order, PoolNode, RateVerdict, Refusal, Side, Store,
+        Times, TlsFact,
+    },
+};
+
+use super::{
+    body::Taken,
+    orders, process,
+    said::Data,
+    services::{Services, data::Table},
+};
+use crate::{connection::Client, forward::attempt::Answer, snapshot::RunningPool, virtual_server::Exchange};
+
+/// A request in flight, for a rule.
+pub(crate) struct Seen<'a, 'h> {
+    pub(crate) client: &'a mut Client,
+    pub(crate) exchange: &'a mut Exchange<'h>,
+    pub(crate) stage: Stage<'a>,
+}
+
+/// Where the request is.
+pub(crate) enum Stage<'a> {
+    /// Its head was read.
+    Request,
+    /// A node has answered.
+    Response {
+        answer: &'a mut Answer,
+        pool: &'a Arc<RunningPool>,
+        node: &'a Arc<Node>,
+        /// Whether another node may get it.
+        resendable: bool,
+    },
+    /// It is over.
+    Completion(CompletionCode),
+}
+
+impl Stage<'_> {
+    /// The same, for one run.
+    pub(super) fn lend(&mut self) -> Stage<'_> {
+        match self {
+            Stage::Request => Stage::Request,
+            Stage::Response { answer, pool, node, resendable } => {
+                Stage::Response { answer, pool, node, resendable: *resendable }
+            }
+            Stage::Completion(code) => Stage::Completion(code),
+        }
+    }
+}
+
+impl Seen<'_, '_> {
+    fn services(&self) -> &Services {
+        &self.client.worker.shared.services
+    }
+
+    /// `data.local`
+    fn local_data(&self) -> &Table {
+        self.services().local(self.client.worker.index)
+    }
+
+    /// Name and value of every field of a message, before edits.
+    fn original<'s>(&'s self, side: Side) -> Box<dyn Iterator<Item = (&'s [u8], &'s [u8])> + 's> {
+        match (side, &self.stage) {
+            (Side::Request, _) => {
+                let bytes = self.exchange.head_bytes();
+                Box::new(named(self.exchange.head.headers(), bytes))
+            }
+            (Side::Response, Stage::Request) => Box::new(std::iter::empty()),
+            (Side::Response, Stage::Response { answer, .. }) => {
+                Box::new(named(answer.head.headers(), answer.head_bytes()))
+            }
+            (Side::Response, Stage::Completion(_)) => {
+                let head = self.exchange.said().map_or(&[][..], |said| &said.sent_head);
+                Box::new(head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+                    let at = memchr::memchr(b':', line)?;
+                    let (name, value) = line.split_at_checked(at)?;
+                    Some((name, value.get(1..)?.trim_ascii()))
+                }))
+            }
+        }
+    }
+}
+
+fn named<'s, R: Copy>(
+    headers: &'s [Header<R>],
+    bytes: &'s [u8],
+) -> impl Iterator<Item = (&'s [u8], &'s [u8])> {
+    headers.iter().map(|header| (header.name(bytes), header.value(bytes)))
+}
+
+/// Fields of the request that decide more than their own value.
+fn is_host(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"host")
+}
+
+impl Host for Seen<'_, '_> {
+    fn phase(&self) -> Phase {
+        match self.stage {
+            Stage::Request => Phase::Request,
+            Stage::Response { .. } => Phase::Response,
+            Stage::Completion(_) => Phase::Completion,
+        }
+    }
+
+    fn method(&self) -> Cow<'_, [u8]> {
+        match self.exchange.said().and_then(|said| said.request.method.as_deref()) {
+            Some(method) => Cow::Borrowed(method),
+            None => Cow::Borrowed(self.exchange.head.method_bytes(self.exchange.head_bytes())),
+        }
+    }
+
+    fn set_method(&mut self, method: &[u8]) -> Result<(), Refusal> {
+        if !edit::is_method(method) {
+            return Err("a method has to be a token");
+        }
+        self.exchange.said_mut().request.method = Some(method.to_vec());
+        Ok(())
+    }
+
+    fn target(&self) -> Cow<'_, [u8]> {
+        match self.exchange.said().and_then(|said| said.request.target.as_deref()) {
+            Some(target) => Cow::Borrowed(target),
+            None => Cow::Borrowed(self.exchange.head.target(self.exchange.head_bytes())),
+        }
+    }
+
+    fn set_target(&mut self, target: &[u8]) -> Result<(), Refusal> {
+        if !edit::is_target(target) {
+            return Err("a request target has to begin with / and to hold visible ASCII only");
+        }
+        self.exchange.said_mut().request.target = Some(target.to_vec());
+        Ok(())
+    }
+
+    fn version(&self, side: Side) -> &'static str {
+        match (side, &self.stage) {
+            (Side::Request, _) if self.exchange.head.version() == Version::Http10 => "HTTP/1.0",
+            (Side::Response, Stage::Response { answer, .. })
+                if answer.head_bytes().starts_with(b"HTTP/1.0") =>
+            {
+                "HTTP/1.0"
+            }
+            (Side::Response, Stage::Request) => "",
+            _ => "HTTP/1.1",
+        }
+    }
+
+    fn field(&self, side: Side, name: &[u8], each: &mut dyn FnMut(&[u8])) {
+        match (side, self.exchange.said()) {
+            (Side::Request, Some(said)) => said.request.fields.values(name, self.original(side), each),
+            (Side::Response, Some(said)) => said.response.fields.values(name, self.original(side), each),
+            (_, None) => self
+                .original(side)
+                .filter(|(other, _)| other.eq_ignore_ascii_case(name))
+                .for_each(|(_, value)| each(value)),
+        }
+    }
+
+    fn fields(&self, side: Side, each: &mut dyn FnMut(&[u8], &[u8])) {
+        match (side, self.exchange.said()) {
+            (Side::Request, Some(said)) => said.request.fields.fields(self.original(side), each),
+            (Side::Response, Some(said)) => said.response.fields.fields(self.original(side), each),
+            (_, None) => self.original(side).for_each(|(name, value)| each(name, value)),
+        }
+    }
+
+    fn edit(&mut self, side: Side, edit: Edit<'_>) -> Result<(), Refusal> {
+        let allowed = match (side, &self.stage) {
+            (Side::Request, Stage::Request) | (Side::Response, Stage::Request | Stage::Response { .. }) => {
+                true
+            }
+            (_, Stage::Completion(_)) | (Side::Request, Stage::Response { .. }) => false,
+        };
+        if !allowed {
+            return Err("the message has been sent");
+        }
+        // RFC 9112 §3.2: a request has one Host.
+        let edit = match (side, edit) {
+            (Side::Request, Edit::Set(name, value) | Edit::Add(name, value)) if is_host(name) => {
+                if !tidegate_http1::request::is_host(value) {
+                    return Err("Host has to be a host with an optional port");
+                }
+                Edit::Set(name, value)
+            }
+            (Side::Request, Edit::Remove(name)) if is_host(name) => return Err("a request needs its Host"),
+            (_, edit) => edit,
+        };
+        let said = self.exchange.said_mut();
+        let fields = match side {
+            Side::Request => &mut said.request.fields,
+            Side::Response => &mut said.response.fields,
+        };
+        match edit {
+            Edit::Set(name, value) => fields.set(name, value),
+            Edit::Add(name, value) => fields.add(name, value),
+            Edit::Remove(name) => fields.remove(name),
+        }
+    }
+
+    fn status(&self) -> u16 {
+        match (&self.stage, self.exchange.said().and_then(|said| said.response.status.as_ref())) {
+            (Stage::Response { .. }, Some((status, _))) => *status,
+            (Stage::Response { answer, .. }, None) => answer.head.status(),
+            (Stage::Completion(_), _) => self.exchange.answered.status,
+            (Stage::Request, _) => 0,
+        }
+    }
+
+    fn set_status(&mut self, status: u16, reason: &[u8]) -> Result<(), Refusal> {
+        if !(200..1000).contains(&status) || !edit::is_reason(reason) {
+            return Err("a final status is a number from 200 to 999, its reason holds no control bytes");
+        }
+        self.exchange.said_mut().response.status = Some((status, reason.to_vec()));
+        Ok(())
+    }
+
+    fn body(&self, side: Side) -> Body<'_> {
+        let said = self.exchange.said();
+        let taken = match side {
+            Side::Request => said.and_then(|said| said.request_body.as_ref()),
+            Side::Response => said.and_then(|said| said.response_body.as_ref()),
+        };
+        match taken {
+            Some(taken) => Body { bytes: &taken.bytes, complete: taken.is_complete() },
+            None => Body {
+                bytes: &[],
+                complete: match (side, &self.stage) {
+                    (Side::Request, _) => !self.exchange.head.has_body(),
+                    (Side::Response, Stage::Response { answer, .. }) => {
+                        Taken::of_response(answer.head.framing()).is_complete()
+                    }
+                    (Side::Response, _) => true,
+                },
+            },
+        }
+    }
+
+    fn set_body(&mut self, side: Side, body: Vec<u8>) -> Result<(), Refusal> {
+        let open = match side {
+            Side::Request => matches!(self.stage, Stage::Request),
+            Side::Response => matches!(self.stage, Stage::Response { .. }),
+        };
+        if !open {
+            return Err("there is no body to replace in this phase");
+        }
+        let fresh = match &self.stage {
+            Stage::Response { answer, .. } if side == Side::Response => {
+                Taken::of_response(answer.head.framing())
+            }
+            _ => Taken::of_request(self.exchange.head.framing()),
+        };
+        let said = self.exchange.said_mut();
+        match side {
+            Side::Request => {
+                let taken = said.request_body.get_or_insert(fresh);
+                taken.replace(body);
+                said.abandons_body |= taken.abandons;
+            }
+            Side::Response => said.response_body.get_or_insert(fresh).replace(body),
+        }
+        Ok(())
+    }
+
+    fn client(&self) -> SocketAddr {
+        self.client.peer
+    }
+
+    fn local(&self) -> SocketAddr {
+        self.client.local
+    }
+
+    fn node_connection(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let Stage::Response { answer, node, .. } = &self.stage else { return None };
+        Some((answer.connection.stream.local_address()?, node.address()))
+    }
+
+    fn virtual_server(&self) -> Cow<'_, str> {
+        self.exchange.server.name().as_str().into()
+    }
+
+    fn pool(&self) -> Option<Cow<'_, str>> {
+        let said = self.exchange.said();
+        let pool = match &self.stage {
+            Stage::Response { pool, .. } => Some(pool.as_ref()),
+            Stage::Completion(_) => said.and_then(|said| said.served.as_ref()).map(|(pool, _)| &**pool),
+            Stage::Request => match said.and_then(|said| said.pool.as_ref()) {
+                Some(chosen) => chosen.pool.as_deref(),
+                None => self.exchange.server.pool.as_deref(),
+            },
+        };
+        Some(pool.map_or("discard", |pool| pool.settings.name.as_str()).into())
+    }
+
+    fn node(&self) -> Option<Cow<'_, str>> {
+        match &self.stage {
+            Stage::Request => None,
+            Stage::Response { node, .. } => Some((&**node.label()).into()),
+            Stage::Completion(_) => {
+                let (_, node) = self.exchange.said()?.served.as_ref()?;
+                Some((&**node.label()).into())
+            }
+        }
+    }
+
+    fn persistence(&self) -> Option<Cow<'_, str>> {
+        let said = self.exchange.said();
+        let own = said.and_then(|said| said.persistence.class.as_ref()).map(|class| class.name.as_str());
+        let pool = match &self.stage {
+            Stage::Response { pool, .. } => Some(*pool),
+            _ => match said.and_then(|said| said.pool.as_ref()) {
+                Some(chosen) => chosen.pool.as_ref(),
+                None => self.exchange.server.pool.as_ref(),
+            },
+        };
+        own.or_else(|| Some(pool?.settings.persistence.as_ref()?.as_str())).map(Cow::Borrowed)
+    }
+
+    fn retries(&self) -> u32 {
+        self.exchange.answered.retries
+    }
+
+    fn is_resendable(&self) -> bool {
+        matches!(self.stage, Stage::Response { resendable: true, .. })
+    }
+
+    fn is_logged(&self) -> bool {
+        let answered = &self.exchange.answered;
+        self.exchange.said().and_then(|said| said.logged).unwrap_or_else(|| answered.log.is_some())
+    }
+
+    fn max_transaction_duration(&self) -> Option<Duration> {
+        let own = self.exchange.said().and_then(|said| said.limits.max_transaction_duration);
+        own.or(self.exchange.server.settings.max_transaction_duration)
+    }
+
+    fn times(&self) -> Times {
+        let node_response = match &self.stage {
+            Stage::Request => None,
+            Stage::Response { answer, .. } => Some(answer.response_time),
+            Stage::Completion(_) => self.exchange.said().and_then(|said| said.response_time),
+        };
+        Times {
+            node_response,
+            queued: Duration::from_micros(self.exchange.answered.queued.get().into()),
+            transaction: self.client.worker.elapsed().saturating_sub(self.exchange.began),
+        }
+    }
+
+    fn memory(&self) -> usize {
+        let bodies = self.exchange.said().map_or(0, |said| {
+            let taken = [&said.request_body, &said.response_body];
+            taken.iter().filter_map(|taken| taken.as_ref()).map(|taken| taken.bytes.len()).sum()
+        });
+        self.client.buffer.len() + self.exchange.head_bytes().len() + bodies
+    }
+
+    fn is_tls(&self) -> bool {
+        self.client.is_tls()
+    }
+
+    fn tls(&self, fact: TlsFact) -> Option<Cow<'_, str>> {
+        let connection = self.client.stream.server_tls()?;
+        Some(match fact {
+            TlsFact::Cipher => crate::tls::headers::cipher(connection).into(),
+            TlsFact::ServerName => connection.server_name()?.into(),
+            TlsFact::SessionId => crate::tls::headers::session_id(connection)?.into(),
+            // The certificate was chosen by the name the client asked for.
+            TlsFact::SiteName => connection.server_name().unwrap_or_default().into(),
+            // The library does not tell which certificate it has shown.
+            TlsFact::CertificateName => return None,
+            TlsFact::ClientCertificateStatus => {
+                if connection.peer_certificates().is_some() { "OK" } else { "NoClientCert" }.into()
+            }
+        })
+    }
+
+    fn client_certificates(&self) -> Vec<Cow<'_, [u8]>> {
+        let chain = self.client.stream.server_tls().and_then(|connection| connection.peer_certificates());
+        chain.into_iter().flatten().map(|certificate| Cow::Borrowed(&**certificate)).collect()
+    }
+
+    fn server_certificate(&self) -> Option<Cow<'_, [u8]>> {
+        // The library does not tell which certificate it has shown.
+        None
+    }
+
+    fn completion(&self) -> CompletionCode {
+        match self.stage {
+            Stage::Completion(code) => code,
+            _ => "",
+        }
+    }
+
+    fn order(&mut self, order: Order) -> bool {
+        orders::take(self, order)
+    }
+
+    fn load(&self, store: Store, key: &[u8]) -> Option<Arc<[u8]>> {
+        match store {
+            Store::Connection => self.exchange.said()?.data.get(key),
+            Store::Worker => self.local_data().get(key),
+            Store::Process => self.services().data.get(key),
+        }
+    }
+
+    fn store(&mut self, store: Store, key: &[u8], value: &[u8]) -> bool {
+        match store {
+            Store::Connection => self.exchange.said_mut().data.set(key, value),
+            Store::Worker => self.local_data().set(key, value, self.client.worker.recent()),
+            Store::Process => self.services().data.set(key, value, self.client.worker.recent()),
+        }
+    }
+
+    fn remove(&mut self, store: Store, key: &[u8]) -> bool {
+        match store {
+            Store::Connection => self.exchange.said_mut().data.remove(key),
+            Store::Worker => self.local_data().remove(key),
+            Store::Process => self.services().data.remove(key),
+        }
+    }
+
+    fn reset(&mut self, store: Store, prefix: &[u8]) {
+        match store {
+            Store::Connection => self.exchange.said_mut().data.reset(prefix),
+            Store::Worker => self.local_data().reset(prefix),
+            Store::Process => self.services().data.reset(prefix),
+        }
+    }
+
+    fn usage(&self, store: Store) -> (usize, usize) {
+        match store {
+            Store::Connection => {
+                self.exchange.said().map_or_else(|| Data::default().usage(), |said| said.data.usage())
+            }
+            Store::Worker => self.local_data().usage(),
+            Store::Process => self.services().data.usage(),
+        }
+    }
+
+    fn count(&mut self, index: u32, by: i64, wide: bool) -> bool {
+        self.services().counters.add(self.client.worker.index, index, by, wide)
+    }
+
+    fn rate(&mut self, class: &[u8], context: &[u8]) -> RateVerdict {
+        self.services().rates.try_pass(class, context, self.client.worker.now())
+    }
+
+    fn rate_backlog(&self, class: &[u8], context: &[u8]) -> Option<u32> {
+        self.services().rates.backlog(class, context)
+    }
+
+    fn pool_nodes(&self, pool: &[u8]) -> Option<Vec<PoolNode>> {
+        let view = self.client.worker.view();
+        let pool = named_object(&view.pools, pool)?;
+        let state = |standing| match standing {
+            Standing::Active => NodeState::Active,
+            Standing::Draining => NodeState::Draining,
+            Standing::Disabled => NodeState::Disabled,
+            Standing::Failed => NodeState::Failed,
+        };
+        let nodes = pool.pool.standings();
+        Some(
+            nodes
+                .map(|(label, standing)| PoolNode { label: Arc::clone(label), state: state(standing) })
+                .collect(),
+        )
+    }
+
+    fn pool_is_full(&self, pool: &[u8]) -> Option<bool> {
+        let view = self.client.worker.view();
+        Some(named_object(&view.pools, pool)?.pool.is_full(self.client.worker.recent()))
+    }
+
+    fn resource(&self, name: &[u8]) -> Option<(Arc<[u8]>, i64)> {
+        let view = self.client.worker.view();
+        let file = named_object(&view.resources, name)?;
+        let age = self.client.worker.now().since(file.since);
+        let changed = self.now().saturating_sub(age).as_secs();
+        Some((Arc::clone(&file.bytes), i64::try_from(changed).unwrap_or(i64::MAX)))
+    }
+
+    fn log(&mut self, level: Level, message: &[u8]) {
+        let server = self.exchange.server.name();
+        let message = process::printable(message);
+        match level {
+            Level::Info => tracing::info!(event = "rule", virtual_server = %server, "{message}"),
+            Level::Warn => tracing::warn!(event = "rule", virtual_server = %server, "{message}"),
+            Level::Error => tracing::error!(event = "rule", virtual_server = %server, "{message}"),
+        }
+    }
+
+    fn event(&mut self, id: &[u8], message: &[u8]) {
+        let server = self.exchange.server.name();
+        let (id, message) = (process::printable(id), process::printable(message));
+        tracing::info!(event = "rulecustom", id = %id, virtual_server = %server, "{message}");
+    }
+
+    fn now(&self) -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn local_offset(&self, at: i64) -> (i32, Cow<'_, str>) {
+        let (offset, zone) = process::local_offset(at);
+        (offset, zone.into())
+    }
+
+    fn random(&mut self) -> u64 {
+        self.client.worker.random()
+    }
+
+    fn secret_bytes(&mut self, bytes: &mut [u8]) {
+        // The system's generator fails only where the process cannot run at all.
+        if aws_lc_rs::rand::fill(bytes).is_err() {
+            bytes.fill_with(|| self.client.worker.random() as u8);
+        }
+    }
+
+    fn host_name(&self) -> (Cow<'_, str>, Cow<'_, str>) {
+        let (host, domain) = process::host_name();
+        (host.into(), domain.into())
+    }
+
+    fn environment(&self, name: &[u8]) -> Option<Vec<u8>> {
+        process::environment(name)
+    }
+
+    fn process_id(&self) -> u32 {
+        std::process::id()
+    }
+}
+
+/// An entry of a catalogue by its name as rules write it.
+pub(super) fn named_object<'m, K, V>(
+    catalogue: &'m std::collections::BTreeMap<K, V>,
+    name: &[u8],
+) -> Option<&'m V>
+where
+    K: std::borrow::Borrow<str> + Ord,
+{
+    catalogue.get(std::str::from_utf8(name).ok()?)
+}
+
+/// An address as rules write it.
+pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
+    std::str::from_utf8(text).ok()?.trim_matches(['[', ']']).parse().ok()
+}

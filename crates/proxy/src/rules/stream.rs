@@ -1,0 +1,209 @@
+//! `http.stream.*`: a response that a rule writes piece by piece, from pieces of the node's response or its own.
+
+use tidegate_http1::{
+    chunked::{self, LAST_CHUNK},
+    edit::{HeaderEdits, write_line},
+    request::{Method, Version},
+};
+use tidegate_trafficscript::{Answer as Given, host::Reply};
+
+use super::{
+    body, reply,
+    said::Ending,
+    seen::{Seen, Stage},
+};
+use crate::{
+    connection::{Client, Flow},
+    failure::{Failure, Kind, Progress},
+    forward::attempt::Answer,
+    virtual_server::Exchange,
+};
+
+/// A response that is being written piece by piece.
+#[derive(Debug)]
+pub(crate) struct Streamed {
+    /// The head, until the first piece takes it along.
+    head: Vec<u8>,
+    framing: Framing,
+    head_only: bool,
+    /// The client's connection ends with the response.
+    close: bool,
+}
+
+/// How the client knows the end.
+#[derive(Debug, PartialEq, Eq)]
+enum Framing {
+    Chunked,
+    /// So many bytes to go.
+    Length(u64),
+    UntilClose,
+}
+
+/// Bytes of the node's body that are moved at a time once a rule has handed over.
+const PIECE: usize = 64 * 1024;
+
+/// `http.stream.startResponse`. False = a response has begun already.
+pub(super) fn start(
+    seen: &mut Seen<'_, '_>,
+    mut head: Reply,
+    length: Option<u64>,
+    keep_headers: bool,
+) -> bool {
+    if seen.exchange.said().is_some_and(|said| said.stream.is_some()) {
+        return false;
+    }
+    let mut edits = HeaderEdits::default();
+    if keep_headers && let Stage::Response { answer, .. } = &seen.stage {
+        let bytes = answer.head_bytes();
+        let fields = answer.head.headers().iter().map(|header| (header.name(bytes), header.value(bytes)));
+        let given = std::mem::take(&mut head.headers);
+        head.headers = fields
+            .filter(|(name, _)| !given.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)))
+            .map(|(name, value)| (name.to_vec(), value.to_vec()))
+            .collect();
+        head.headers.extend(given);
+    }
+    if let Some(said) = &mut seen.exchange.said {
+        edits = std::mem::take(&mut said.response.fields);
+    }
+    let old_client = seen.exchange.head.version() == Version::Http10;
+    let framing = match length {
+        _ if reply::is_bodyless(head.status) => Framing::Length(0),
+        Some(length) => Framing::Length(length),
+        None if old_client => Framing::UntilClose,
+        None => Framing::Chunked,
+    };
+    let close = framing == Framing::UntilClose
+        || reply::body_is_pending(seen.exchange)
+        || !seen.exchange.keeps_alive(seen.client);
+    let mut out = Vec::new();
+    reply::head(&mut out, &head, &edits);
+    match &framing {
+        Framing::Chunked => write_line(b"Transfer-Encoding", b"chunked", &mut out),
+        Framing::Length(length) if !reply::is_bodyless(head.status) => {
+            write_line(b"Content-Length", length.to_string().as_bytes(), &mut out);
+        }
+        Framing::Length(_) | Framing::UntilClose => {}
+    }
+    match (close, old_client) {
+        (true, _) => write_line(b"Connection", b"close", &mut out),
+        (false, true) => write_line(b"Connection", b"keep-alive", &mut out),
+        (false, false) => {}
+    }
+    out.extend_from_slice(b"\r\n");
+    seen.exchange.answered.status = head.status;
+    seen.exchange.answered.head_bytes = out.len() as u64;
+    let head_only = seen.exchange.head.method() == Method::Head;
+    let streamed = Streamed { head: out, framing, head_only, close };
+    seen.exchange.said_mut().stream = Some(Box::new(streamed));
+    true
+}
+
+/// `http.stream.finishResponse`, `http.stream.continueFromBackend`. False = none has begun.
+pub(super) fn end(seen: &mut Seen<'_, '_>, ending: Ending) -> bool {
+    let begun = seen.exchange.said().is_some_and(|said| said.stream.is_some());
+    if begun {
+        super::orders::end(seen, ending);
+    }
+    begun
+}
+
+/// Writes a piece.
+pub(super) async fn write(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    piece: &[u8],
+) -> Result<Given, Failure> {
+    let Some(mut streamed) = exchange.said_mut().stream.take() else {
+        return Ok(Given::Refused("no response has been started"));
+    };
+    let mut out = client.worker.buffers.lend_output();
+    out.bytes.append(&mut streamed.head);
+    let mut refused = false;
+    if !streamed.head_only && !piece.is_empty() {
+        match &mut streamed.framing {
+            Framing::Chunked => {
+                chunked::write_chunk_head(piece.len(), &mut out.bytes);
+                out.bytes.extend_from_slice(piece);
+                out.bytes.extend_from_slice(b"\r\n");
+            }
+            Framing::Length(left) => {
+                let n = piece.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                out.bytes.extend_from_slice(piece.get(..n).unwrap_or_default());
+                *left -= n as u64;
+                refused = n < piece.len();
+            }
+            Framing::UntilClose => out.bytes.extend_from_slice(piece),
+        }
+        exchange.answered.bytes += piece.len() as u64;
+    }
+    exchange.said_mut().stream = Some(streamed);
+    if !client.send(out).await {
+        return Err(Failure::new(Kind::ClientGone, Progress::Answered));
+    }
+    Ok(if refused { Given::Refused("the response is longer than it was said to be") } else { Given::Done })
+}
+
+/// Takes a piece of the node's body.
+pub(super) async fn read(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    answer: &mut Answer,
+    (most, delimiter, bulk): (usize, &[u8], bool),
+) -> Result<Given, Failure> {
+    let mut wanted = delimiter.len().max(1);
+    loop {
+        match body::take_response(client, exchange, answer, wanted).await? {
+            Given::Done => {}
+            refused => return Ok(refused),
+        }
+        let Some(taken) = &mut exchange.said_mut().response_body else { return Ok(Given::Piece(Vec::new())) };
+        if let Some(piece) = taken.piece(most, delimiter, bulk) {
+            return Ok(Given::Piece(piece));
+        }
+        wanted = (taken.bytes.len() + 1).min(most.max(1));
+    }
+}
+
+/// Ends the piecewise response. With `node`, the rest of its body goes first.
+pub(super) async fn finish(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    node: Option<&mut Answer>,
+) -> Result<Flow, Failure> {
+    if let Some(answer) = node {
+        loop {
+            let Given::Piece(piece) = read(client, exchange, answer, (PIECE, b"", false)).await? else {
+                break;
+            };
+            if piece.is_empty() {
+                break;
+            }
+            write(client, exchange, &piece).await?;
+        }
+    }
+    write(client, exchange, b"").await?;
+    let Some(streamed) = exchange.said_mut().stream.take() else { return Ok(Flow::Close) };
+    match streamed.framing {
+        Framing::Chunked if !streamed.head_only => {
+            let mut out = client.worker.buffers.lend_output();
+            out.bytes.extend_from_slice(LAST_CHUNK);
+            if !client.send(out).await {
+                return Ok(Flow::Close);
+            }
+        }
+        // Shorter than it was said to be: only the manner of closing can tell the client.
+        Framing::Length(left) if left > 0 && !streamed.head_only => return Ok(Flow::Abort),
+        _ => {}
+    }
+    Ok(match (streamed.close, reply::body_is_pending(exchange)) {
+        (_, true) => Flow::Linger,
+        (true, false) => Flow::Close,
+        (false, false) => Flow::KeepAlive,
+    })
+}
+
+/// Whether a response has been started and nothing else may be sent.
+pub(super) fn has_begun(exchange: &Exchange<'_>) -> bool {
+    exchange.said().is_some_and(|said| said.stream.as_ref().is_some_and(|streamed| streamed.head.is_empty()))
+}

@@ -1,0 +1,85 @@
+//! Rules in executable form. A rule that did not change keeps its program and its counters over every build.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tidegate_model::{Configuration, RuleEntry, RuleName, VirtualServer};
+use tidegate_telemetry::counters::{RuleCounters, Sharded};
+use tidegate_trafficscript::{Limits, Program};
+
+/// The rules of a virtual server that run, in their order: enabled ones that compiled.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    pub(crate) request: Vec<Arc<RunningRule>>,
+    pub(crate) response: Vec<Arc<RunningRule>>,
+    pub(crate) completion: Vec<Arc<RunningRule>>,
+}
+
+/// A rule in executable form.
+#[derive(Debug)]
+pub(crate) struct RunningRule {
+    pub(crate) program: Arc<Program>,
+    pub(crate) limits: Limits,
+    /// A run that takes longer is an event (`trafficscript.execution_time_warning`).
+    pub(crate) time_warning: Option<Duration>,
+    pub(crate) counters: Arc<Sharded<RuleCounters>>,
+}
+
+/// Every rule that compiled.
+pub(crate) type Catalogue = BTreeMap<RuleName, Arc<RunningRule>>;
+
+/// The rules of a configuration, for so many workers.
+pub(crate) fn catalogue(
+    configuration: &Configuration,
+    previous: Option<&Catalogue>,
+    workers: usize,
+) -> Catalogue {
+    let time_warning = configuration.global.rules.execution_time_warning;
+    let run = |rule: &Arc<tidegate_model::Rule>| {
+        let program = rule.program.as_ref()?;
+        let previous = previous.and_then(|previous| previous.get(&rule.name));
+        let same = previous.filter(|previous| {
+            Arc::ptr_eq(&previous.program, program)
+                && previous.limits == rule.options.limits
+                && previous.time_warning == time_warning
+        });
+        let running = same.map_or_else(
+            || {
+                let counters = previous.map(|previous| Arc::clone(&previous.counters));
+                Arc::new(RunningRule {
+                    program: Arc::clone(program),
+                    limits: rule.options.limits,
+                    time_warning,
+                    counters: counters.unwrap_or_else(|| Arc::new(Sharded::new(workers))),
+                })
+            },
+            Arc::clone,
+        );
+        Some((rule.name.clone(), running))
+    };
+    configuration.rules.values().filter_map(run).collect()
+}
+
+impl Rules {
+    /// Those of a virtual server.
+    pub(crate) fn of(settings: &VirtualServer, catalogue: &Catalogue) -> Self {
+        let run = |entries: &[RuleEntry]| {
+            let enabled = entries.iter().filter(|entry| entry.enabled);
+            enabled.filter_map(|entry| catalogue.get(&entry.rule).cloned()).collect()
+        };
+        Self {
+            request: run(&settings.request_rules),
+            response: run(&settings.response_rules),
+            completion: run(&settings.completion_rules),
+        }
+    }
+
+    /// Whether they are the same rules in the same order.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same = |a: &[Arc<RunningRule>], b: &[Arc<RunningRule>]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        same(&self.request, &other.request)
+            && same(&self.response, &other.response)
+            && same(&self.completion, &other.completion)
+    }
+}

@@ -1,0 +1,278 @@
+//! The events of the event log by name: what the original calls event tags, kept in memory and handed to alerting.
+//!
+//! ```text
+//! tracing event with a field `event` ──Collector──► ring of the last events ──recent──► REST, alerting
+//! ```
+//!
+//! An event is an ordinary line of the log whose field `event` is its tag, such as `nodefail`; the object it is about
+//! is the field of its category (`pool`, `monitor`, `virtual_server`, `rule`). It comes here whatever the filter of
+//! the log lets through.
+
+use std::{
+    collections::VecDeque,
+    fmt::{self, Write as _},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use tidegate_model::alert::Category;
+use tracing::{
+    Metadata, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    Layer,
+    filter::{FilterFn, filter_fn},
+    layer::Context,
+    registry::LookupSpan,
+};
+
+/// Events that are kept; older ones are forgotten.
+pub const MOST_EVENTS: usize = 1024;
+/// Longest text of an event, bytes; the rest is cut.
+const MAX_TEXT: usize = 4096;
+
+/// How bad an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Something happened.
+    Info,
+    /// Somebody should look at it.
+    Warn,
+    /// Something does not work.
+    Serious,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Serious => "SERIOUS",
+        })
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Counts events from 1.
+    pub number: u64,
+    /// When.
+    pub at: SystemTime,
+    /// How bad.
+    pub level: Level,
+    /// What kind, such as `nodefail`.
+    pub tag: String,
+    /// What it is about: the name of a pool, monitor, virtual server or rule; empty = nothing in particular.
+    pub object: String,
+    /// The sentence, with further fields as `key=value` behind it.
+    pub text: String,
+}
+
+impl Event {
+    /// The category of its tag. Tags that rules make up are TrafficScript's.
+    pub fn category(&self) -> Category {
+        category(&self.tag)
+    }
+}
+
+/// Tags by category. Those of `rules` are raised by what runs rules, `audit` by who changes the configuration.
+pub const TAGS: &[(Category, &[&str])] = &[
+    (Category::General, &["audit", "fewfreefds"]),
+    (Category::Monitors, &["monitorfail", "monitorok"]),
+    (Category::Pools, &["nodefail", "noderesolvefailure", "nodeworking", "pooldied", "poolok"]),
+    (
+        Category::Rules,
+        &[
+            "datastorefull",
+            "norate",
+            "poolactivenodesunknown",
+            "pooluseunknown",
+            "ruleabort",
+            "rulebufferlarge",
+            "rulelogmsginfo",
+            "rulelogmsgserious",
+            "rulelogmsgwarn",
+            "rulenopersistence",
+            "rulexmlerr",
+        ],
+    ),
+    (
+        Category::VirtualServers,
+        &["connerror", "connfail", "sslfail", "vssslcertexpired", "vssslcerttoexpire", "vsstart", "vsstop"],
+    ),
+];
+
+fn category(tag: &str) -> Category {
+    let known = TAGS.iter().find(|(_, tags)| tags.contains(&tag));
+    known.map_or(Category::TrafficScript, |(category, _)| *category)
+}
+
+#[derive(Debug)]
+struct Ring {
+    events: VecDeque<Event>,
+    seen: u64,
+}
+
+static RING: Mutex<Ring> = Mutex::new(Ring { events: VecDeque::new(), seen: 0 });
+
+fn ring() -> MutexGuard<'static, Ring> {
+    RING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The events numbered above `after`, oldest first, as far as they are still there.
+pub fn recent(after: u64) -> Vec<Event> {
+    ring().events.iter().filter(|event| event.number > after).cloned().collect()
+}
+
+/// How many events there were.
+pub fn seen() -> u64 {
+    ring().seen
+}
+
+impl Ring {
+    fn push(&mut self, mut event: Event) {
+        self.seen += 1;
+        event.number = self.seen;
+        if self.events.len() == MOST_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+}
+
+/// Takes events out of `tracing`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Collector;
+
+impl Collector {
+    /// Lets events of the event log through and nothing else, so that all other lines cost nothing.
+    pub(crate) fn filter() -> FilterFn<fn(&Metadata<'_>) -> bool> {
+        fn has_tag(metadata: &Metadata<'_>) -> bool {
+            metadata.fields().field("event").is_some()
+        }
+        filter_fn(has_tag as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::INFO)
+    }
+}
+
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Collector {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut taken = Taken::default();
+        event.record(&mut taken);
+        let Some(tag) = taken.tag else { return };
+        let level = match *event.metadata().level() {
+            tracing::Level::ERROR => Level::Serious,
+            tracing::Level::WARN => Level::Warn,
+            _ => Level::Info,
+        };
+        let object = match category(&tag) {
+            Category::Pools => taken.pool,
+            Category::Monitors => taken.monitor,
+            Category::VirtualServers => taken.virtual_server,
+            Category::Rules => taken.rule,
+            _ => None,
+        };
+        let mut text = taken.message;
+        text.push_str(&taken.fields);
+        if text.len() > MAX_TEXT {
+            text.truncate(text.floor_char_boundary(MAX_TEXT));
+        }
+        let event =
+            Event { number: 0, at: SystemTime::now(), level, tag, object: object.unwrap_or_default(), text };
+        ring().push(event);
+    }
+}
+
+/// Fields of an event.
+#[derive(Default)]
+struct Taken {
+    tag: Option<String>,
+    message: String,
+    pool: Option<String>,
+    monitor: Option<String>,
+    virtual_server: Option<String>,
+    rule: Option<String>,
+    fields: String,
+}
+
+impl Taken {
+    fn take(&mut self, name: &str, value: String) {
+        match name {
+            "event" => self.tag = Some(value),
+            "message" => self.message = value,
+            _ => {
+                // Line ends would make two lines of one event.
+                let value = value.replace(char::is_control, " ");
+                // Writing to a string cannot fail.
+                _ = write!(self.fields, " {name}={value}");
+                match name {
+                    "pool" => self.pool = Some(value),
+                    "monitor" => self.monitor = Some(value),
+                    "virtual_server" => self.virtual_server = Some(value),
+                    "rule" => self.rule = Some(value),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+impl Visit for Taken {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.take(field.name(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.take(field.name(), format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::{Registry, layer::SubscriberExt};
+
+    use super::*;
+
+    #[test]
+    fn events_are_collected_with_their_object_and_lines_without_tag_are_not() {
+        let subscriber = Registry::default().with(Collector.with_filter(Collector::filter()));
+        let before = seen();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(pool = "p", "no event");
+            tracing::warn!(event = "nodefail", pool = %"p", node = %"10.0.0.1:80", reason = "a\nb", "node has failed");
+            tracing::error!(event = "my.own", rule = "r", "said by a rule");
+            tracing::debug!(event = "nodefail", "too quiet");
+        });
+        let events: Vec<Event> = recent(before);
+        // Other tests of the process may tell of events too.
+        let find =
+            |tag: &str, text: &str| events.iter().find(|e| e.tag == tag && e.text.contains(text)).unwrap();
+        let failed = find("nodefail", "node has failed");
+        assert_eq!((failed.level, &*failed.object, failed.category()), (Level::Warn, "p", Category::Pools));
+        assert_eq!(failed.text, "node has failed pool=p node=10.0.0.1:80 reason=a b");
+        let own = find("my.own", "said by a rule");
+        assert_eq!((own.level, &*own.object, own.category()), (Level::Serious, "", Category::TrafficScript));
+        assert!(events.iter().all(|event| !event.text.contains("no event") && !event.text.contains("quiet")));
+    }
+
+    #[test]
+    fn the_ring_forgets_the_oldest() {
+        let mut ring = Ring { events: VecDeque::new(), seen: 0 };
+        let event = Event {
+            number: 0,
+            at: SystemTime::UNIX_EPOCH,
+            level: Level::Info,
+            tag: "audit".to_owned(),
+            object: String::new(),
+            text: String::new(),
+        };
+        for _ in 0..MOST_EVENTS + 5 {
+            ring.push(event.clone());
+        }
+        assert_eq!(ring.events.len(), MOST_EVENTS);
+        assert_eq!(ring.events.front().unwrap().number, 6);
+        assert_eq!(ring.seen, MOST_EVENTS as u64 + 5);
+    }
+}
