@@ -19,6 +19,7 @@ mod never;
 mod persistence;
 mod pools;
 mod proxy_protocol;
+mod rules;
 mod shutdown;
 mod strictness;
 mod tidy;
