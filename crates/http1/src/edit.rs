@@ -89,7 +89,11 @@ impl HeaderEdits {
             if self.fields.len() >= MAX_EDITED_FIELDS {
                 return Err("too many header fields are edited");
             }
-            self.fields.push(FieldEdit { name: Bytes::from_slice(name), keeps: true, values: SmallVec::new() });
+            self.fields.push(FieldEdit {
+                name: Bytes::from_slice(name),
+                keeps: true,
+                values: SmallVec::new(),
+            });
         }
         self.fields.get_mut(index).ok_or("too many header fields are edited")
     }

@@ -123,7 +123,9 @@ impl<'s> Iterator for Fields<'s> {
                 let end = memchr::memchr(b'\n', lines)?;
                 let (line, rest) = lines.split_at_checked(end + 1)?;
                 *lines = rest;
-                if let Some((name, value)) = memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at)) {
+                if let Some((name, value)) =
+                    memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at))
+                {
                     return Some((name, value.get(1..)?.trim_ascii()));
                 }
             },
@@ -220,7 +222,7 @@ impl Host for Seen<'_, '_> {
         // RFC 9112 §3.2: a request has one Host.
         let edit = match (side, edit) {
             (Side::Request, Edit::Set(name, value) | Edit::Add(name, value)) if is_host(name) => {
-                if !tidegate_http1::request::is_host(value) {
+                if !request::is_host(value) {
                     return Err("Host has to be a host with an optional port");
                 }
                 Edit::Set(name, value)

@@ -7,7 +7,7 @@ use crate::{
     note::Severity,
     program::{Number, Op},
     syntax::{Block, Expression, Id, Node, Place, Span},
-    value::{Text, Value},
+    value::Value,
 };
 
 /// Most variables of a body.
