@@ -387,7 +387,8 @@ impl Host for Seen<'_, '_> {
         Times {
             node_response,
             queued: Duration::from_micros(self.exchange.answered.queued.get().into()),
-            transaction: self.client.worker.elapsed().saturating_sub(self.exchange.began),
+            // The clock was read when the request last waited, or a rule has worked for long.
+            transaction: self.client.worker.recent_elapsed().saturating_sub(self.exchange.began),
         }
     }
 
