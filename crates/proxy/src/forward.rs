@@ -125,7 +125,7 @@ pub(crate) async fn to_pool(
             note_answer(client, exchange, pool, &session, &claimed, &answer);
             if exchange.has_response_rules() {
                 let resendable = body.is_replayable() && exchange.may_be_sent_again();
-                match Box::pin(past_rules(client, exchange, pool, &claimed, &mut answer, resendable)).await? {
+                match past_rules(client, exchange, pool, &claimed, &mut answer, resendable).await? {
                     Verdict::GoOn => {}
                     Verdict::Answered(flow) => return Ok(flow),
                     Verdict::Retry => break 'attempt,
@@ -170,7 +170,7 @@ fn note_answer(
     }
 }
 
-/// The response rules. Boxed where it is called, so that connections of virtual servers without rules have no room for it.
+/// The response rules. They box what waits, so that connections of virtual servers without rules have no room for it.
 async fn past_rules(
     client: &mut Client,
     exchange: &mut Exchange<'_>,

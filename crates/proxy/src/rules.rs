@@ -171,7 +171,9 @@ fn go_on<'p>(
     let began = worker.recent_elapsed();
     let mut seen = Seen { client: &mut *client, exchange: &mut *exchange, stage: stage.lend() };
     let step = machine.run(&mut seen, &mut worker.rules.patterns.borrow_mut());
-    note_time(rule, &worker, worker.elapsed().saturating_sub(began));
+    if machine.instructions() > UNTIMED {
+        note_time(rule, &worker, worker.elapsed().saturating_sub(began));
+    }
     match step {
         Step::Wait(need) => Gone::Waits(need),
         Step::Done(End::Finished) => Gone::Next,
@@ -215,6 +217,9 @@ impl Suspended<'_> {
         }
     }
 }
+
+/// So many instructions take less time than is worth a look at the clock: some 0.1 ms at most.
+const UNTIMED: u32 = 128;
 
 /// Clients decide how often a rule is slow.
 static SLOW: EventLimit = EventLimit::new();

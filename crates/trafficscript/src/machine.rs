@@ -126,6 +126,11 @@ impl<'p> Machine<'p> {
         self.meter.yielded();
     }
 
+    /// Instructions since the beginning or the last suspension; work on many bytes counts too.
+    pub fn instructions(&self) -> u32 {
+        self.meter.used()
+    }
+
     fn execute(&mut self, host: &mut dyn Host, patterns: &mut PatternCache) -> Result<(), Interrupt> {
         let program = self.program;
         // The field is written for whoever wants to know the line, and read only behind what may jump.

@@ -128,6 +128,11 @@ impl Meter {
         self.steps(u32::try_from(bytes / BYTES_PER_INSTRUCTION).unwrap_or(u32::MAX))
     }
 
+    /// Instructions since the beginning or the last suspension.
+    pub fn used(&self) -> u32 {
+        self.limits.instructions.saturating_sub(self.instructions)
+    }
+
     /// The rule was suspended: instructions count anew.
     pub fn yielded(&mut self) {
         self.instructions = self.limits.instructions;

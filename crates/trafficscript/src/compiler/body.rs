@@ -7,7 +7,7 @@ use crate::{
     note::Severity,
     program::{Number, Op},
     syntax::{Block, Expression, Id, Node, Place, Span},
-    value::{Text, Value},
+    value::Value,
 };
 
 /// Most variables of a body.
@@ -173,8 +173,7 @@ impl<'c, 'a> Body<'c, 'a> {
         let op = match value {
             Value::Int(number) => self.compiler.number(Number::Int(*number)),
             Value::Double(number) => self.compiler.number(Number::Double(*number)),
-            Value::Text(Text::Constant(bytes)) => Op::Text(self.compiler.text(bytes)),
-            Value::Text(Text::Made(bytes)) => Op::Text(self.compiler.text(bytes)),
+            Value::Text(text) => Op::Text(self.compiler.text(text)),
             Value::Container(_) => return false,
         };
         let left = self.compiler.ops.len().saturating_sub(back);
