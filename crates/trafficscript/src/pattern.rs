@@ -55,9 +55,17 @@ struct Inner {
 }
 
 enum Engine {
-    Linear { regex: regex::bytes::Regex, has_dollar: bool, areas: Areas<regex::bytes::CaptureLocations> },
+    Linear {
+        regex: regex::bytes::Regex,
+        has_dollar: bool,
+        areas: Areas<regex::bytes::CaptureLocations>,
+    },
     /// `quick` gives up soon; what it gives up costs more instructions.
-    Backtracking { quick: Regex, regex: Regex, areas: Areas<pcre2::bytes::CaptureLocations> },
+    Backtracking {
+        quick: Regex,
+        regex: Regex,
+        areas: Areas<pcre2::bytes::CaptureLocations>,
+    },
     /// Why there is none. The pattern has been compiled before, so this does not happen.
     None(String),
 }
@@ -226,7 +234,9 @@ impl Inner {
         from: usize,
     ) -> Result<Option<Captures>, String> {
         let length = subject.len();
-        if length > MAX_UNCOUNTED && ["*+", "++", "?+", "}+", "(?>"].iter().any(|part| self.text.contains(part)) {
+        if length > MAX_UNCOUNTED
+            && ["*+", "++", "?+", "}+", "(?>"].iter().any(|part| self.text.contains(part))
+        {
             return Err(format!(
                 "a regular expression with possessive quantifiers or atomic groups is not matched with a text of \
                  {length} bytes, {MAX_UNCOUNTED} is the most"
@@ -237,7 +247,9 @@ impl Inner {
             Err(error) => {
                 let message = error.to_string();
                 let reason = message.rsplit_once(": ").map_or(&*message, |(_, reason)| reason);
-                Err(format!("matching a regular expression was given up on a text of {length} bytes: {reason}"))
+                Err(format!(
+                    "matching a regular expression was given up on a text of {length} bytes: {reason}"
+                ))
             }
         }
     }
@@ -266,7 +278,9 @@ fn backtracking(text: &str, flags: Flags, match_steps: u32, total: bool) -> Resu
 fn can_be_wrapped(text: &str) -> bool {
     // Control verbs, recursion into the whole pattern, quotation and comments that may swallow what follows.
     let whole = ["(*", "(?R", "(?0", "\\g", "\\Q"];
-    let flags = |rest: &str| rest.chars().take_while(|c| c.is_ascii_alphabetic() || "^-".contains(*c)).any(|c| c == 'x');
+    let flags = |rest: &str| {
+        rest.chars().take_while(|c| c.is_ascii_alphabetic() || "^-".contains(*c)).any(|c| c == 'x')
+    };
     !whole.iter().any(|part| text.contains(part)) && !text.split("(?").skip(1).any(flags)
 }
 

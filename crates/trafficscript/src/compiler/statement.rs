@@ -147,14 +147,7 @@ impl Body<'_, '_> {
         self.leave(0, &ends);
     }
 
-    fn counted(
-        &mut self,
-        place: Place,
-        first: &[Id],
-        condition: Option<Id>,
-        step: &[Id],
-        block: &Block,
-    ) {
+    fn counted(&mut self, place: Place, first: &[Id], condition: Option<Id>, step: &[Id], block: &Block) {
         for expression in first {
             self.effect(*expression);
         }

@@ -457,7 +457,8 @@ mod tests {
     fn a_match_that_reaches_its_limit_aborts() {
         let mut trial = Trial::new();
         trial.match_steps(100);
-        let result = trial.call("array.filter", v![list(v!["aaaaaaaaaaaaaaaaaaaaaaaaaaaaab"]), "(?!b)(a|aa)+$"]);
+        let result =
+            trial.call("array.filter", v![list(v!["aaaaaaaaaaaaaaaaaaaaaaaaaaaaab"]), "(?!b)(a|aa)+$"]);
         assert!(matches!(result, Err(Interrupt::Abort(_))), "{result:?}");
     }
 }

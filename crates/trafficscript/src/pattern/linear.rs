@@ -2,8 +2,8 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::ast::{
-    AssertionKind, Ast, ClassPerl, ClassSet, ClassSetItem, Flag, FlagsItemKind, GroupKind, HexLiteralKind, Literal,
-    LiteralKind, SpecialLiteralKind, parse::Parser,
+    AssertionKind, Ast, ClassPerl, ClassSet, ClassSetItem, Flag, FlagsItemKind, GroupKind, HexLiteralKind,
+    Literal, LiteralKind, SpecialLiteralKind, parse::Parser,
 };
 
 use super::Flags;
@@ -43,7 +43,9 @@ impl Check<'_> {
     fn pattern(&mut self, ast: &Ast) -> bool {
         match ast {
             Ast::Concat(concat) => match concat.asts.split_first() {
-                Some((Ast::Flags(set), rest)) => plain_flags(&set.flags) && rest.iter().all(|ast| self.same(ast)),
+                Some((Ast::Flags(set), rest)) => {
+                    plain_flags(&set.flags) && rest.iter().all(|ast| self.same(ast))
+                }
                 _ => self.same(ast),
             },
             _ => self.same(ast),
@@ -128,7 +130,9 @@ fn plain_item(item: &ClassSetItem) -> bool {
 fn can_be_empty(ast: &Ast) -> bool {
     match ast {
         Ast::Empty(_) | Ast::Flags(_) | Ast::Assertion(_) => true,
-        Ast::Dot(_) | Ast::Literal(_) | Ast::ClassUnicode(_) | Ast::ClassPerl(_) | Ast::ClassBracketed(_) => false,
+        Ast::Dot(_) | Ast::Literal(_) | Ast::ClassUnicode(_) | Ast::ClassPerl(_) | Ast::ClassBracketed(_) => {
+            false
+        }
         Ast::Repetition(repetition) => {
             use regex_syntax::ast::{RepetitionKind, RepetitionRange};
             let least = match &repetition.op.kind {

@@ -44,13 +44,18 @@ fn what_never_ends_is_aborted() {
         ("$a = [0]; while( 1 ) $a[0] = $a;", vec![LEVELS]),
         ("$a = []; while( 1 ) array.push($a, $a);", vec![INSTRUCTIONS, MADE, LEVELS]),
         ("sub f( $p ) { while( 1 ) array.push($p, $p); } f([]);", vec![INSTRUCTIONS, MADE, LEVELS]),
-        ("sub f( $p, $n ) { $p[0] = []; $p[0][\"x\"] = []; f($p[0][\"x\"], $n + 1); } $a = [0]; f($a, 0);",
-         vec![LEVELS, "Array index"]),
+        (
+            "sub f( $p, $n ) { $p[0] = []; $p[0][\"x\"] = []; f($p[0][\"x\"], $n + 1); } $a = [0]; f($a, 0);",
+            vec![LEVELS, "Array index"],
+        ),
         ("sub f( $p ) { $p[\"x\"] = []; f($p[\"x\"]); } f($a = []);", vec![LEVELS]),
         ("sub f( $p ) { array.push($p, []); f($p[0]); } f($a = []);", vec![LEVELS]),
-        ("sub g( $p ) { $p[\"x\"] = []; return $p[\"x\"]; } \
+        (
+            "sub g( $p ) { $p[\"x\"] = []; return $p[\"x\"]; } \
           sub h( $p ) { return g(g(g(g(g(g(g(g(g(g($p)))))))))); } \
-          sub i( $p ) { return h(h(h(h(h(h(h(h(h(h($p)))))))))); } $a = []; i(i(i(i($a))));", vec![LEVELS]),
+          sub i( $p ) { return h(h(h(h(h(h(h(h(h(h($p)))))))))); } $a = []; i(i(i(i($a))));",
+            vec![LEVELS],
+        ),
         ("$a = [1]; while( 1 ) { $b = $a; array.push($a, $b); }", vec![INSTRUCTIONS, MADE, LEVELS]),
         ("$a = []; while( 1 ) $a[\"a\"][\"b\"][\"c\"] = $a[\"a\"];", vec![LEVELS]),
     ] {
@@ -86,7 +91,8 @@ fn patterns_are_given_up() {
 
 #[test]
 fn waiting_restarts_the_count() {
-    let rounds = "for( $i = 0; $i < 30; $i++ ) { for( $j = 0; $j < 2000; $j++ ) { } test.wait(); } test.show($i);";
+    let rounds =
+        "for( $i = 0; $i < 30; $i++ ) { for( $j = 0; $j < 2000; $j++ ) { } test.wait(); } test.show($i);";
     assert_eq!(logged(rounds), ["30"]);
     // What is made counts for the whole run.
     let made = "while( 1 ) { $s = test.fill(10000000) . 1; test.wait(); }";
@@ -114,8 +120,26 @@ fn limits_are_settings() {
 #[test]
 fn random_programs_end() {
     const EXPRESSIONS: [&str; 20] = [
-        "$a", "$b", "$a[0]", "$b[\"k\"]", "[$a, $b]", "[\"k\" => $a]", "[]", "1", "\"xyz\"", "f($a)", "f($b[0])",
-        "$a . $b", "$a + 1", "$a[-1]", "array.push($a, $b)", "array.pop($a)", "array.length($b)", "$1", "!$a", "($b = $a)",
+        "$a",
+        "$b",
+        "$a[0]",
+        "$b[\"k\"]",
+        "[$a, $b]",
+        "[\"k\" => $a]",
+        "[]",
+        "1",
+        "\"xyz\"",
+        "f($a)",
+        "f($b[0])",
+        "$a . $b",
+        "$a + 1",
+        "$a[-1]",
+        "array.push($a, $b)",
+        "array.pop($a)",
+        "array.length($b)",
+        "$1",
+        "!$a",
+        "($b = $a)",
     ];
     const PLACES: [&str; 6] = ["$a", "$b", "$a[0]", "$b[\"k\"]", "$b[\"k\"][\"l\"]", "$p"];
     let seed = 42_u64;
@@ -126,7 +150,8 @@ fn random_programs_end() {
         random ^= random << 17;
         (random >> 11) as usize % below
     };
-    let limits = Limits { instructions: 2_000, made: 100_000, string: 10_000, depth: 20, ..Limits::default() };
+    let limits =
+        Limits { instructions: 2_000, made: 100_000, string: 10_000, depth: 20, ..Limits::default() };
     for round in 0..1_500 {
         let mut statement = |sub: bool| {
             let (value, other) = (EXPRESSIONS[next(EXPRESSIONS.len())], EXPRESSIONS[next(EXPRESSIONS.len())]);
@@ -143,7 +168,8 @@ fn random_programs_end() {
         };
         let body: String = (0..6).map(|_| statement(false)).collect();
         let sub: String = (0..3).map(|_| statement(true)).collect();
-        let text = format!("$a = [1]; $b = []; while( 1 ) {{ {body} }} sub f( $p ) {{ $a = $p; $b = []; {sub} }}");
+        let text =
+            format!("$a = [1]; $b = []; while( 1 ) {{ {body} }} sub f( $p ) {{ $a = $p; $b = []; {sub} }}");
         let (_, end) = run_with(&compiled(&text), limits);
         assert!(matches!(end, End::Aborted(_)), "seed {seed}, round {round}: {end:?}\n{text}");
     }

@@ -10,7 +10,12 @@ fn groups(pattern: &[u8], subject: &[u8], from: usize) -> Result<Option<Vec<Stri
     let found = pattern.captures_at(subject, from)?;
     Ok(found.map(|found| {
         (0..found.len())
-            .map(|at| found.get(at).map_or_else(|| "-".to_owned(), |(start, end)| subject[start..end].escape_ascii().to_string()))
+            .map(|at| {
+                found.get(at).map_or_else(
+                    || "-".to_owned(),
+                    |(start, end)| subject[start..end].escape_ascii().to_string(),
+                )
+            })
             .collect()
     }))
 }
@@ -52,7 +57,8 @@ fn meaning() {
         (b"", b"a", Some("")),
         (b"(1)(2)(3)(4)(5)(6)(7)(8)(9)(0)(x)?", b"1234567890", Some("1234567890|1|2|3|4|5|6|7|8|9|0|-")),
     ] {
-        let found = groups(pattern, subject, 0).unwrap_or_else(|message| panic!("{}: {message}", pattern.escape_ascii()));
+        let found = groups(pattern, subject, 0)
+            .unwrap_or_else(|message| panic!("{}: {message}", pattern.escape_ascii()));
         assert_eq!(found.map(|found| found.join("|")).as_deref(), wanted, "{}", pattern.escape_ascii());
     }
 }
@@ -60,7 +66,10 @@ fn meaning() {
 #[test]
 fn from_an_offset_on() {
     for pattern in [&b"a(.)"[..], b"a(?=(.))."] {
-        assert_eq!(groups(pattern, b"abac", 1).map(|found| found.map(|all| all.join("|"))), Ok(Some("ac|c".into())));
+        assert_eq!(
+            groups(pattern, b"abac", 1).map(|found| found.map(|all| all.join("|"))),
+            Ok(Some("ac|c".into()))
+        );
         assert_eq!(groups(pattern, b"abac", 4), Ok(None));
         assert_eq!(groups(pattern, b"abac", 5), Ok(None));
     }
@@ -97,8 +106,34 @@ fn engines_agree() {
         (random >> 11) as usize % below
     };
     const PARTS: [&str; 28] = [
-        "a", "b", "ab", ".", "\\w", "\\d", "[ab]", "[^a]", "(a|b)", "(a|ab)", "(?:a|b|)", "a*", "b+?", "(a*)", "(b+)*",
-        "(?:ab)+", "a?", "^", "$", "\\b", "a{2,3}", "(?:a{1,2}){2}", "(b)?", "|", "(a+|b)+", "\\s", "1", "x*?",
+        "a",
+        "b",
+        "ab",
+        ".",
+        "\\w",
+        "\\d",
+        "[ab]",
+        "[^a]",
+        "(a|b)",
+        "(a|ab)",
+        "(?:a|b|)",
+        "a*",
+        "b+?",
+        "(a*)",
+        "(b+)*",
+        "(?:ab)+",
+        "a?",
+        "^",
+        "$",
+        "\\b",
+        "a{2,3}",
+        "(?:a{1,2}){2}",
+        "(b)?",
+        "|",
+        "(a+|b)+",
+        "\\s",
+        "1",
+        "x*?",
     ];
     const BYTES: &[u8] = b"aabbab1 \nx";
     for round in 0..3_000 {
@@ -106,7 +141,8 @@ fn engines_agree() {
         let subject: Vec<u8> = (0..next(12)).map(|_| BYTES[next(BYTES.len())]).collect();
         // An empty look-ahead changes nothing but the engine.
         let other = format!("(?:{pattern})(?=)");
-        let (found, wanted) = (groups(pattern.as_bytes(), &subject, 0), groups(other.as_bytes(), &subject, 0));
+        let (found, wanted) =
+            (groups(pattern.as_bytes(), &subject, 0), groups(other.as_bytes(), &subject, 0));
         assert_eq!(found, wanted, "round {round}: {pattern} on {}", subject.escape_ascii());
     }
 }
@@ -116,7 +152,8 @@ fn the_cache_is_bounded() {
     let mut cache = PatternCache::new(3, 1_000);
     for round in 0..3 {
         for n in 0..10 {
-            let pattern = cache.get(format!("^{n}$").as_bytes(), Flags { caseless: round == 1 }).expect("a pattern");
+            let pattern =
+                cache.get(format!("^{n}$").as_bytes(), Flags { caseless: round == 1 }).expect("a pattern");
             assert!(pattern.captures_at(n.to_string().as_bytes(), 0).is_ok_and(|found| found.is_some()));
         }
     }
