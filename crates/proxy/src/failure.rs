@@ -121,7 +121,14 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self.kind {
+        f.write_str(self.text())
+    }
+}
+
+impl Failure {
+    /// What happened, for people.
+    pub(crate) fn text(&self) -> &'static str {
+        match self.kind {
             Kind::BadRequest(_, what) | Kind::InvalidResponse(what) => what,
             Kind::ClientTimedOut => "the client did not send its request in time",
             Kind::ClientGone => "the client closed the connection",
@@ -137,7 +144,6 @@ impl fmt::Display for Failure {
             Kind::SessionLost => "the session's node has failed",
             Kind::TransactionTimedOut => "the transaction took too long",
             Kind::Discard => "the pool is discard",
-        };
-        f.write_str(text)
+        }
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Answered {
     pub(crate) bytes_in: u64,
     /// Further attempts that were needed.
     pub(crate) retries: u32,
+    /// Time in queues.
+    pub(crate) queued: std::cell::Cell<Duration>,
     /// What else the access log wants to know; `None` without one.
     pub(crate) log: Option<Box<access::Entry>>,
 }
@@ -113,6 +115,7 @@ async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow
 async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
     tell(client, failure);
     tally::failed(client, exchange, &failure);
+    access::failed(exchange, &failure);
     let Some(status) = failure.status() else {
         return if exchange.answered.ends_by_close { Flow::Abort } else { Flow::Close };
     };
@@ -163,7 +166,7 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
     );
     counters.generated(status);
     tally::moved(client, &client.server, client.buffer.len() as u64, out.bytes.len() as u64);
-    access::refused(client, status, out.bytes.len());
+    access::refused(client, &failure, status, out.bytes.len());
     if client.send(out).await { Flow::Linger } else { Flow::Close }
 }
 

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let command = CommandLine::parse().command;
     let environment = settings::process_environment();
     let outcome = match command {
-        Command::Run(options) => run(options, &environment),
+        Command::Run(options) => run(*options, &environment),
         Command::Check(options) => Ok(check::check(&options, &environment)),
         Command::Demo(options) => demo(options, &environment),
         Command::Version => {

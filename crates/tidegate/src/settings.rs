@@ -46,7 +46,7 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve what the documents of the base directory say, until SIGTERM.
-    Run(RunOptions),
+    Run(Box<RunOptions>),
     /// Read the documents of DIR as `run` would and print every fault.
     ///
     /// Exit status: 0 = no errors (there may be warnings), 1 = errors.

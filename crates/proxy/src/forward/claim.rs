@@ -156,7 +156,7 @@ async fn wait_in_queue(
         refused()
     })?;
     let place = pool.queue.join();
-    let _timed = tally::Waiting::new(&client.worker, pool);
+    let _timed = tally::Waiting::new(&client.worker, pool, &exchange.answered.queued);
     let may_reuse = may_reuse(exchange, pool, attempts);
     let mut guard = client.guard(exchange);
     let now = client.worker.now();

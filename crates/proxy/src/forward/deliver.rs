@@ -145,6 +145,7 @@ fn compose(
         pool.pool.learn(answer.head.set_cookies(bytes), claim.slot, client.worker.recent());
     }
     access::answered(exchange, pool, claim, &answer.head, bytes);
+    access::decided(exchange, session, claim.slot, answer.response_time);
     let request_bytes = exchange.head_bytes();
     let mut out = client.worker.buffers.lend_output();
     let rewrite = Rewrite {
