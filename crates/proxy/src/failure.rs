@@ -87,10 +87,9 @@ impl Failure {
             | Kind::StaleConnection
             | Kind::InvalidResponse(_) => 502,
             Kind::Unavailable | Kind::NoNode | Kind::QueueTimedOut => 503,
-            Kind::ConnectTimedOut
-            | Kind::ReplyTimedOut
-            | Kind::TransactionTimedOut
-            | Kind::RuleTimedOut => 504,
+            Kind::ConnectTimedOut | Kind::ReplyTimedOut | Kind::TransactionTimedOut | Kind::RuleTimedOut => {
+                504
+            }
             Kind::ClientGone | Kind::SessionLost | Kind::Discard => return None,
         })
     }
@@ -151,7 +150,14 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self.kind {
+        f.write_str(self.text())
+    }
+}
+
+impl Failure {
+    /// What happened, for people.
+    pub(crate) fn text(&self) -> &'static str {
+        match self.kind {
             Kind::BadRequest(_, what) | Kind::InvalidResponse(what) | Kind::Rule(what) => what,
             Kind::ClientTimedOut => "the client did not send its request in time",
             Kind::ClientGone => "the client closed the connection",
@@ -168,7 +174,6 @@ impl fmt::Display for Failure {
             Kind::TransactionTimedOut => "the transaction took too long",
             Kind::RuleTimedOut => "the transaction took too long while a rule waited",
             Kind::Discard => "the connection is discarded",
-        };
-        f.write_str(text)
+        }
     }
 }

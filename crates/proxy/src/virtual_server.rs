@@ -66,14 +66,6 @@ pub(crate) struct Answered {
     pub(crate) log: Option<Box<access::Entry>>,
 }
 
-impl Answered {
-    /// The request has waited in a queue.
-    pub(crate) fn note_queued(&self, waited: Duration) {
-        let waited = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
-        self.queued.set(self.queued.get().saturating_add(waited));
-    }
-}
-
 impl<'a> Exchange<'a> {
     fn new(client: &mut Client, head: &'a mut RequestHead, head_length: usize) -> Self {
         let mut bytes = client.worker.buffers.lend_output();
@@ -233,6 +225,7 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
     if failure.kind == Kind::ClientGone {
         exchange.server.counters.shard(client.worker.index).clients_gone.add(1);
     }
+    access::failed(exchange, &failure);
     let Some(status) = failure.status() else {
         return if exchange.answered.ends_by_close { Flow::Abort } else { Flow::Close };
     };
@@ -283,7 +276,7 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
     );
     counters.generated(status);
     tally::moved(client, &client.server, client.buffer.len() as u64, out.bytes.len() as u64);
-    access::refused(client, status, out.bytes.len());
+    access::refused(client, &failure, status, out.bytes.len());
     if client.send(out).await { Flow::Linger } else { Flow::Close }
 }
 

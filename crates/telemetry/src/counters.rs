@@ -31,8 +31,6 @@ counters! {
         client_certificates_expired,
         /// Clients whose certificate was refused for another reason.
         client_certificates_invalid,
-        /// Traces that were begun.
-        traces,
     }
     times {
         /// From the first byte of a request to the last of its response, of responses 200–299.

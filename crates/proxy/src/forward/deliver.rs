@@ -151,6 +151,7 @@ fn compose(
 ) -> Output {
     let bytes = answer.head_bytes();
     access::answered(exchange, pool, claim, &answer.head, bytes);
+    access::decided(exchange, session, claim.slot, answer.response_time);
     let request_bytes = exchange.head_bytes();
     let mut out = client.worker.buffers.lend_output();
     let rewrite = Rewrite {

@@ -81,9 +81,7 @@ pub(super) fn start(
         Stage::Request | Stage::Completion(_) => None,
     };
     let pending = reply::body_is_pending(seen.exchange, answer);
-    let close = framing == Framing::UntilClose
-        || pending
-        || !seen.exchange.keeps_alive(seen.client);
+    let close = framing == Framing::UntilClose || pending || !seen.exchange.keeps_alive(seen.client);
     let mut out = Vec::new();
     reply::head(&mut out, &head, &edits);
     match &framing {

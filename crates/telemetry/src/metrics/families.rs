@@ -110,7 +110,8 @@ impl Family {
 
 /// Every metric, in the order in which it is told.
 pub(super) fn families() -> &'static [Family] {
-    static ALL: LazyLock<Vec<Family>> = LazyLock::new(|| [process::FAMILIES, rules::FAMILIES, SERVERS, POOLS, NODES].concat());
+    static ALL: LazyLock<Vec<Family>> =
+        LazyLock::new(|| [process::FAMILIES, rules::FAMILIES, SERVERS, POOLS, NODES].concat());
     &ALL
 }
 
