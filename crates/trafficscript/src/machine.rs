@@ -195,15 +195,15 @@ impl<'p> Machine<'p> {
                         pc = exit as usize;
                     }
                 }
-                _ => self.rest(op, host)?,
+                _ => self.rest(*op, host)?,
             }
         }
         Ok(())
     }
 
     /// The instructions on containers, captures and large numbers.
-    fn rest(&mut self, op: &Op, host: &mut dyn Host) -> Result<(), Interrupt> {
-        match *op {
+    fn rest(&mut self, op: Op, host: &mut dyn Host) -> Result<(), Interrupt> {
+        match op {
             Op::Number(index) => {
                 let number = match self.program.numbers.get(index as usize) {
                     Some(Number::Int(number)) => Value::Int(*number),
@@ -479,12 +479,11 @@ impl<'p> Machine<'p> {
                 *side = Value::Int(0);
             }
         }
-        match operate::binary(operator, &left, &right) {
-            Some(result) => Ok(result),
-            None => {
-                self.warn("Division by zero", host)?;
-                Ok(Value::Int(0))
-            }
+        if let Some(result) = operate::binary(operator, &left, &right) {
+            Ok(result)
+        } else {
+            self.warn("Division by zero", host)?;
+            Ok(Value::Int(0))
         }
     }
 
@@ -493,12 +492,11 @@ impl<'p> Machine<'p> {
         if let Value::Text(text) = &value {
             self.meter.work(text.len())?;
         }
-        let result = match operate::unary(operator, &value) {
-            Some(result) => result,
-            None => {
-                self.cannot_convert(&value, "integer", host)?;
-                operate::unary(operator, &Value::Int(0)).unwrap_or(Value::EMPTY)
-            }
+        let result = if let Some(result) = operate::unary(operator, &value) {
+            result
+        } else {
+            self.cannot_convert(&value, "integer", host)?;
+            operate::unary(operator, &Value::Int(0)).unwrap_or(Value::EMPTY)
         };
         self.stack.push(result);
         Ok(())

@@ -94,15 +94,12 @@ impl Meter {
     /// So many instructions.
     #[inline]
     pub fn steps(&mut self, count: u32) -> Result<(), Reached> {
-        match self.instructions.checked_sub(count) {
-            Some(left) => {
-                self.instructions = left;
-                Ok(())
-            }
-            None => {
-                self.instructions = 0;
-                Err(Reached::Instructions(self.limits.instructions))
-            }
+        if let Some(left) = self.instructions.checked_sub(count) {
+            self.instructions = left;
+            Ok(())
+        } else {
+            self.instructions = 0;
+            Err(Reached::Instructions(self.limits.instructions))
         }
     }
 
