@@ -21,6 +21,7 @@ pub mod load;
 pub mod node;
 pub mod port;
 pub mod process_node;
+pub mod rest;
 pub mod site;
 pub mod tidegate;
 pub mod tls;

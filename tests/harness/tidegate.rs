@@ -144,6 +144,7 @@ fn launch(setup: &Setup, health: &Port, metrics: &Port) -> (Child, Log) {
         .arg(setup.volume.path())
         .args(["--workers", "2", "--health", &health.address().to_string()])
         .args(["--metrics", &metrics.address().to_string()])
+        .args(rest_off(setup))
         .args(&setup.arguments)
         .env_clear()
         .envs(["PATH", "HOME", "TMPDIR"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))))
@@ -157,6 +158,11 @@ fn launch(setup: &Setup, health: &Port, metrics: &Port) -> (Child, Log) {
     log.follow(child.stdout.take().unwrap());
     log.follow(child.stderr.take().unwrap());
     (child, log)
+}
+
+/// Its port is fixed unless it is set, so it is off in tests that do not ask for it.
+fn rest_off(setup: &Setup) -> &'static [&'static str] {
+    if setup.arguments.iter().any(|argument| argument == "--rest") { &[] } else { &["--rest", "off"] }
 }
 
 impl Tidegate {
@@ -305,6 +311,15 @@ impl Tidegate {
         self.signal(Signal::TERM);
         let status = self.wait().await;
         self.assert_clean(status);
+        (self.child, self.log) = launch(&self.setup, &self.health, &self.metrics);
+        self.wait_ready().await;
+    }
+
+    /// Kills the process at once and starts it again, as [`Tidegate::restart`] does.
+    pub async fn kill_and_restart(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait().await;
+        self.assert_calm();
         (self.child, self.log) = launch(&self.setup, &self.health, &self.metrics);
         self.wait_ready().await;
     }

@@ -19,6 +19,8 @@ mod never;
 mod persistence;
 mod pools;
 mod proxy_protocol;
+mod rest;
+mod rules;
 mod shutdown;
 mod strictness;
 mod tidy;

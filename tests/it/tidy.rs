@@ -44,7 +44,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("telemetry", &["model"]),
     ("discovery", &["model"]),
     ("proxy", &["model", "http1", "pool", "telemetry", "trafficscript"]),
-    ("tidegate", &["model", "config", "discovery", "proxy", "telemetry", "trafficscript"]),
+    ("admin", &["config"]),
+    ("tidegate", &["model", "config", "discovery", "proxy", "telemetry", "trafficscript", "admin"]),
 ];
 
 #[test]

@@ -204,7 +204,7 @@ async fn session_failed(
     match mode {
         FailureMode::Url(url) => {
             // With a body on its way the connection cannot be used again.
-            let body = exchange.head.has_body();
+            let body = exchange.head.has_body() || exchange.said().is_some_and(Said::abandons_body);
             let close = body || exchange.head.version() == Version::Http10 || !exchange.keeps_alive(client);
             let mut out = client.worker.buffers.lend_output();
             let cookie = pool.pool.forget_cookie(session).unwrap_or_default();
@@ -311,6 +311,6 @@ impl Attempts {
 impl Answer {
     /// Whether the node's connection may carry another request after this response.
     pub(crate) fn reusable(&self) -> bool {
-        self.head.keep_alive()
+        self.head.keep_alive() && !self.silenced
     }
 }

@@ -7,7 +7,10 @@
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
-use tidegate_http1::request::{Method, RequestHead, Version};
+use tidegate_http1::{
+    limits::Limits,
+    request::{Method, Parsed, RequestHead, Version},
+};
 use tidegate_model::{Moment, virtual_server::DefaultPool};
 use tidegate_telemetry::logging::EventLimit;
 
@@ -91,9 +94,25 @@ impl<'a> Exchange<'a> {
         &self.bytes.bytes
     }
 
-    /// Puts other bytes in the place of those of the head, which was parsed from them.
-    pub(crate) fn replace_head_bytes(&mut self, bytes: Output) {
-        self.bytes = bytes;
+    /// Takes another head in the place of the client's. False = it is none, and all is as before: what the client has
+    /// sent still says where its body ends.
+    pub(crate) fn replace_head(&mut self, bytes: Output) -> bool {
+        let limits = Limits::default();
+        self.head.start_over();
+        if matches!(self.head.parse(&bytes.bytes, &limits), Ok(Parsed::Complete(all)) if all == bytes.bytes.len())
+        {
+            self.bytes = bytes;
+            return true;
+        }
+        self.head.start_over();
+        let _as_before = self.head.parse(&self.bytes.bytes, &limits);
+        false
+    }
+
+    /// Whether the client wants to see no body, whatever method rules have made of its own.
+    pub(crate) fn wants_head_only(&self) -> bool {
+        let own = self.said().and_then(|said| said.client_wants_head);
+        own.unwrap_or_else(|| self.head.method() == Method::Head)
     }
 
     /// What rules have said.
@@ -153,7 +172,8 @@ impl<'a> Exchange<'a> {
 
     /// Whether a response has to pass rules or edits that rules have left for it.
     pub(crate) fn has_response_rules(&self) -> bool {
-        !self.server.rules.response.is_empty() || self.said().is_some_and(|said| !said.response.is_empty())
+        !self.server.rules.response.is_empty()
+            || self.said().is_some_and(|said| !said.response.is_empty() || said.client_wants_head.is_some())
     }
 
     /// Whether the client wants and may have another request on this connection.
@@ -217,10 +237,10 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
         return if exchange.answered.ends_by_close { Flow::Abort } else { Flow::Close };
     };
     // With a body on its way the connection cannot be used again.
-    let body_pending = exchange.head.has_body();
+    let body_pending = exchange.head.has_body() || exchange.said().is_some_and(Said::abandons_body);
     let close = body_pending || !exchange.keeps_alive(client);
     let mut out = client.worker.buffers.lend_output();
-    let head_only = exchange.head.method() == Method::Head;
+    let head_only = exchange.wants_head_only();
     let needs_close_header = close || exchange.head.version() == Version::Http10;
     error_page::compose(
         &mut out.bytes,

@@ -1,7 +1,8 @@
 //! The control loop: documents, discovery and signals in, one snapshot after another out.
 //!
 //! ```text
-//! documents ─┐                                   ┌─► compile ─────────► Compiled ─┐
+//! REST ──────┐
+//! documents ─┤                                   ┌─► compile ─────────► Compiled ─┐
 //! discovery ─┼─► event ─► state.apply ─► effects ┼─► build + publish ─► Serving ──┤
 //! signals   ─┘      ▲                            └─► discovery, readiness, log    │
 //!                   └─────────────────────────────────────────────────────────────┘
@@ -19,6 +20,7 @@ pub(crate) mod state;
 
 use std::future::pending;
 
+use tidegate_admin::{Batch, Kept};
 use tidegate_model::Moment;
 use tokio::sync::mpsc;
 
@@ -37,6 +39,8 @@ pub(crate) struct Inputs {
     pub(crate) events: mpsc::Receiver<Event>,
     /// Documents.
     pub(crate) readings: mpsc::Receiver<Read>,
+    /// What REST writes.
+    pub(crate) batches: mpsc::Receiver<Batch>,
     /// Nodes.
     pub(crate) nodes: Followed,
 }
@@ -58,15 +62,17 @@ impl Inputs {
                 Ok(files) => Event::DocumentsRead(files),
                 Err(error) => Event::DocumentsUnreadable(error.to_string()),
             },
+            Some(batch) = self.batches.recv() => Event::Written(batch),
             () = woken => Event::Tick,
             found = self.nodes.next(MAX_COALESCED) => Event::NodesFound(found),
         }
     }
 }
 
-/// Runs until shutdown. What is in flight then is left to [`Machine::finish`].
-pub(crate) async fn run(mut inputs: Inputs, machine: &mut Machine) {
-    let mut state = State::default();
+/// Runs until shutdown, beginning with what REST wrote before. What is in flight at the end is left to
+/// [`Machine::finish`].
+pub(crate) async fn run(mut inputs: Inputs, kept: Kept, machine: &mut Machine) {
+    let mut state = State::new(kept);
     loop {
         let event = inputs.next(machine.now(), state.wake()).await;
         for effect in state.apply(event, machine.now()) {

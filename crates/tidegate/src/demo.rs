@@ -283,6 +283,7 @@ fn settings(base: PathBuf, health: SocketAddr, workers: usize) -> Settings {
         grace: GRACE,
         resolv_conf: PathBuf::from("/etc/resolv.conf"),
         in_kubernetes: false,
+        rest: None,
     }
 }
 

@@ -12,6 +12,7 @@ mod health;
 mod listen_hosts;
 mod logging;
 mod metrics;
+mod observe;
 mod pages;
 mod rule;
 mod rule_names;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     let command = CommandLine::parse().command;
     let environment = settings::process_environment();
     let outcome = match command {
-        Command::Run(options) => run(options, &environment),
+        Command::Run(options) => run(*options, &environment),
         Command::Check(options) => Ok(check::check(&options, &environment)),
         Command::Rule(command) => rule::rule(&command),
         Command::Demo(options) => demo(options, &environment),

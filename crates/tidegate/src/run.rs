@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
+use tidegate_admin::{Admin, Wiring};
 use tidegate_proxy::{NodeStatus, Proxy, monitor};
 use tidegate_telemetry::access_log::{Writer, WriterOptions};
 use tokio::{
@@ -22,12 +23,13 @@ use crate::{
         compile::Importer,
         event::Event,
         following,
-        machine::{self, Machine},
+        machine::{self, Machine, Told},
     },
     document_files::watch::{self as document_watch, ReadAgain},
     health::{Health, Readiness},
     listen_hosts,
     metrics::Metrics,
+    observe::Observer,
     pages, session_key,
     settings::{Environment, Settings},
     watching::Watching,
@@ -132,10 +134,18 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     }
     let importer = importer(&settings).await?;
     let home = Home::prepare(settings.home.as_deref())?;
+    let admin = admin(&settings).await?;
+    let kept = admin.as_ref().map(Admin::kept).unwrap_or_default();
 
     let (events_sender, events) = mpsc::channel(MAX_EVENTS);
     let (readings_sender, readings) = mpsc::channel(MAX_READINGS);
     let (names_sender, names) = watch::channel(BTreeSet::new());
+    let (batches_sender, batches) = mpsc::channel(1);
+    let rest = Told {
+        imports: watch::channel(None).0,
+        faults: watch::channel(Arc::default()).0,
+        active: watch::channel(None).0,
+    };
     let (discovery, nodes) = following::start(&settings, home.path())?;
     let monitors = monitor::Options { runtime: Handle::current(), zeus_home: home.path().to_owned() };
     let proxy = Arc::new(
@@ -164,6 +174,14 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     tasks.spawn(Arc::clone(&watching).alert(home.path().to_owned()));
     tasks.spawn(report_status(Arc::clone(&proxy), hooks.status.clone()));
     tasks.spawn(shut_down(hooks.stop.clone(), events_sender.clone()));
+    if let Some(admin) = admin {
+        tasks.spawn(admin.run(Wiring {
+            imports: rest.imports.subscribe(),
+            batches: batches_sender,
+            faults: rest.faults.subscribe(),
+            observe: Arc::new(Observer { proxy: Arc::clone(&proxy), active: rest.active.subscribe() }),
+        }));
+    }
 
     let mut machine = Machine::new(machine::Parts {
         proxy: Arc::clone(&proxy),
@@ -175,9 +193,10 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         session_key: key.key,
         workers: settings.workers,
         access_logs: Arc::clone(&access_logs),
+        rest,
         watching,
     });
-    control::run(Inputs { events, readings, nodes }, &mut machine).await;
+    control::run(Inputs { events, readings, batches, nodes }, kept, &mut machine).await;
 
     // Health answers, not ready, until the end; a build under way must not open listeners again.
     machine.finish().await;
@@ -214,6 +233,21 @@ async fn importer(settings: &Settings) -> Result<Importer, String> {
         Ok(importer)
     };
     tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
+}
+
+/// What the REST interface needs is read before anything starts: a password that cannot be read must not be made
+/// up, and what REST wrote has to lie over the first import.
+async fn admin(settings: &Settings) -> Result<Option<Admin>, String> {
+    let Some(rest) = settings.rest.clone() else { return Ok(None) };
+    let options = tidegate_admin::Options {
+        address: rest.address,
+        transport: rest.transport,
+        password: rest.password,
+        state_dir: settings.state_dir.clone(),
+        program: format!("Tidegate {}", env!("CARGO_PKG_VERSION")),
+    };
+    let prepared = tokio::task::spawn_blocking(|| Admin::prepare(options)).await;
+    prepared.map_err(|error| error.to_string())?.map(Some)
 }
 
 /// SIGHUP asks for another reading.

@@ -3,6 +3,8 @@
 //! A flag wins over its `TIDEGATE_*` variable, which wins over the `ZEUS_*` variable of the product this
 //! follows. The environment comes in as a value, so that precedence is tested without touching the process.
 
+pub(crate) mod rest;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -15,6 +17,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use tidegate_telemetry::{logging::LogFormat, metrics::Details};
 
+use self::rest::{RestOptions, RestSettings};
 use crate::{demo::script::Script, logging::DEFAULT_FILTER, rule::RuleCommand};
 
 /// Most data workers that may be asked for.
@@ -46,7 +49,7 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve what the documents of the base directory say, until SIGTERM.
-    Run(RunOptions),
+    Run(Box<RunOptions>),
     /// Read the documents of DIR as `run` would and print every fault.
     ///
     /// Exit status: 0 = no errors (there may be warnings), 1 = errors.
@@ -108,7 +111,8 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) session_key_file: Option<PathBuf>,
 
-    /// Directory that keeps the last known nodes of each pool over a restart. [default: nothing is kept]
+    /// Directory that keeps the last known nodes of each pool, and what was written through REST, over a restart.
+    /// [default: nothing is kept]
     /// [env: TIDEGATE_STATE_DIR]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
@@ -125,6 +129,10 @@ pub(crate) struct RunOptions {
     /// Resolver configuration that discovery follows. [default: /etc/resolv.conf] [env: TIDEGATE_RESOLV_CONF]
     #[arg(long, value_name = "FILE")]
     pub(crate) resolv_conf: Option<PathBuf>,
+
+    /// The REST interface.
+    #[command(flatten)]
+    pub(crate) rest: RestOptions,
 }
 
 /// Options of `check`.
@@ -275,6 +283,8 @@ pub(crate) struct Settings {
     pub(crate) resolv_conf: PathBuf,
     /// Whether cluster names should resolve here.
     pub(crate) in_kubernetes: bool,
+    /// The REST interface; `None` = off.
+    pub(crate) rest: Option<RestSettings>,
 }
 
 /// Settings that cannot be worked with: which, and what is expected instead.
@@ -329,6 +339,7 @@ pub(crate) fn resolve(
         resolv_conf: path(options.resolv_conf, environment, &["TIDEGATE_RESOLV_CONF"])
             .unwrap_or_else(|| PathBuf::from("/etc/resolv.conf")),
         in_kubernetes: in_kubernetes(environment),
+        rest: rest::resolve(options.rest, environment)?,
     })
 }
 
@@ -560,6 +571,18 @@ mod tests {
             "TIDEGATE_GRACE",
             "--resolv-conf",
             "TIDEGATE_RESOLV_CONF",
+            "--rest ",
+            "TIDEGATE_REST]",
+            "--rest-certificate",
+            "TIDEGATE_REST_CERTIFICATE",
+            "--rest-key",
+            "TIDEGATE_REST_KEY",
+            "--rest-plain",
+            "TIDEGATE_REST_PLAIN",
+            "--admin-password-file",
+            "TIDEGATE_ADMIN_PASSWORD_FILE",
+            "TIDEGATE_ADMIN_PASSWORD ",
+            "ZEUS_PASS",
         ] {
             assert!(help.contains(text), "{text} is missing in:\n{help}");
         }

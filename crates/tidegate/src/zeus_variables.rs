@@ -37,7 +37,10 @@ fn meaning(name: &str, value: &str) -> (bool, &'static str) {
         }
         "ZEUS_EULA" if value == "accept" => (false, "is not needed: there is no licence agreement to accept"),
         "ZEUS_EULA" => (true, "is not `accept`, which makes no difference: there is no agreement to accept"),
-        "ZEUS_PASS" => (true, "has no effect: there is no administration server and so no password"),
+        "ZEUS_PASS" => (
+            false,
+            "is the password of the REST user admin unless a TIDEGATE_ADMIN_PASSWORD setting gives another",
+        ),
         "ZEUS_CONFIG_IMPORT_ARGS" => {
             (false, "has no effect: every traffic manager imports for itself, as --no-replicate asks")
         }
@@ -86,6 +89,6 @@ mod tests {
         assert!(notes.iter().all(|note| !note.text.contains("hunter2")));
         let warned: Vec<&str> =
             notes.iter().filter(|note| note.warning).map(|note| note.name.as_str()).collect();
-        assert_eq!(warned, ["ZEUS_PASS", "ZEUS_SURPRISE"]);
+        assert_eq!(warned, ["ZEUS_SURPRISE"]);
     }
 }

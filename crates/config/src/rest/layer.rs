@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::{
     coerce::Value,
     diagnostic::{DocumentId, Origin, Position},
-    merge::{ContentPlace, Merged, Object, Setting, check_name},
+    merge::{ContentPlace, Merged, Setting, check_name},
     schema::SCHEMA,
 };
 
@@ -126,7 +126,7 @@ impl Layer {
                         if *alone {
                             below.remove(name);
                         }
-                        let object = below.entry(name.clone()).or_insert_with(Object::default);
+                        let object = below.entry(name.clone()).or_default();
                         object.origin.get_or_insert(origin);
                         for (key, value) in settings {
                             let setting = Setting { value: value.clone(), origin: Some(origin) };
@@ -175,13 +175,12 @@ fn entry_to_json(entry: &Entry) -> Json {
         fields.insert("alone".to_owned(), Json::Bool(true));
     }
     if let Some(content) = content {
-        match std::str::from_utf8(content) {
-            Ok(text) => fields.insert("text".to_owned(), text.into()),
-            Err(_) => {
-                let encoded = base64::engine::general_purpose::STANDARD.encode(content);
-                fields.insert("base64".to_owned(), encoded.into())
-            }
-        };
+        if let Ok(text) = std::str::from_utf8(content) {
+            fields.insert("text".to_owned(), text.into());
+        } else {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(content);
+            fields.insert("base64".to_owned(), encoded.into());
+        }
     }
     if !settings.is_empty() {
         fields.insert("properties".to_owned(), Json::Object(settings_to_json(settings)));

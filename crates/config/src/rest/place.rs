@@ -17,7 +17,7 @@ pub enum Place<'p> {
 }
 
 /// What the segments (decoded) below `config/active` name; `None` if this version has nothing there.
-pub fn place<'p>(version: Version, segments: &'p [String]) -> Option<Place<'p>> {
+pub fn place(version: Version, segments: &[String]) -> Option<Place<'_>> {
     let words: Vec<&str> = segments.iter().map(String::as_str).collect();
     for length in [1, 2] {
         let Some(head) = words.get(..length) else { break };

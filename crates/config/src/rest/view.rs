@@ -33,7 +33,8 @@ impl ExpertKeys {
         Self(
             named
                 .map(|part| {
-                    let (section, key) = part.trim().split_once('/').unwrap_or(("basic", part.trim()));
+                    let (section, key) =
+                        part.trim().split_once('/').unwrap_or_else(|| ("basic", part.trim()));
                     (section.to_owned(), key.to_owned())
                 })
                 .collect(),

@@ -6,7 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tidegate_config::{Compiled, Document, Input, compile_after};
+use tidegate_admin::Kept;
+use tidegate_config::{Compiled, Document, Imported, Input, Layer, import};
 use tidegate_model::Configuration;
 
 use crate::document_files::{self, DocumentFile, DocumentFiles, ReadError, References};
@@ -22,6 +23,11 @@ pub(crate) struct Outcome {
     pub(crate) objects: Vec<String>,
     /// Every fault of every document.
     pub(crate) faults: Vec<Fault>,
+    /// The documents, for REST to be laid over: all of them, or the base documents alone where the watched ones
+    /// stop the import.
+    pub(crate) imported: Option<Arc<Imported>>,
+    /// No documents were read; this is what REST wrote, laid over those that were read before.
+    pub(crate) laid: Option<Arc<Layer>>,
 }
 
 /// How bad a fault is.
@@ -55,7 +61,7 @@ pub(crate) struct Importer {
     /// Read once, with what they refer to: what they hold back must not come loose later.
     base: Vec<Document>,
     base_references: Option<References>,
-    /// What came of the last import that had no error: its rules need not be compiled again.
+    /// What came of the last import or REST write that had no error: its rules need not be compiled again.
     last: Mutex<Option<Arc<Configuration>>>,
 }
 
@@ -98,12 +104,37 @@ impl Importer {
     /// Whether the base documents by themselves can be imported. They are read once: what is wrong with them cannot
     /// be put right later.
     pub(crate) fn base_is_sound(&self) -> Result<(), Vec<Fault>> {
-        let outcome = self.import(&DocumentFiles::default());
+        let outcome = self.import(&DocumentFiles::default(), &Kept::default());
         if outcome.configuration.is_some() { Ok(()) } else { Err(outcome.faults) }
     }
 
-    /// Compiles. `incomplete`: some documents could not be read.
+    /// Compiles the documents alone. `incomplete`: some could not be read.
     pub(crate) fn compile(&self, files: &DocumentFiles, incomplete: bool) -> Compiled {
+        self.compile_over(&self.read(files, incomplete), &Layer::default())
+    }
+
+    /// Compiles for serving. What REST wrote lies over the documents it was written over; others undo it.
+    pub(crate) fn import(&self, files: &DocumentFiles, kept: &Kept) -> Outcome {
+        let all = self.read(files, false);
+        let bare = Layer::default();
+        if !all.stopped() {
+            let layer = if kept.over == Some(all.digest()) { &kept.layer } else { &bare };
+            return self.serve(self.compile_over(&all, layer), Arc::new(all));
+        }
+        let faulty = self.compile_over(&all, &bare);
+        let base = self.read(&DocumentFiles::default(), false);
+        let serves = !self.base.is_empty() || !kept.layer.is_empty();
+        let configuration = if serves { self.compile_over(&base, &kept.layer).configuration } else { None };
+        Outcome { base: configuration.map(Arc::new), ..self.serve(faulty, Arc::new(base)) }
+    }
+
+    /// Compiles what REST wrote over documents that were read before.
+    pub(crate) fn lay(&self, imported: &Arc<Imported>, layer: &Arc<Layer>) -> Outcome {
+        let compiled = self.compile_over(imported, layer);
+        Outcome { laid: Some(Arc::clone(layer)), ..self.serve(compiled, Arc::clone(imported)) }
+    }
+
+    fn read(&self, files: &DocumentFiles, incomplete: bool) -> Imported {
         let watched: Vec<Document> = files.documents.iter().map(document).collect();
         let input = Input {
             base: &self.base,
@@ -111,38 +142,21 @@ impl Importer {
             watched: &watched,
             incomplete,
         };
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        compile_after(&input, &self.references, last.as_deref())
+        import(&input, &self.references)
     }
 
-    /// Compiles for serving.
-    pub(crate) fn import(&self, files: &DocumentFiles) -> Outcome {
-        let compiled = self.compile(files, false);
-        let base = if compiled.configuration.is_none() && !self.base.is_empty() {
-            self.compile(&DocumentFiles::default(), false).configuration
-        } else {
-            None
-        };
-        let configuration = compiled.configuration.map(Arc::new);
-        if configuration.is_some() {
-            self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&configuration);
+    fn compile_over(&self, imported: &Imported, layer: &Layer) -> Compiled {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        imported.lay(layer, last.as_deref())
+    }
+
+    /// What was compiled for serving, which is kept for the next time.
+    fn serve(&self, compiled: Compiled, imported: Arc<Imported>) -> Outcome {
+        let outcome = Outcome::of(compiled, imported);
+        if outcome.configuration.is_some() {
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&outcome.configuration);
         }
-        Outcome {
-            configuration,
-            base: base.map(Arc::new),
-            objects: compiled.objects,
-            faults: compiled
-                .diagnostics
-                .iter()
-                .map(|diagnostic| Fault {
-                    severity: match diagnostic.severity {
-                        tidegate_config::Severity::Warning => Severity::Warning,
-                        tidegate_config::Severity::Error => Severity::Error,
-                    },
-                    text: diagnostic.sentence().to_string(),
-                })
-                .collect(),
-        }
+        outcome
     }
 }
 
@@ -157,6 +171,25 @@ impl tidegate_config::References for References {
 }
 
 impl Outcome {
+    fn of(compiled: Compiled, imported: Arc<Imported>) -> Self {
+        let severity = |severity| match severity {
+            tidegate_config::Severity::Warning => Severity::Warning,
+            tidegate_config::Severity::Error => Severity::Error,
+        };
+        let fault = |diagnostic: &tidegate_config::Diagnostic| Fault {
+            severity: severity(diagnostic.severity),
+            text: diagnostic.sentence().to_string(),
+        };
+        Self {
+            configuration: compiled.configuration.map(Arc::new),
+            base: None,
+            objects: compiled.objects,
+            faults: compiled.diagnostics.iter().map(fault).collect(),
+            imported: Some(imported),
+            laid: None,
+        }
+    }
+
     /// An import that did not come to an end, which is a fault of the program.
     pub(crate) fn lost(reason: &impl fmt::Display) -> Self {
         let text = format!("the documents could not be compiled: {reason}");
@@ -165,6 +198,8 @@ impl Outcome {
             base: None,
             objects: Vec::new(),
             faults: vec![Fault { severity: Severity::Error, text }],
+            imported: None,
+            laid: None,
         }
     }
 }
@@ -179,12 +214,23 @@ mod tests {
         let importer = Importer::new(base.path(), None).unwrap();
         let import = |text: &str| {
             let file = DocumentFile { name: "config/a".to_owned(), text: text.as_bytes().to_vec() };
-            importer.import(&DocumentFiles { documents: vec![file], ..DocumentFiles::default() })
+            let files = DocumentFiles { documents: vec![file], ..DocumentFiles::default() };
+            importer.import(&files, &Kept::default())
+        };
+        let same = |before: &Arc<Configuration>, after: &Outcome, name: &str| {
+            let (before, after) = (&before.rules[name], &after.configuration.as_ref().unwrap().rules[name]);
+            before.program.is_some() && Arc::ptr_eq(before, after)
         };
         let first = import("rules: [{name: r, content: $a = 1;}]").configuration.unwrap();
         assert!(import("nonsense: [").configuration.is_none());
         let again = import("rules: [{name: r, content: $a = 1;}, {name: s, content: $b = 1;}]");
-        let (before, after) = (&first.rules["r"], &again.configuration.unwrap().rules["r"]);
-        assert!(before.program.is_some() && Arc::ptr_eq(before, after));
+        assert!(same(&first, &again, "r"));
+        // Those of REST are kept like those of documents, and next to them.
+        let written = serde_json::json!({ "rules": { "t": { "text": "$c = 1;" } } });
+        let layer = Arc::new(Layer::from_json(&written));
+        let laid = importer.lay(again.imported.as_ref().unwrap(), &layer);
+        assert!(same(&first, &laid, "r"));
+        let once_more = importer.lay(again.imported.as_ref().unwrap(), &layer);
+        assert!(same(laid.configuration.as_ref().unwrap(), &once_more, "t"));
     }
 }

@@ -6,15 +6,28 @@ use std::{
     sync::Arc,
 };
 
+use tidegate_admin::{Done, Import, Kept};
+use tidegate_config::{Imported, Layer};
 use tidegate_model::{Configuration, NodeSet, PoolName, VirtualServerName};
+use tokio::sync::oneshot;
 
 use crate::{document_files::DocumentFiles, health::Readiness};
 
 /// One thing to do.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    /// Compile the documents; ends with `Event::Compiled`.
-    Compile(Arc<DocumentFiles>),
+    /// Compile the documents with what REST wrote over them; ends with `Event::Compiled`.
+    Compile(Arc<DocumentFiles>, Kept),
+    /// Compile what REST wrote over documents that were read before; ends with `Event::Compiled`.
+    Lay(Arc<Imported>, Arc<Layer>),
+    /// Tell REST which documents it writes over.
+    Imported(Import),
+    /// Tell REST what became of a batch.
+    Answer(oneshot::Sender<Done>, Done),
+    /// Tell REST what is wrong now.
+    Condition(Arc<Vec<tidegate_admin::Fault>>),
+    /// Tell REST what serves.
+    Active(Arc<Configuration>),
     /// Follow the pools of this configuration, and no others.
     Discover(Arc<Configuration>),
     /// Keep these listen host names resolved, and no others.

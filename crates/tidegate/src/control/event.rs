@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr, sync::Arc};
 
+use tidegate_admin::Batch;
 use tidegate_model::{Configuration, Moment, NodeSet, PoolName, VirtualServerName};
 
 use crate::{control::compile::Outcome, document_files::DocumentFiles};
@@ -15,6 +16,8 @@ pub(crate) enum Event {
     DocumentsUnreadable(String),
     /// An import was compiled.
     Compiled(Outcome),
+    /// REST wrote something.
+    Written(Batch),
     /// Discovery found nodes; complete sets, the latest of each pool.
     NodesFound(BTreeMap<PoolName, NodeSet>),
     /// Listen host names were resolved; complete.

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tidegate_model::Moment;
+use tidegate_admin::Import;
+use tidegate_config::Layer;
+use tidegate_model::{Configuration, Moment};
 use tidegate_proxy::{BuildContext, ListenProblem, Proxy, build, tls::server::Expiring};
 use tidegate_telemetry::access_log::Writer;
 use tokio::{
@@ -20,12 +22,12 @@ use tokio::{
 use tracing::{debug, error, field, info, warn};
 
 use super::{
-    compile::Importer,
+    compile::{Importer, Outcome},
     effect::{BuildOrder, Effect, Level, Line},
     event::{ClosedListener, Event, Serving},
     following::Following,
 };
-use crate::{document_files::DocumentFiles, health::Readiness, watching::Watching};
+use crate::{health::Readiness, watching::Watching};
 
 /// Longest wait for a build under way at the end.
 const LAST_BUILD_LIMIT: Duration = Duration::from_secs(5);
@@ -51,8 +53,21 @@ pub(crate) struct Parts {
     pub(crate) workers: usize,
     /// Writes access logs.
     pub(crate) access_logs: Arc<Writer>,
+    /// What REST is told.
+    pub(crate) rest: Told,
     /// Is told what an operator may want to know.
     pub(crate) watching: Arc<Watching>,
+}
+
+/// What the REST interface is told. Nobody listens where it is off.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Documents it writes over.
+    pub(crate) imports: watch::Sender<Option<Import>>,
+    /// What is wrong.
+    pub(crate) faults: watch::Sender<Arc<Vec<tidegate_admin::Fault>>>,
+    /// What serves.
+    pub(crate) active: watch::Sender<Option<Arc<Configuration>>>,
 }
 
 /// The doing half of the control loop.
@@ -78,7 +93,22 @@ impl Machine {
     /// Starts or does one thing; never waits.
     pub(crate) fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Compile(files) => self.compile(files),
+            Effect::Compile(files, kept) => {
+                let importer = Arc::clone(&self.parts.importer);
+                self.compile(None, move || importer.import(&files, &kept));
+            }
+            Effect::Lay(imported, layer) => {
+                let laid = Some(Arc::clone(&layer));
+                let importer = Arc::clone(&self.parts.importer);
+                self.compile(laid, move || importer.lay(&imported, &layer));
+            }
+            Effect::Imported(import) => drop(self.parts.rest.imports.send_replace(Some(import))),
+            // Whoever has stopped waiting is not told.
+            Effect::Answer(waiting, done) => drop(waiting.send(done)),
+            Effect::Condition(faults) => drop(self.parts.rest.faults.send_replace(faults)),
+            Effect::Active(configuration) => {
+                self.parts.rest.active.send_replace(Some(configuration));
+            }
             Effect::Discover(configuration) => self.parts.discovery.follow(&configuration),
             Effect::ResolveHosts(names) => {
                 self.parts.listen_hosts.send_replace(names);
@@ -104,16 +134,18 @@ impl Machine {
         }
     }
 
-    fn compile(&self, files: Arc<DocumentFiles>) {
-        let importer = Arc::clone(&self.parts.importer);
+    /// Runs a compilation; `laid` is what REST wrote, if that is all there is to compile.
+    fn compile(&self, laid: Option<Arc<Layer>>, work: impl FnOnce() -> Outcome + Send + 'static) {
         let events = self.parts.events.clone();
         let watching = Arc::clone(&self.parts.watching);
         tokio::spawn(async move {
-            let outcome = match spawn_blocking(move || importer.import(&files)).await {
+            let outcome = match spawn_blocking(work).await {
                 Ok(outcome) => outcome,
-                Err(reason) => super::compile::Outcome::lost(&reason),
+                Err(reason) => Outcome { laid, ..Outcome::lost(&reason) },
             };
-            watching.imported(outcome.configuration.is_some());
+            if outcome.laid.is_none() {
+                watching.imported(outcome.configuration.is_some());
+            }
             // The loop is gone only at the end.
             drop(events.send(Event::Compiled(outcome)).await);
         });

@@ -6,6 +6,7 @@
 
 mod describe;
 mod readiness;
+mod rest;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use tidegate_admin::Kept;
 use tidegate_model::{
     Configuration, Moment, NodeSet, PoolName, VirtualServerName,
     monitor::Scope,
@@ -26,9 +28,10 @@ use tidegate_model::{
 use self::{
     describe::{active, creating, difference, listens},
     readiness::FirstAnswers,
+    rest::Rest,
 };
 use super::{
-    compile::{Outcome, Severity},
+    compile::{Fault, Outcome, Severity},
     effect::{BuildOrder, Effect, Level, Line},
     event::{ClosedListener, Event, Serving},
 };
@@ -48,6 +51,7 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct State {
     import: Import,
+    rest: Rest,
     /// The last configuration that compiled.
     configuration: Option<Arc<Configuration>>,
     nodes: Arc<BTreeMap<PoolName, NodeSet>>,
@@ -109,6 +113,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             import: Import::default(),
+            rest: Rest::default(),
             configuration: None,
             nodes: Arc::default(),
             listen_hosts: Arc::default(),
@@ -129,16 +134,23 @@ impl Default for State {
 }
 
 impl State {
+    /// Before anything was read, with what REST wrote before.
+    pub(crate) fn new(kept: Kept) -> Self {
+        Self { rest: Rest::new(kept), ..Self::default() }
+    }
+
     /// What follows from `event`.
     pub(crate) fn apply(&mut self, event: Event, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         if self.draining {
             return effects;
         }
+        let may_be_wrong = !matches!(event, Event::Tick | Event::NodesFound(_) | Event::HostsResolved(_));
         match event {
             Event::DocumentsRead(files) => self.documents_read(files, &mut effects),
             Event::DocumentsUnreadable(reason) => self.documents_unreadable(reason, &mut effects),
             Event::Compiled(outcome) => self.compiled(outcome, now, &mut effects),
+            Event::Written(batch) => self.written(batch, &mut effects),
             Event::NodesFound(found) => self.nodes_found(found, &mut effects),
             Event::HostsResolved(hosts) => {
                 self.hosts_awaited = false;
@@ -152,6 +164,7 @@ impl State {
                 self.build.running = false;
                 self.build.not_before = now.after(BUILD_GAP);
                 self.plan_listeners(now);
+                self.rest_lost(&reason, &mut effects);
                 effects.push(Effect::Log(Line::new(
                     Level::Error,
                     format!("a snapshot could not be built, the last one keeps serving: {reason}"),
@@ -173,6 +186,9 @@ impl State {
         }
         self.due(now, &mut effects);
         self.tell_readiness(now, &mut effects);
+        if may_be_wrong {
+            self.tell_condition(&mut effects);
+        }
         effects
     }
 
@@ -200,7 +216,7 @@ impl State {
             self.import.waiting = Some(files);
         } else {
             self.import.running = true;
-            effects.push(Effect::Compile(files));
+            effects.push(Effect::Compile(files, self.rest.kept()));
         }
     }
 
@@ -219,17 +235,26 @@ impl State {
 
     fn compiled(&mut self, outcome: Outcome, now: Moment, effects: &mut Vec<Effect>) {
         self.import.running = false;
+        if outcome.laid.is_some() {
+            self.laid(outcome, now, effects);
+        } else {
+            self.imported(outcome, now, effects);
+        }
+        // One compilation at a time; documents first, since they may undo what REST writes.
         if let Some(files) = self.import.waiting.take() {
             self.import.running = true;
-            effects.push(Effect::Compile(files));
+            effects.push(Effect::Compile(files, self.rest.kept()));
+        } else {
+            self.lay_next(effects);
         }
+    }
+
+    /// Documents were compiled.
+    fn imported(&mut self, outcome: Outcome, now: Moment, effects: &mut Vec<Effect>) {
         for fault in &outcome.faults {
-            let level = match fault.severity {
-                Severity::Error => Level::Error,
-                Severity::Warning => Level::Warn,
-            };
-            effects.push(Effect::Log(Line::new(level, fault.to_string())));
+            effects.push(Effect::Log(fault_line(fault)));
         }
+        self.rest_imported(&outcome, effects);
         let Some(configuration) = outcome.configuration else {
             // The base documents hold what must not depend on anybody's next edit, such as a health check.
             let base = outcome.base.filter(|_| self.configuration.is_none());
@@ -257,6 +282,7 @@ impl State {
         for object in outcome.objects {
             effects.push(Effect::Log(creating(&object)));
         }
+        self.rest_follows(&configuration);
         self.serve(configuration, now, effects);
     }
 
@@ -322,6 +348,7 @@ impl State {
             if !same {
                 let silent = self.silent(&configuration);
                 effects.push(Effect::Log(active(serving.generation, &configuration, silent)));
+                effects.push(Effect::Active(Arc::clone(&configuration)));
                 let uses_tls = configuration
                     .virtual_servers
                     .values()
@@ -329,6 +356,7 @@ impl State {
                 self.certificates_due = uses_tls.then_some(now);
                 self.serving = Some(configuration);
             }
+            self.rest_serving(effects);
         }
     }
 
@@ -483,6 +511,15 @@ impl State {
             self.readiness = readiness;
         }
     }
+}
+
+/// The line of the log for a fault of the documents.
+fn fault_line(fault: &Fault) -> Line {
+    let level = match fault.severity {
+        Severity::Error => Level::Error,
+        Severity::Warning => Level::Warn,
+    };
+    Line::new(level, fault.to_string())
 }
 
 /// What identifies a listener, whatever keeps it closed.

@@ -1,5 +1,7 @@
 //! Tables of events and what follows from them.
 
+mod rest_tests;
+
 use tidegate_model::{
     VirtualServerName,
     pool::{Pool, ServiceDiscovery},
@@ -8,7 +10,6 @@ use tidegate_model::{
 };
 
 use super::*;
-use crate::control::compile::Fault;
 
 fn pool(name: &str, discovered: bool) -> Pool {
     let discovery = ServiceDiscovery {
@@ -49,6 +50,8 @@ fn good(configuration: &Arc<Configuration>) -> Event {
         base: None,
         objects: vec!["vservers/vs".to_owned()],
         faults: Vec::new(),
+        imported: None,
+        laid: None,
     })
 }
 
@@ -66,6 +69,8 @@ fn bad_over(base: Option<&Arc<Configuration>>) -> Event {
             severity: Severity::Error,
             text: "config/a: pools/p: nodes_tabel is no key".to_owned(),
         }],
+        imported: None,
+        laid: None,
     })
 }
 
@@ -87,7 +92,9 @@ fn kinds(effects: &[Effect]) -> Vec<&'static str> {
     effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Compile(_) => Some("compile"),
+            Effect::Compile(..) => Some("compile"),
+            Effect::Lay(..) => Some("lay"),
+            Effect::Answer(..) => Some("answer"),
             Effect::Discover(_) => Some("discover"),
             Effect::ResolveHosts(_) => Some("resolve"),
             Effect::Build(_) => Some("build"),
@@ -96,7 +103,7 @@ fn kinds(effects: &[Effect]) -> Vec<&'static str> {
             Effect::Ready(readiness) if readiness.is_ready() => Some("ready"),
             Effect::Ready(_) => Some("not ready"),
             Effect::Drain => Some("drain"),
-            Effect::Log(_) => None,
+            Effect::Log(_) | Effect::Imported(_) | Effect::Condition(_) | Effect::Active(_) => None,
         })
         .collect()
 }
