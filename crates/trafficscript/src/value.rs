@@ -34,38 +34,8 @@ pub enum Value<'p> {
 pub enum Text<'p> {
     /// Part of the program.
     Constant(&'p [u8]),
-    /// Made while running, and short.
-    Short(Short),
     /// Made while running.
     Made(Rc<[u8]>),
-}
-
-/// Most bytes of a string that is kept where its value is: what takes no more room than a longer one's reference.
-const SHORT: usize = 22;
-
-/// A string of few bytes, such as a number, a host, a path.
-#[derive(Clone, Copy)]
-pub struct Short {
-    length: u8,
-    bytes: [u8; SHORT],
-}
-
-impl Short {
-    #[inline]
-    fn of(text: &[u8]) -> Option<Self> {
-        let mut bytes = [0; SHORT];
-        bytes.get_mut(..text.len())?.copy_from_slice(text);
-        Some(Self { length: text.len() as u8, bytes })
-    }
-}
-
-impl Deref for Short {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        self.bytes.get(..self.length.into()).unwrap_or_default()
-    }
 }
 
 /// An array, a hash, or what `[]` gives, which becomes either by its first use.
@@ -96,15 +66,8 @@ impl Deref for Text<'_> {
     fn deref(&self) -> &[u8] {
         match self {
             Self::Constant(bytes) => bytes,
-            Self::Short(short) => short,
             Self::Made(bytes) => bytes,
         }
-    }
-}
-
-impl fmt::Debug for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.escape_ascii())
     }
 }
 
@@ -126,21 +89,15 @@ impl From<f64> for Value<'_> {
     }
 }
 
-impl From<&[u8]> for Text<'_> {
-    fn from(bytes: &[u8]) -> Self {
-        Short::of(bytes).map_or_else(|| Self::Made(bytes.into()), Self::Short)
-    }
-}
-
 impl From<&[u8]> for Value<'_> {
     fn from(bytes: &[u8]) -> Self {
-        Self::Text(bytes.into())
+        Self::Text(Text::Made(bytes.into()))
     }
 }
 
 impl From<Vec<u8>> for Value<'_> {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::from(bytes.as_slice())
+        Self::Text(Text::Made(bytes.into()))
     }
 }
 
@@ -153,21 +110,5 @@ impl<'p> From<Text<'p>> for Value<'p> {
 impl<'p> From<Container<'p>> for Value<'p> {
     fn from(container: Container<'p>) -> Self {
         Self::Container(Rc::new(RefCell::new(container)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_strings_are_kept_in_place() {
-        for length in [0, 1, SHORT - 1, SHORT, SHORT + 1, 1000] {
-            let bytes = vec![b'x'; length];
-            let text = Text::from(bytes.as_slice());
-            assert_eq!(&text[..], bytes, "{length}");
-            assert_eq!(matches!(text, Text::Short(_)), length <= SHORT, "{length}");
-        }
-        assert_eq!(size_of::<Value<'_>>(), 24, "no larger for it");
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     note::Severity,
     program::{Number, Op},
     syntax::{Block, Expression, Id, Node, Place, Span},
-    value::Value,
+    value::{Text, Value},
 };
 
 /// Most variables of a body.
@@ -173,7 +173,8 @@ impl<'c, 'a> Body<'c, 'a> {
         let op = match value {
             Value::Int(number) => self.compiler.number(Number::Int(*number)),
             Value::Double(number) => self.compiler.number(Number::Double(*number)),
-            Value::Text(text) => Op::Text(self.compiler.text(text)),
+            Value::Text(Text::Constant(bytes)) => Op::Text(self.compiler.text(bytes)),
+            Value::Text(Text::Made(bytes)) => Op::Text(self.compiler.text(bytes)),
             Value::Container(_) => return false,
         };
         let left = self.compiler.ops.len().saturating_sub(back);

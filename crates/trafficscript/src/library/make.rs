@@ -94,8 +94,8 @@ pub(super) fn part<'p>(call: &mut Call<'_, 'p>, text: &Text<'p>, range: Range<us
             let bytes: &'p [u8] = bytes;
             Ok(Value::Text(Text::Constant(bytes.get(range).unwrap_or_default())))
         }
-        Text::Short(_) | Text::Made(_) => {
-            let bytes = text.get(range).unwrap_or_default();
+        Text::Made(bytes) => {
+            let bytes = bytes.get(range).unwrap_or_default();
             call.charge(bytes.len())?;
             Ok(Value::from(bytes))
         }

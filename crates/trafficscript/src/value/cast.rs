@@ -28,7 +28,7 @@ pub fn double(value: &Value<'_>) -> Option<f64> {
 pub fn text<'p>(value: &Value<'p>) -> Option<Text<'p>> {
     match value {
         Value::Int(number) => Some(integer(*number)),
-        Value::Double(number) => Some(general(*number).as_bytes().into()),
+        Value::Double(number) => Some(Text::Made(general(*number).as_bytes().into())),
         Value::Text(text) => Some(text.clone()),
         Value::Container(_) => None,
     }
@@ -43,9 +43,9 @@ fn integer<'p>(number: i64) -> Text<'p> {
     match write!(room, "{number}") {
         Ok(()) => {
             let length = LONGEST - room.len();
-            text.get(..length).unwrap_or_default().into()
+            Text::Made(text.get(..length).unwrap_or_default().into())
         }
-        Err(_) => number.to_string().as_bytes().into(),
+        Err(_) => Text::Made(number.to_string().as_bytes().into()),
     }
 }
 
