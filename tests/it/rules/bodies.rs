@@ -246,22 +246,19 @@ async fn large_responses_pass_unchanged_behind_what_was_read() {
         "/part-length" => Reply::ok(sent.clone()),
         other => {
             let mut bytes = b"HTTP/1.1 200 OK\r\n".to_vec();
-            match other {
-                "/part-chunked" => {
-                    bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
-                    for chunk in sent.chunks(70_001) {
-                        bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
-                        bytes.extend_from_slice(chunk);
-                        bytes.extend_from_slice(b"\r\n");
-                    }
-                    bytes.extend_from_slice(b"0\r\n\r\n");
-                    Reply::raw(bytes)
-                }
-                _ => {
+            if other == "/part-chunked" {
+                bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+                for chunk in sent.chunks(70_001) {
+                    bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                    bytes.extend_from_slice(chunk);
                     bytes.extend_from_slice(b"\r\n");
-                    bytes.extend_from_slice(&sent);
-                    Reply::raw(bytes).close()
                 }
+                bytes.extend_from_slice(b"0\r\n\r\n");
+                Reply::raw(bytes)
+            } else {
+                bytes.extend_from_slice(b"\r\n");
+                bytes.extend_from_slice(&sent);
+                Reply::raw(bytes).close()
             }
         }
     })

@@ -68,7 +68,7 @@ async fn a_response_in_pieces() {
 
 #[tokio::test]
 async fn pieces_of_the_nodes_response() {
-    let lines: String = (0..2000).map(|n| format!("line {n} of the old text\n")).collect();
+    let lines = (0..2000).map(|n| format!("line {n} of the old text\n")).collect::<Vec<_>>().concat();
     let sent = lines.clone();
     let node = Node::with("n", move |request| {
         if request.target.ends_with("/broken") {

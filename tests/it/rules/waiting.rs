@@ -44,7 +44,7 @@ async fn rate_classes_refuse_and_queue() {
     // Two at once, then two with every second, in the order in which they came.
     let mut clients = Vec::new();
     let began = std::time::Instant::now();
-    for number in 0..5 {
+    for number in 0..5_u64 {
         let mut client = site.client().await;
         client.send(request("GET", "/wait", &[&format!("X-Number: {number}")], b"")).await;
         // Whoever comes next comes behind it.
