@@ -80,7 +80,7 @@ pub(super) fn response(
     let wants_head = exchange.wants_head_only();
     let Some(said) = &mut exchange.said else { return Ok(()) };
     let head = &answer.head;
-    let status = said.response.status.as_ref().map_or(head.status(), |(status, _)| *status);
+    let status = said.response.status.as_ref().map_or_else(|| head.status(), |(status, _)| *status);
     let body = Bodies {
         node_sends: head.framing() != ResponseFraming::None,
         node_may: exchange.head.method() != Method::Head && !is_bodyless(head.status()),
@@ -150,11 +150,10 @@ impl Bodies {
             (true, Some(taken)) if taken.is_complete() => NewFraming::Length(taken.bytes.len()),
             // What the node said is of a body that it does not send.
             (true, _) if !self.node_may => NewFraming::Length(0),
-            (true, _) => NewFraming::Same,
             // RFC 9110 §8.6: it would have to be the length that a GET is told.
             (false, Some(taken)) if taken.replaced => NewFraming::Silent,
             (false, _) if self.node_sends && self.bodyless => NewFraming::Silent,
-            (false, _) => NewFraming::Same,
+            _ => NewFraming::Same,
         }
     }
 }
