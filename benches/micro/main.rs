@@ -307,7 +307,7 @@ fn rules(runner: &mut Runner) {
             assert!(matches!(machine.run(&mut host, &mut patterns), Step::Done(End::Finished)));
         });
     }
-    let text: String = (0..25)
+    let parts: Vec<_> = (0..25)
         .map(|n| {
             format!(
                 "if( string.startsWith( $path, \"/x{n}\" ) ) {{\n  $y = $path . \"{n}\" . string.len( $x ) + {n};\n  \
@@ -315,6 +315,7 @@ fn rules(runner: &mut Runner) {
             )
         })
         .collect();
+    let text = parts.concat();
     let text = format!("$path = http.getPath(); $x = 1;\n{text}");
     // Two thousand of them in two seconds.
     runner.time("rule of 100 lines, compiled", Some(Duration::from_millis(1)), || {
