@@ -69,7 +69,6 @@ async fn request_bodies() {
         let response = client.request("POST", "/answer", &[], b"hello").await;
         assert_eq!((response.text().as_str(), response.header("Connection")), ("hello", None));
     }
-    assert_eq!(node.connections(), 1);
     assert!(node.faults().is_empty());
     // The client waits until it is told to send.
     client
@@ -232,8 +231,6 @@ async fn response_bodies() {
         let all = latin(&old.rest().await);
         assert!(all.ends_with("\r\n\r\nhello"), "{all}");
     }
-    // An until-close connection is never used again: nothing was stale.
-    assert_eq!(super::metric(&site, "tidegate_pool_stale_connections_total{pool=\"nodes\"}").await, 0);
     assert!(node.faults().is_empty());
     site.tidegate.stop().await;
 }

@@ -163,11 +163,15 @@ impl Rates {
         let classes = self.classes.load();
         let mut observed: Vec<_> = classes
             .iter()
-            .map(|(name, class)| Observed {
-                name: String::from_utf8_lossy(name).into_owned(),
-                limits: class.lock().limits,
-                current: class.current_rate(now),
-                counters: class.counters(),
+            .map(|(name, class)| {
+                // A statement of its own: the lock is free again behind it.
+                let limits = class.lock().limits;
+                Observed {
+                    name: String::from_utf8_lossy(name).into_owned(),
+                    limits,
+                    current: class.current_rate(now),
+                    counters: class.counters(),
+                }
             })
             .collect();
         observed.sort_by(|a, b| a.name.cmp(&b.name));
