@@ -1,7 +1,7 @@
 //! The macro `%J`: a request as one JSON object, for whatever collects logs.
 //!
 //! Times are seconds. What does not apply is left out: `node` where none answered, `tls_version` of plain connections.
-//! Texts that clients sent are cut, so that every line is a whole object within [`super::MAX_LINE`].
+//! Texts that clients sent are cut, so that every line is a whole object within the longest line.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
