@@ -42,7 +42,9 @@ impl fmt::Display for Severity {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: line {}, column {}: {}", self.severity, self.line, self.column, self.message)?;
+        // Names out of the rule's text may hold anything.
+        let message = self.message.replace(|c: char| c.is_control(), "\u{fffd}");
+        writeln!(f, "{}: line {}, column {}: {message}", self.severity, self.line, self.column)?;
         writeln!(f, "    {}", self.source_line)?;
         f.write_str("    ")?;
         let before = (self.column as usize).saturating_sub(1);
