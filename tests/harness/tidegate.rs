@@ -204,6 +204,8 @@ impl Tidegate {
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        // Standard output may lag behind the page; a mark taken now must lie behind the first generation's line.
+        self.line(&["generation", "active"]).await;
     }
 
     /// Everything logged so far.
