@@ -149,7 +149,7 @@ async fn what_is_disabled_or_cannot_serve_has_no_counters() {
     rest.write("pools/web", &json!({ "basic": { "nodes_table": nodes } })).await;
     rest.write("virtual_servers/on", &server(&on, true, "http")).await;
     rest.write("virtual_servers/off", &server(&off, false, "http")).await;
-    rest.write("virtual_servers/other", &server(&other, true, "sip")).await;
+    rest.write("virtual_servers/other", &server(&other, true, "ftp")).await;
 
     assert_eq!(rest.names(&format!("{STATUS}/statistics/virtual_servers")).await, ["on", "other"]);
     let not_found = (404, "resource.not_found".to_owned());
