@@ -179,7 +179,11 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
             imports: rest.imports.subscribe(),
             batches: batches_sender,
             faults: rest.faults.subscribe(),
-            observe: Arc::new(Observer { proxy: Arc::clone(&proxy), active: rest.active.subscribe() }),
+            observe: Arc::new(Observer {
+                proxy: Arc::clone(&proxy),
+                active: rest.active.subscribe(),
+                watching: Arc::clone(&watching),
+            }),
         }));
     }
 
