@@ -1,4 +1,4 @@
-//! Micro-benches: head parsing, `Pool::choose`, snapshot building, compiling rules. `cargo bench -p tidegate-benches [NAME…]`.
+//! Micro-benches: head parsing, `Pool::choose`, snapshot building, rules. `cargo bench -p tidegate-benches [NAME…]`.
 //!
 //! Each line is one function: the time of one call as the median of many samples, with the fastest sample, and the bound
 //! it has to keep where there is one. A sample is a batch of calls long enough for the clock. Names given on the
@@ -25,6 +25,9 @@ use tidegate_http1::{
 use tidegate_model::{Configuration, Moment, NodeSet, PoolName};
 use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey, choose::Tried};
 use tidegate_proxy::{BuildContext, build};
+use tidegate_trafficscript::{
+    End, Limits as RuleLimits, Machine, Options, PatternCache, Step, described::Described,
+};
 
 /// Time given to each bench.
 const BUDGET: Duration = Duration::from_millis(600);
@@ -48,6 +51,7 @@ fn main() {
     heads(&mut runner);
     choices(&mut runner);
     snapshots(&mut runner);
+    rule_imports(&mut runner);
     rules(&mut runner);
     if runner.missed > 0 {
         println!("{} over their bound", runner.missed);
@@ -238,7 +242,7 @@ fn snapshots(runner: &mut Runner) {
 }
 
 /// Documents with many rules: from nothing, and when one of them changed.
-fn rules(runner: &mut Runner) {
+fn rule_imports(runner: &mut Runner) {
     /// Rules of a document.
     const PER_DOCUMENT: usize = 100;
     let document = |first: usize, changed: usize| {
@@ -278,6 +282,53 @@ fn rules(runner: &mut Runner) {
         documents[0] = document(0, turn);
         last = import(&documents, Some(&last));
     });
+}
+
+/// Rules from the beginning to the end of a machine, and compiling many of them.
+fn rules(runner: &mut Runner) {
+    let chain = |condition: &dyn Fn(usize) -> String| {
+        let branches: Vec<_> =
+            (0..20).map(|n| format!("if( {} ) {{ $found = {n}; }}", condition(n))).collect();
+        format!("$path = http.getPath();\n{}", branches.join(" else "))
+    };
+    for (name, text, bound) in [
+        ("empty", String::new(), Some(Duration::from_nanos(150))),
+        ("20 if/else if, none true", chain(&|n| format!("string.startsWith( $path, \"/x{n}\" )")), None),
+        ("20 if/else if, comparisons", chain(&|n| format!("$path == \"/x{n}\"")), None),
+        ("regexmatch, constant", "string.regexmatch( http.getPath(), \"^/(shop|cart)/\" );".to_owned(), None),
+        ("setResponseHeader", "http.setResponseHeader( \"X-Served-By\", \"tidegate\" );".to_owned(), None),
+        ("loop of 1000 rounds", "for( $i = 0; $i < 1000; $i++ ) { }".to_owned(), None),
+    ] {
+        let program = rule(&text);
+        let mut host = Described::request("GET", "/basket/12345?item=4711");
+        let mut patterns = PatternCache::new(57, RuleLimits::default().match_steps);
+        runner.time(&format!("rule, {name}"), bound, || {
+            let mut machine = Machine::new(black_box(&program), RuleLimits::default());
+            assert!(matches!(machine.run(&mut host, &mut patterns), Step::Done(End::Finished)));
+        });
+    }
+    let parts: Vec<_> = (0..25)
+        .map(|n| {
+            format!(
+                "if( string.startsWith( $path, \"/x{n}\" ) ) {{\n  $y = $path . \"{n}\" . string.len( $x ) + {n};\n  \
+                 if( string.regexmatch( $path, \"^/a{n}(.*)b\" ) && $1 ) $h[\"a\"] = {n};\n}}\n"
+            )
+        })
+        .collect();
+    let text = parts.concat();
+    let text = format!("$path = http.getPath(); $x = 1;\n{text}");
+    // Two thousand of them in two seconds.
+    runner.time("rule of 100 lines, compiled", Some(Duration::from_millis(1)), || {
+        black_box(rule(black_box(&text)));
+    });
+}
+
+fn rule(text: &str) -> Arc<tidegate_trafficscript::Program> {
+    let compiled = tidegate_trafficscript::compile("bench", text.as_bytes(), &Options::default(), &|_| None);
+    match compiled.program {
+        Some(program) => program,
+        None => panic!("{:?}", compiled.notes),
+    }
 }
 
 /// The address of a node of the `pool`-th pool.

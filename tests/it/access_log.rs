@@ -50,6 +50,45 @@ async fn macros() {
 }
 
 #[tokio::test]
+async fn a_line_may_be_an_object() {
+    let directory = Volume::new();
+    let path = directory.path().join("access.log");
+    let node =
+        Node::with(
+            "n",
+            |request| {
+                if request.target == "/gone" { Reply::close_now() } else { Reply::ok("12345") }
+            },
+        )
+        .await;
+    let document = |document: tidegate_harness::Document| {
+        document.add("persistence", "cookies", json!({ "basic": { "type": "transparent" } }))
+    };
+    let pool = json!({ "basic": { "persistence_class": "cookies" } });
+    let site = Site::with(&[node.address], logged(&path, "%J"), pool, document).await;
+    let first = site.request("GET", "/first?a=b", &["User-Agent: \"me\""], b"").await;
+    let cookie = format!("Cookie: {}", first.cookie("X-Mapping-").unwrap());
+    assert_eq!(site.request("GET", "/second", &[&cookie], b"").await.status, 200);
+    assert_eq!(site.request("POST", "/gone", &[], b"x").await.status, 502);
+    let lines = lines(&path, 3).await;
+    let object = |part: &str| -> tidegate_harness::Value {
+        let line = line_with(&lines, part);
+        line.parse().unwrap_or_else(|fault| panic!("{fault}: {line}"))
+    };
+    let (first, second, gone) = (object("/first"), object("/second"), object("/gone"));
+    assert_eq!(
+        (&first["status"], &first["query"], &first["user_agent"]),
+        (&json!(200), &json!("a=b"), &json!("\"me\""))
+    );
+    assert_eq!((&first["session"], &second["session"]), (&json!("new"), &json!("kept")));
+    assert_eq!((&first["pool"], &first["node"]), (&json!("nodes"), &json!(node.address.to_string())));
+    assert!(first["node_response"].as_f64().unwrap() <= first["duration"].as_f64().unwrap(), "{first}");
+    assert_eq!((&gone["status"], &gone["retries"]), (&json!(502), &json!(0)));
+    assert!(gone["failure"].as_str().unwrap().contains("closed"), "{gone}");
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
 async fn failed_requests_are_logged_too_and_no_line_is_forged() {
     let directory = Volume::new();
     let path = directory.path().join("access.log");

@@ -21,6 +21,7 @@ mod pools;
 mod proxy_protocol;
 mod rest;
 mod rest_statistics;
+mod rules;
 mod shutdown;
 mod strictness;
 mod tidy;

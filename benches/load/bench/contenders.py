@@ -56,9 +56,9 @@ http {{
 """
 
 
-def start_nodes(folder, cpu, ports):
+def start_nodes(folder, cpu, ports, others):
     """Four nodes in one nginx: two bodies from memory, one by sendfile. They listen on all of 127.0.0.0/8, so that a pool
-    of a thousand nodes is a thousand addresses."""
+    of a thousand nodes is a thousand addresses. The nodes of other pools answer everything with their port."""
     (folder / "www").mkdir(exist_ok=True)
     (folder / "www" / "100k").write_bytes(os.urandom(SIZES["/100k"]))
     text = {path: ("tidegate" * 128)[: SIZES[path]] for path in ("/128", "/1k")}
@@ -74,6 +74,9 @@ def start_nodes(folder, cpu, ports):
     location = /1k {{ return 200 "{text['/1k']}"; }}
     location / {{ }}
   }}
+  server {{
+{"".join(f"    listen 127.0.0.1:{port};{chr(10)}" for port in others)}    return 200 "$server_port";
+  }}
 """
     (folder / "nodes.conf").write_text(nginx_frame(folder, "nodes", http))
     process = machine.Process("nodes", ["nginx", "-c", folder / "nodes.conf"], cpu, folder)
@@ -81,25 +84,8 @@ def start_nodes(folder, cpu, ports):
     return process
 
 
-def start_nginx(folder, cpu, nodes):
-    plain, tls = machine.free_ports(2)
-    servers = "".join(f"server 127.0.0.1:{port}; " for port in nodes)
-    http = f"""  ssl_protocols TLSv1.3;
-  ssl_certificate {folder}/cert.pem;
-  ssl_certificate_key {folder}/key.pem;
-  ssl_session_cache shared:sessions:20m;
-  ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-  upstream pool {{
-    {servers}
-    keepalive 256;
-    keepalive_requests 1000000000;
-    keepalive_timeout 3600s;
-  }}
-  server {{
-    listen 127.0.0.1:{plain} backlog=4096;
-    listen 127.0.0.1:{tls} ssl backlog=4096;
-    location / {{
-      proxy_pass http://pool;
+# What stands in each location of nginx as a proxy.
+PROXY_PASS = """
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header Host $host;
@@ -108,29 +94,54 @@ def start_nginx(folder, cpu, nodes):
       proxy_buffers 8 16k;
       proxy_busy_buffers_size 64k;
       proxy_max_temp_file_size 0;
-    }}
+"""
+
+
+def upstream(name, nodes):
+    """A pool of nginx that keeps its connections."""
+    servers = "".join(f"server 127.0.0.1:{port}; " for port in nodes)
+    return f"""  upstream {name} {{
+    {servers}
+    keepalive 256;
+    keepalive_requests 1000000000;
+    keepalive_timeout 3600s;
+  }}
+"""
+
+
+def nginx_version():
+    return machine.first_line("nginx", "-v").rpartition("/")[2]
+
+
+def start_nginx(folder, cpu, nodes):
+    plain, tls = machine.free_ports(2)
+    http = f"""  ssl_protocols TLSv1.3;
+  ssl_certificate {folder}/cert.pem;
+  ssl_certificate_key {folder}/key.pem;
+  ssl_session_cache shared:sessions:20m;
+  ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+{upstream("pool", nodes)}  server {{
+    listen 127.0.0.1:{plain} backlog=4096;
+    listen 127.0.0.1:{tls} ssl backlog=4096;
+    location / {{
+      proxy_pass http://pool;{PROXY_PASS}    }}
   }}
 """
     (folder / "nginx.conf").write_text(nginx_frame(folder, "nginx", http))
     process = machine.Process("nginx", ["nginx", "-c", folder / "nginx.conf"], cpu, folder)
-    return Contender("nginx", machine.first_line("nginx", "-v").rpartition("/")[2], process, plain, tls)
+    return Contender("nginx", nginx_version(), process, plain, tls)
 
 
-def start_haproxy(folder, cpu, nodes, splice=False):
-    name = "haproxy-splice" if splice else "haproxy"
-    plain, tls = machine.free_ports(2)
-    servers = "".join(
-        f"  server n{i} 127.0.0.1:{port} pool-max-conn -1 pool-purge-delay 1h\n" for i, port in enumerate(nodes)
-    )
-    (folder / f"{name}.cfg").write_text(
-        f"""global
+def haproxy_frame(front, backends, globals=""):
+    """A configuration of HAProxy around a frontend's and the backends' own lines."""
+    return f"""global
   nbthread 1
   maxconn 7000
   tune.maxpollevents 200
   tune.ssl.cachesize 100000
   ssl-default-bind-options ssl-min-ver TLSv1.3
   ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256
-defaults
+{globals}defaults
   mode http
   no log
   option dontlognull
@@ -143,16 +154,33 @@ defaults
   timeout http-keep-alive 1h
   timeout http-request 1m
 frontend front
-  bind 127.0.0.1:{plain} backlog 4096
+{front}{backends}"""
+
+
+def backend(name, nodes, extra=""):
+    """A pool of HAProxy that keeps its connections."""
+    servers = "".join(
+        f"  server n{i} 127.0.0.1:{port} pool-max-conn -1 pool-purge-delay 1h\n" for i, port in enumerate(nodes)
+    )
+    return f"backend {name}\n  balance roundrobin\n{extra}{servers}"
+
+
+def run_haproxy(name, folder, cpu, configuration):
+    (folder / f"{name}.cfg").write_text(configuration)
+    process = machine.Process(name, ["haproxy", "-db", "-f", folder / f"{name}.cfg"], cpu, folder)
+    return process, machine.first_line("haproxy", "-v").split()[2]
+
+
+def start_haproxy(folder, cpu, nodes, splice=False):
+    name = "haproxy-splice" if splice else "haproxy"
+    plain, tls = machine.free_ports(2)
+    front = f"""  bind 127.0.0.1:{plain} backlog 4096
   bind 127.0.0.1:{tls} ssl crt {folder}/both.pem backlog 4096
   default_backend pool
-backend pool
-  balance roundrobin
-{"  option splice-response" if splice else ""}
-{servers}"""
-    )
-    process = machine.Process(name, ["haproxy", "-db", "-f", folder / f"{name}.cfg"], cpu, folder)
-    return Contender(name, machine.first_line("haproxy", "-v").split()[2], process, plain, tls)
+"""
+    pool = backend("pool", nodes, "  option splice-response\n" if splice else "")
+    process, version = run_haproxy(name, folder, cpu, haproxy_frame(front, pool))
+    return Contender(name, version, process, plain, tls)
 
 
 def start_envoy(folder, cpu, nodes):
@@ -242,8 +270,9 @@ def start_relay(folder, cpu, nodes):
 # ---------------------------------------------------------------------------------------------------- Tidegate
 
 
-def virtual_server(name, port, pool, tls=False):
-    """A virtual server that keeps idle clients, as the other contenders are told to."""
+def virtual_server(name, port, pool, tls=False, **rules):
+    """A virtual server that keeps idle clients, as the other contenders are told to. `request_rules=[…]` and the like give
+    it rules."""
     sections = {
         "basic": {
             "enabled": True,
@@ -253,6 +282,7 @@ def virtual_server(name, port, pool, tls=False):
             "listen_on_any": False,
             "listen_on_hosts": ["127.0.0.1"],
             "ssl_decrypt": tls,
+            **rules,
         },
         "connection": {"keepalive": True, "keepalive_timeout": 3600},
     }
@@ -290,8 +320,8 @@ def discovered_pool(name, hostname, node_port, dns_port):
     }
 
 
-def write_documents(base, folder, servers, pools):
-    """The base directory of `tidegate run`. Documents may be JSON."""
+def write_documents(base, folder, servers, pools, rules=()):
+    """The base directory of `tidegate run`. Documents may be JSON. Rules are names and texts."""
     (base / "config").mkdir(parents=True, exist_ok=True)
     (base / "data").mkdir(exist_ok=True)
     for name in ("cert.pem", "key.pem"):
@@ -306,6 +336,7 @@ def write_documents(base, folder, servers, pools):
         "version": 6.2,
         "virtual_servers": servers,
         "pools": pools,
+        "rules": [{"name": name, "content": text} for name, text in rules],
         "persistence": [{"name": "bench", "properties": {"basic": {"type": "transparent"}}}],
         "ssl": {"server_keys": [{"name": "bench", "properties": {"basic": key}}]},
     }
@@ -336,7 +367,11 @@ def start_tidegate(binary, folder, cpu, nodes):
     servers = [virtual_server("plain", plain, "pool"), virtual_server("tls", tls, "pool", tls=True)]
     write_documents(base, folder, servers, [static_pool("pool", [f"127.0.0.1:{port}" for port in nodes])])
     process = run_tidegate(binary, "tidegate", folder, base, cpu)
-    return Contender("tidegate", machine.first_line(binary, "version").removeprefix("tidegate").strip(), process, plain, tls)
+    return Contender("tidegate", tidegate_version(binary), process, plain, tls)
+
+
+def tidegate_version(binary):
+    return machine.first_line(binary, "version").removeprefix("tidegate").strip()
 
 
 def tidegate_binary(given):

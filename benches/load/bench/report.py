@@ -1,5 +1,6 @@
 """The report: a Markdown page of tables, with machine, date, versions and whether the targets are met."""
 
+from . import rules
 from .scenarios import CHURN_NODES, CHURN_POOLS, CHURN_RATE, IDLE_CONNECTIONS, MANY_NODES, RATE, WORK, median, ratio
 
 # Work -> most allowed ratio of Tidegate to HAProxy and to the relay.
@@ -36,7 +37,7 @@ def page(result):
         out += ["**A short run that proves the procedure; the figures mean little.**", ""]
     if result["busy"] > 0.1:
         out += [f"**The machine was busy with other work ({result['busy']:.0%} of both CPUs): not a result.**", ""]
-    out += cpu(result) + latency(result) + memory(result) + scale(result)
+    out += cpu(result) + rules_cost(result) + latency(result) + memory(result) + scale(result)
     if result["faults"]:
         out += ["## Not a result", ""] + [f"- {fault}" for fault in result["faults"]] + [""]
     return "\n".join(out).rstrip() + "\n"
@@ -73,6 +74,29 @@ def cpu(result):
         out += ["Tidegate, median of the same-round ratios [smallest–largest]:", ""]
         out += table(["", "to HAProxy", "to the relay"], rows)
     return out
+
+
+def rules_cost(result):
+    done = result["rules"]
+    if not done:
+        return []
+    rows = []
+    for work, figures in done.items():
+        for name, own in figures.items():
+            row = [f"{work} {rules.WORK[work][0]}", name, f"{median(own):.1f}"]
+            for other in ("tidegate", rules.MEASURED[work]):
+                found = ratio(figures, name, other) if name != other else None
+                row.append(f"{found[0]:.2f} [{found[1]:.2f}–{found[2]:.2f}]" if found else "–")
+            rows.append(row)
+    out = ["## Rules", ""]
+    out += ["CPU per request, microseconds, median over the rounds; median of the same-round ratios [smallest–largest].", ""]
+    out += table(["", "", "CPU", "to Tidegate without rules", "to Tidegate with rules"], rows)
+    for work, others in rules.TARGETS.items():
+        for other, most in others.items():
+            found = ratio(done.get(work, {}), rules.MEASURED[work], other)
+            if found:
+                out.append(f"- {work}: {rules.MEASURED[work]} to {other}: {found[0]:.3f}{verdict(found[0], most)}")
+    return out + [""]
 
 
 def latency(result):

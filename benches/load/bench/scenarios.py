@@ -4,7 +4,7 @@ import statistics
 import time
 from contextlib import contextmanager
 
-from . import contenders, load, machine
+from . import contenders, load, machine, rules
 from .names import ChangingNames
 
 # Name -> what it is, path, TLS, connections, a new connection per request, whether the relay takes part.
@@ -36,7 +36,8 @@ class Setting:
         self.rounds, self.seconds = options.rounds, options.seconds
         self.names = options.contenders
         self.tidegate = contenders.tidegate_binary(options.tidegate) if "tidegate" in self.names else None
-        self.node_ports = machine.free_ports(4)
+        ports = machine.free_ports(4 + rules.OTHER_POOLS)
+        self.node_ports, self.other_ports = ports[:4], ports[4:]
         self.faults = []
         self.versions = {}
 
@@ -46,7 +47,7 @@ class Setting:
 
     @contextmanager
     def nodes(self):
-        process = contenders.start_nodes(self.folder, self.node_cpu, self.node_ports)
+        process = contenders.start_nodes(self.folder, self.node_cpu, self.node_ports, self.other_ports)
         try:
             yield process
         finally:
@@ -55,6 +56,8 @@ class Setting:
     def start(self, name):
         if name == "tidegate":
             one = contenders.start_tidegate(self.tidegate, self.folder, self.proxy_cpu, self.node_ports)
+        elif name in rules.STARTERS:
+            one = rules.STARTERS[name](self)
         else:
             one = contenders.STARTERS[name](self.folder, self.proxy_cpu, self.node_ports)
         try:
@@ -73,8 +76,9 @@ class Setting:
         try:
             for name in names:
                 running[name] = self.start(name)
-            for one in running.values():
+            for name, one in running.items():
                 prove(one)
+                rules.prove(name, one, self.other_ports)
             yield running
         finally:
             for one in running.values():
@@ -104,6 +108,20 @@ def cpu_per_request(setting, work):
     title, path, tls, connections, close, with_relay = WORK[work]
     names = [name for name in setting.names if name != "relay" or with_relay]
     print(f"{work}: {title}, {connections} connections, {setting.rounds} rounds of {setting.seconds} s", flush=True)
+    return in_turn(setting, work, names, (path, tls, connections, close))
+
+
+def rules_cost(setting, work):
+    """The same of Tidegate with and without rules, and of what other proxies have in place of rules."""
+    title, names = rules.WORK[work]
+    names = [name for name in names if name.partition("-")[0] in setting.names]
+    print(f"{work}: {title}, {setting.rounds} rounds of {setting.seconds} s", flush=True)
+    return in_turn(setting, work, names, ("/128", False, rules.CONNECTIONS, False))
+
+
+def in_turn(setting, work, names, asked):
+    """Rounds in which each contender has its turn under the same closed loop: (path, TLS, connections, close)."""
+    path, tls, connections, close = asked
     figures = {name: [] for name in names}
     with setting.nodes(), setting.contest(names) as running:
         for name, one in running.items():
@@ -120,7 +138,7 @@ def cpu_per_request(setting, work):
                 if wrong:
                     setting.fault(f"{work} {name}", wrong)
                 figures[name].append(used / 1e3 / max(count, 1))
-                print(f"  {name:15} {figures[name][-1]:8.2f} us/request  {rate:9.0f} requests/s", flush=True)
+                print(f"  {name:16} {figures[name][-1]:8.2f} us/request  {rate:9.0f} requests/s", flush=True)
     return figures
 
 

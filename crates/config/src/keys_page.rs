@@ -43,6 +43,7 @@ does something else:
 | `pools` `basic.node_delete_behavior` | `immediate` | a pool with service discovery drains the nodes that leave it, for at most 60 s or what `basic.node_drain_to_delete_timeout` says; other pools delete at once |
 | `pools` `service_discovery.interval` | `10` | DNS follows the time to live of its records; plugins run every 10 s |
 | `global_settings` `ssl.support_tls1`, `ssl.support_tls1_1` | `true` | TLS 1.0 and 1.1 are never offered |
+| `global_settings` `trafficscript.regex_match_limit` | `10000000` | 5000000: the format counts the steps of a match for each position in the text, Tidegate over all of it |
 | `virtual_servers` `http2.enabled` | `true` | HTTP/2 is not offered yet |
 
 Nodes that join a pool which is serving already, or work again after a failure, are introduced slowly: they take a

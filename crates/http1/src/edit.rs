@@ -3,6 +3,8 @@
 //! Until they are written, a head that is looked at through its edits shows them. Written, they give the bytes of a
 //! head that the strict parser takes again: nothing gets past it by being edited in.
 
+use smallvec::SmallVec;
+
 use crate::head::{is_field_value, is_token, looks_like};
 
 /// Most fields of one head that can be edited.
@@ -19,11 +21,14 @@ pub struct HeaderEdits {
 
 #[derive(Clone, Debug)]
 struct FieldEdit {
-    name: Box<[u8]>,
+    name: Bytes,
     /// Whether the lines of the head stay, in front of `values`.
     keeps: bool,
-    values: Vec<Box<[u8]>>,
+    values: SmallVec<[Bytes; 1]>,
 }
+
+/// A name or a value. Most are short, and most fields have one value: such edits allocate nothing of their own.
+type Bytes = SmallVec<[u8; 32]>;
 
 /// Why an edit is refused, for people.
 pub type Refusal = &'static str;
@@ -53,7 +58,7 @@ impl HeaderEdits {
         let field = self.field(name)?;
         field.keeps = false;
         field.values.clear();
-        field.values.push(value.trim_ascii().into());
+        field.values.push(Bytes::from_slice(value.trim_ascii()));
         Ok(())
     }
 
@@ -64,7 +69,7 @@ impl HeaderEdits {
         if field.values.len() >= MAX_VALUES {
             return Err("a header field would have too many values");
         }
-        field.values.push(value.trim_ascii().into());
+        field.values.push(Bytes::from_slice(value.trim_ascii()));
         Ok(())
     }
 
@@ -84,7 +89,11 @@ impl HeaderEdits {
             if self.fields.len() >= MAX_EDITED_FIELDS {
                 return Err("too many header fields are edited");
             }
-            self.fields.push(FieldEdit { name: name.into(), keeps: true, values: Vec::new() });
+            self.fields.push(FieldEdit {
+                name: Bytes::from_slice(name),
+                keeps: true,
+                values: SmallVec::new(),
+            });
         }
         self.fields.get_mut(index).ok_or("too many header fields are edited")
     }
@@ -138,7 +147,7 @@ impl HeaderEdits {
 
     /// What stands at the place of a line of the head: `None` = the line itself. `placed` has a bit for every field
     /// whose values have been given out.
-    fn take_place(&self, name: &[u8], placed: &mut u64) -> Option<&[Box<[u8]>]> {
+    fn take_place(&self, name: &[u8], placed: &mut u64) -> Option<&[Bytes]> {
         let index =
             self.fields.iter().position(|field| !field.keeps && field.name.eq_ignore_ascii_case(name))?;
         let first = *placed & (1 << index) == 0;

@@ -2,7 +2,7 @@
 //!
 //! Every counted thing (a virtual server, a pool, a node) owns a [`Sharded`] table with one cell per data worker, each
 //! on its own cache lines. A worker only ever writes its own cell, so a count is an ordinary load, add and store;
-//! a reader sums the cells and may miss the last few events, never tear or lose one. [`counters!`](crate::counters)
+//! a reader sums the cells and may miss the last few events, never tear or lose one. [`counters!`](macro@crate::counters)
 //! defines what a cell holds: [`Count`]s, and [`Histogram`]s and [`Measure`]s of times.
 
 use std::{

@@ -11,7 +11,7 @@
 //! configuration key (`section.key` of the document format) a field comes from.
 //!
 //! Reading order: [`name`], [`configuration`], [`virtual_server`], [`pool`], [`persistence`], [`monitor`],
-//! [`tls`], [`rule`], [`node_set`], [`moment`]; [`counters`] are what the crates above count with.
+//! [`tls`], [`rule`], [`node_set`], [`moment`]; [`mod@counters`] are what the crates above count with.
 
 pub mod alert;
 pub mod configuration;

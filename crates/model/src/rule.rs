@@ -83,7 +83,8 @@ pub struct RuleSettings {
     pub memory_warning: Option<usize>,
     /// `regex_cache_size`: patterns kept that are not constant, per worker (default 57).
     pub pattern_cache: usize,
-    /// `regex_match_limit`: steps of a match after which the rule is aborted (default 10 million).
+    /// `regex_match_limit`: steps of a match after which the rule is aborted. Where no document sets it, the 5 million of
+    /// [`Limits`](tidegate_trafficscript::Limits): the format's 10 million are counted per position in the text, ours over all of it.
     pub match_steps: NonZeroU32,
     /// `regex_match_warn_percentage`: share of `match_steps` after which a match is told (default 5).
     pub match_warning_percent: u8,
@@ -102,7 +103,7 @@ impl Default for RuleSettings {
             execution_time_warning: Some(Duration::from_millis(500)),
             memory_warning: Some(1 << 20),
             pattern_cache: 57,
-            match_steps: const { NonZeroU32::new(10_000_000).unwrap() },
+            match_steps: const { NonZeroU32::new(5_000_000).unwrap() },
             match_warning_percent: 5,
             data_size: MemoryAmount::Percent(5),
             data_local_size: MemoryAmount::Percent(5),

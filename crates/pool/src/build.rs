@@ -118,7 +118,8 @@ impl Pool {
     /// result is `previous` itself. A repeated address counts once, the first time.
     ///
     /// Nodes that are not in `nodes` any more leave as `node_delete_behavior` says; call again by
-    /// [`Pool::next_expiry`]. `previous` has to be the newest build of the pool. O(n) for n nodes.
+    /// [`Pool::next_expiry`]. Those that are not in the result at all go on until [`Pool::let_go`]. `previous` has to be
+    /// the newest build of the pool. O(n) for n nodes.
     pub fn build(
         settings: Arc<Settings>,
         persistence: Option<Arc<PersistenceClass>>,
@@ -167,12 +168,8 @@ impl Pool {
             members.push(spec.member(node));
         }
         for member in leaving.into_iter().flatten() {
-            old.remove(&member.node.address());
             member.node.set_leaving(true);
             members.push(member);
-        }
-        for member in old.into_values() {
-            member.node.apply(Event::Removed, context.now);
         }
         let shared_prepared = previous.and_then(|pool| pool.prepared.as_ref());
         let prepared =

@@ -1,6 +1,7 @@
 //! A pool as it runs: slots with nodes, and what rebuilds carry over.
 
 use std::{
+    collections::HashSet,
     fmt,
     net::IpAddr,
     sync::{
@@ -156,11 +157,19 @@ impl Pool {
         &self.members
     }
 
-    /// The pool itself is gone: its nodes take nothing more and let go of what they have.
-    pub fn retire(&self, now: Moment) {
-        for member in &self.members {
+    /// `after`, a later build, serves now in place of this one (`None`: the pool itself is gone). Nodes that are not in it
+    /// take nothing more and let go of what they have. Whether there are any.
+    ///
+    /// Not before: a request that loses its node has to find the build that has others.
+    pub fn let_go(&self, after: Option<&Self>, now: Moment) -> bool {
+        let stay: HashSet<u32> =
+            after.iter().flat_map(|after| after.members()).map(|member| member.node.id()).collect();
+        let mut any = false;
+        for member in self.members.iter().filter(|member| !stay.contains(&member.node.id())) {
             member.node.apply(Event::Removed, now);
+            any = true;
         }
+        any
     }
 
     /// The slot's node and what this build says of it.

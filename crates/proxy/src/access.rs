@@ -6,13 +6,19 @@
 //!
 //! Nothing here runs for a virtual server that keeps no log.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tidegate_http1::{request::RequestHead, response::ResponseHead};
-use tidegate_pool::Node;
-use tidegate_telemetry::access_log::{Captured, Format, Record};
+use tidegate_pool::{Node, Session, Slot, session::Found};
+use tidegate_telemetry::access_log::{Captured, Details, Format, Record};
 
-use crate::{connection::Client, forward::claim::Claim, snapshot::RunningPool, virtual_server::Exchange};
+use crate::{
+    connection::Client, failure::Failure, forward::claim::Claim, snapshot::RunningPool,
+    virtual_server::Exchange,
+};
 
 /// What a request's line in the log needs besides what counters need.
 #[derive(Debug, Default)]
@@ -20,6 +26,9 @@ pub(crate) struct Entry {
     captured: Captured,
     pool: Option<Arc<tidegate_model::Pool>>,
     node: Option<Arc<Node>>,
+    response_time: Option<Duration>,
+    session: Option<&'static str>,
+    failure: Option<&'static str>,
 }
 
 impl Entry {
@@ -27,6 +36,7 @@ impl Entry {
     pub(crate) fn forget(&mut self) {
         self.pool = None;
         self.node = None;
+        (self.response_time, self.session, self.failure) = (None, None, None);
     }
 }
 
@@ -55,6 +65,25 @@ pub(crate) fn answered(
     entry.captured.response(log.format(), headers);
 }
 
+/// How long the node took, and what became of the session.
+pub(crate) fn decided(exchange: &mut Exchange<'_>, session: &Session, slot: Slot, response_time: Duration) {
+    let Some(entry) = &mut exchange.answered.log else { return };
+    entry.response_time = Some(response_time);
+    entry.session = match session.found() {
+        Found::Off => None,
+        Found::New => Some("new"),
+        Found::Node(known) if known == slot => Some("kept"),
+        Found::Node(_) | Found::Lost => Some("moved"),
+    };
+}
+
+/// It could not be answered as it should.
+pub(crate) fn failed(exchange: &mut Exchange<'_>, failure: &Failure) {
+    if let Some(entry) = &mut exchange.answered.log {
+        entry.failure = Some(failure.text());
+    }
+}
+
 /// The exchange is over: one line.
 pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
     let Some(log) = &exchange.server.access_log else { return };
@@ -74,6 +103,12 @@ pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
         retries: answered.retries,
         tls: client.tls_session(),
         captured: &entry.captured,
+        details: Details {
+            queued: Duration::from_micros(answered.queued.get().into()),
+            response_time: entry.response_time,
+            session: entry.session,
+            failure: entry.failure,
+        },
     };
     // A line that finds no room is dropped and counted by the log.
     log.write(client.worker.index, &record, SystemTime::now());
@@ -82,7 +117,7 @@ pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
 }
 
 /// What came was no request: its line says so, with nothing of what was sent.
-pub(crate) fn refused(client: &Client, status: u16, bytes: usize) {
+pub(crate) fn refused(client: &Client, failure: &Failure, status: u16, bytes: usize) {
     let Some(log) = &client.server.access_log else { return };
     let record = Record {
         client: client.peer.ip(),
@@ -94,10 +129,11 @@ pub(crate) fn refused(client: &Client, status: u16, bytes: usize) {
         body_sent: bytes as u64,
         bytes_in: client.buffer.len() as u64,
         bytes_out: bytes as u64,
-        duration: std::time::Duration::ZERO,
+        duration: Duration::ZERO,
         retries: 0,
         tls: client.tls_session(),
         captured: &Captured::default(),
+        details: Details { failure: Some(failure.text()), ..Details::default() },
     };
     log.write(client.worker.index, &record, SystemTime::now());
 }

@@ -61,6 +61,8 @@ pub(crate) enum Kind {
     TransactionTimedOut,
     /// The virtual server's pool is `discard`, or a rule says so.
     Discard,
+    /// Rules: the transaction took too long while one waited for something.
+    RuleTimedOut,
     /// Rules: what they made of a message is none.
     Rule(&'static str),
 }
@@ -85,7 +87,9 @@ impl Failure {
             | Kind::StaleConnection
             | Kind::InvalidResponse(_) => 502,
             Kind::Unavailable | Kind::NoNode | Kind::QueueTimedOut => 503,
-            Kind::ConnectTimedOut | Kind::ReplyTimedOut | Kind::TransactionTimedOut => 504,
+            Kind::ConnectTimedOut | Kind::ReplyTimedOut | Kind::TransactionTimedOut | Kind::RuleTimedOut => {
+                504
+            }
             Kind::ClientGone | Kind::SessionLost | Kind::Discard => return None,
         })
     }
@@ -104,6 +108,7 @@ impl Failure {
             Kind::QueueTimedOut => "TIMEOUT_NODE_QUEUE",
             Kind::SessionLost => "SESSION_PERSISTENCE_FAILURE",
             Kind::TransactionTimedOut => "TIMEOUT_MAXDURATION",
+            Kind::RuleTimedOut => "TIMEOUT_PROCESSING_RULE",
             Kind::Discard => "DISCARDED_BY_RULE",
             Kind::Rule(_) => "INTERNAL_ERROR",
         }
@@ -113,6 +118,8 @@ impl Failure {
     pub(crate) fn is_told(&self, settings: FailureLog) -> bool {
         match self.kind {
             Kind::BadRequest(..) | Kind::ClientTimedOut | Kind::ClientGone => settings.client,
+            // A fault of the configuration is told whatever is asked for.
+            Kind::Rule(_) => true,
             _ if self.node_failure().is_some() => settings.node,
             _ => false,
         }
@@ -143,7 +150,14 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self.kind {
+        f.write_str(self.text())
+    }
+}
+
+impl Failure {
+    /// What happened, for people.
+    pub(crate) fn text(&self) -> &'static str {
+        match self.kind {
             Kind::BadRequest(_, what) | Kind::InvalidResponse(what) | Kind::Rule(what) => what,
             Kind::ClientTimedOut => "the client did not send its request in time",
             Kind::ClientGone => "the client closed the connection",
@@ -158,8 +172,8 @@ impl fmt::Display for Failure {
             Kind::QueueTimedOut => "no node became free within queue_timeout",
             Kind::SessionLost => "the session's node has failed",
             Kind::TransactionTimedOut => "the transaction took too long",
+            Kind::RuleTimedOut => "the transaction took too long while a rule waited",
             Kind::Discard => "the connection is discarded",
-        };
-        f.write_str(text)
+        }
     }
 }

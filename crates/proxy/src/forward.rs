@@ -125,7 +125,7 @@ pub(crate) async fn to_pool(
             note_answer(client, exchange, pool, &session, &claimed, &answer);
             if exchange.has_response_rules() {
                 let resendable = body.is_replayable() && exchange.may_be_sent_again();
-                match Box::pin(past_rules(client, exchange, pool, &claimed, &mut answer, resendable)).await? {
+                match past_rules(client, exchange, pool, &claimed, &mut answer, resendable).await? {
                     Verdict::GoOn => {}
                     Verdict::Answered(flow) => return Ok(flow),
                     Verdict::Retry => break 'attempt,
@@ -170,7 +170,7 @@ fn note_answer(
     }
 }
 
-/// The response rules. Boxed where it is called, so that connections of virtual servers without rules have no room for it.
+/// The response rules. They box what waits, so that connections of virtual servers without rules have no room for it.
 async fn past_rules(
     client: &mut Client,
     exchange: &mut Exchange<'_>,
@@ -204,7 +204,7 @@ async fn session_failed(
     match mode {
         FailureMode::Url(url) => {
             // With a body on its way the connection cannot be used again.
-            let body = exchange.head.has_body();
+            let body = exchange.head.has_body() || exchange.said().is_some_and(Said::abandons_body);
             let close = body || exchange.head.version() == Version::Http10 || !exchange.keeps_alive(client);
             let mut out = client.worker.buffers.lend_output();
             let cookie = pool.pool.forget_cookie(session).unwrap_or_default();
@@ -311,6 +311,6 @@ impl Attempts {
 impl Answer {
     /// Whether the node's connection may carry another request after this response.
     pub(crate) fn reusable(&self) -> bool {
-        self.head.keep_alive()
+        self.head.keep_alive() && !self.silenced
     }
 }

@@ -7,15 +7,19 @@ use tidegate_pool::NodeView;
 use tidegate_telemetry::{
     access_log::AccessLog,
     counters::{
-        ListenCounters, PoolCounters, ProcessCounters, ProcessTotals, VirtualServerCounters,
+        ListenCounters, PoolCounters, ProcessCounters, ProcessTotals, RuleCounters, VirtualServerCounters,
         VirtualServerTotals,
     },
     logging,
-    observation::{Certificate, Control, ListenAddress, Node, Observation, Pool, Process, VirtualServer},
+    observation::{
+        Certificate, Control, ListenAddress, Node, Observation, Pool, Process, Rate, Rule, RuleServices,
+        UserCounters, VirtualServer,
+    },
 };
 
 use crate::{
     proxy::Proxy,
+    rules::services::rate::Observed,
     snapshot::{RunningPool, RunningServer, Snapshot},
 };
 
@@ -39,6 +43,10 @@ impl Proxy {
                 })
                 .collect(),
             certificates: certificates(&snapshot),
+            rules: rules(&snapshot),
+            rates: self.rates(),
+            user_counters: self.user_counters(),
+            rule_services: self.rule_services(),
             control: Control::default(),
         }
     }
@@ -61,6 +69,51 @@ impl Proxy {
     /// What is counted altogether.
     pub fn process_totals(&self) -> ProcessTotals {
         ProcessCounters::totals(&self.shared.counters)
+    }
+
+    fn rates(&self) -> Vec<Rate> {
+        let classes = self.shared.services.rates.observe(self.shared.now());
+        let rate = |class: Observed| Rate {
+            name: class.name,
+            per_second: class.limits.per_second.map_or(0, |limit| limit.get().into()),
+            per_minute: class.limits.per_minute.map_or(0, |limit| limit.get().into()),
+            current: class.current,
+            entered: class.counters.entered,
+            left: class.counters.left,
+            dropped: class.counters.dropped,
+            waiting: class.counters.waiting as u64,
+            contexts: class.counters.contexts as u64,
+            contexts_forgotten: class.counters.forgotten,
+            contexts_full: class.counters.together,
+        };
+        classes.into_iter().map(rate).collect()
+    }
+
+    fn user_counters(&self) -> UserCounters {
+        let readings = self.shared.services.counters.read();
+        UserCounters { narrow: readings.narrow, wide: readings.wide }
+    }
+
+    fn rule_services(&self) -> RuleServices {
+        let services = &self.shared.services;
+        let (data_bytes, data_limit) = services.data.usage();
+        let (names, fetches) = (services.names.counters(), services.fetcher.counters());
+        let (sleeping, sleeps_refused) = services.sleepers();
+        RuleServices {
+            data_bytes: data_bytes as u64,
+            data_limit: data_limit as u64,
+            names_asked: names.asked,
+            names_remembered: names.remembered,
+            names_failed: names.failed,
+            names_refused: names.refused,
+            fetches: fetches.requests,
+            fetch_connections: fetches.connections,
+            fetches_failed: fetches.failed,
+            fetches_refused: fetches.refused,
+            fetches_too_large: fetches.too_large,
+            sleeping,
+            sleeps_refused,
+        }
     }
 
     fn process(&self, snapshot: &Snapshot) -> Process {
@@ -115,6 +168,13 @@ fn of_settings(settings: &tidegate_model::VirtualServer) -> VirtualServer {
         log_lines_dropped: 0,
         totals: VirtualServerTotals::default(),
     }
+}
+
+fn rules(snapshot: &Snapshot) -> Vec<Rule> {
+    let rules = snapshot.rules.iter();
+    rules
+        .map(|(name, rule)| Rule { name: name.clone(), totals: RuleCounters::totals(&rule.counters) })
+        .collect()
 }
 
 fn pools(snapshot: &Snapshot) -> Vec<Pool> {

@@ -131,8 +131,9 @@ impl Proxy {
         self.shared.services.obey(&snapshot.global, rates, self.shared.now());
         // The pointer goes first: a new listener finds its virtual server at once.
         let before = self.shared.snapshot.swap(Arc::clone(snapshot));
-        let gone = before.has_lost_nodes(snapshot);
         self.shared.generation.store(snapshot.generation, Ordering::Release);
+        // Only now: a request that loses its node finds the snapshot with the others.
+        let gone = before.let_go(snapshot, self.shared.now());
         let same = Arc::ptr_eq(&before.monitors, &snapshot.monitors)
             && Arc::ptr_eq(&before.monitor_scripts, &snapshot.monitor_scripts);
         if !same {

@@ -38,6 +38,7 @@ use crate::{
     failure::{Failure, Kind, Progress},
     forward::attempt::Answer,
     snapshot::{RunningPool, RunningRule},
+    tally,
     virtual_server::Exchange,
     worker::Worker,
 };
@@ -57,12 +58,15 @@ pub(crate) enum Verdict {
 pub(crate) async fn request(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Verdict, Failure> {
     let server = Rc::clone(&exchange.server);
     if let Some(suspended) = start(&server.rules.request, client, exchange, &mut Stage::Request) {
-        Box::pin(suspended.to_the_end(client, exchange, &mut Stage::Request)).await?;
+        let done = Box::pin(suspended.to_the_end(client, exchange, &mut Stage::Request)).await;
+        done.map_err(|failure| stream::broken(exchange, failure))?;
     }
-    commit::request(client, exchange)?;
-    match exchange.take_ending() {
-        None => Ok(Verdict::GoOn),
-        Some(ending) => Box::pin(carry_out(client, exchange, ending, None)).await,
+    match take_ending(exchange) {
+        None => commit::request(client, exchange).map(|()| Verdict::GoOn),
+        Some(ending) => {
+            let done = Box::pin(carry_out(client, exchange, ending, None)).await;
+            done.map_err(|failure| stream::broken(exchange, failure))
+        }
     }
 }
 
@@ -75,17 +79,31 @@ pub(crate) async fn response(
     resendable: bool,
 ) -> Result<Verdict, Failure> {
     // A switch of protocols is no response to edit.
-    if answer.head.status() != SWITCHING_PROTOCOLS {
-        let server = Rc::clone(&exchange.server);
-        let mut stage = Stage::Response { answer: &mut *answer, pool, node, resendable };
-        if let Some(suspended) = start(&server.rules.response, client, exchange, &mut stage) {
-            Box::pin(suspended.to_the_end(client, exchange, &mut stage)).await?;
-        }
+    if answer.head.status() == SWITCHING_PROTOCOLS {
+        return Ok(Verdict::GoOn);
     }
-    match exchange.take_ending() {
-        None => commit::response(client, exchange, answer).map(|()| Verdict::GoOn),
-        Some(ending) => Box::pin(carry_out(client, exchange, ending, Some(answer))).await,
+    // Another node's answer is not edited by what rules have made of this one.
+    let before = exchange.said().filter(|_| resendable).map(|said| said.response.clone());
+    let server = Rc::clone(&exchange.server);
+    let mut stage = Stage::Response { answer: &mut *answer, pool, node, resendable };
+    if let Some(suspended) = start(&server.rules.response, client, exchange, &mut stage) {
+        let done = Box::pin(suspended.to_the_end(client, exchange, &mut stage)).await;
+        done.map_err(|failure| stream::broken(exchange, failure))?;
     }
+    let Some(ending) = take_ending(exchange) else {
+        return commit::response(client, exchange, answer).map(|()| Verdict::GoOn);
+    };
+    let done = Box::pin(carry_out(client, exchange, ending, Some(answer))).await;
+    let verdict = done.map_err(|failure| stream::broken(exchange, failure))?;
+    let said = exchange.said_mut();
+    let body = said.response_body.take().map_or(0, |taken| taken.read);
+    let head = answer.head_bytes().len() as u64;
+    tally::exchanged(client, pool, node, answer.sent + answer.upload.moved, head + body);
+    if matches!(verdict, Verdict::Retry) {
+        said.stream = None;
+        said.response = before.unwrap_or_default();
+    }
+    Ok(verdict)
 }
 
 /// 101: what follows is no HTTP.
@@ -153,7 +171,9 @@ fn go_on<'p>(
     let began = worker.recent_elapsed();
     let mut seen = Seen { client: &mut *client, exchange: &mut *exchange, stage: stage.lend() };
     let step = machine.run(&mut seen, &mut worker.rules.patterns.borrow_mut());
-    note_time(rule, &worker, worker.elapsed().saturating_sub(began));
+    if machine.instructions() > UNTIMED {
+        note_time(rule, &worker, worker.elapsed().saturating_sub(began));
+    }
     match step {
         Step::Wait(need) => Gone::Waits(need),
         Step::Done(End::Finished) => Gone::Next,
@@ -163,6 +183,11 @@ fn go_on<'p>(
         }
         Step::Done(End::Aborted(reason)) => {
             aborted(client, exchange, rule, &reason);
+            if stream::has_begun(exchange) {
+                // Nobody knows how the response would have gone on.
+                exchange.said_mut().ending = Some(Ending::Discard);
+                return Gone::Last;
+            }
             Gone::Next
         }
     }
@@ -192,6 +217,9 @@ impl Suspended<'_> {
         }
     }
 }
+
+/// So many instructions take less time than is worth a look at the clock: some 0.1 ms at most.
+const UNTIMED: u32 = 128;
 
 /// Clients decide how often a rule is slow.
 static SLOW: EventLimit = EventLimit::new();
@@ -237,6 +265,12 @@ fn aborted(client: &Client, exchange: &Exchange<'_>, rule: &RunningRule, reason:
     }
 }
 
+/// What the rules ordered instead of going on. A response that one of them has started and not finished is complete with
+/// the phase.
+fn take_ending(exchange: &mut Exchange<'_>) -> Option<Ending> {
+    exchange.take_ending().or_else(|| stream::is_started(exchange).then_some(Ending::Streamed))
+}
+
 /// Does what the rules ordered instead of going on.
 async fn carry_out(
     client: &mut Client,
@@ -247,13 +281,11 @@ async fn carry_out(
     if stream::has_begun(exchange) && !matches!(ending, Ending::Streamed | Ending::StreamedOn) {
         return Ok(Verdict::Answered(Flow::Abort));
     }
-    // The upload to a node that is not listened to any more has taken some of the body.
-    let clean = answer.as_ref().is_none_or(|answer| answer.upload.is_complete());
     let flow = match ending {
         Ending::Retry => return Ok(Verdict::Retry),
         Ending::Discard => return Err(Failure::new(Kind::Discard, Progress::Unsent)),
         Ending::Close { data, read } => reply::close(client, exchange, data, read).await,
-        Ending::Reply(reply) => reply::send(client, exchange, reply, clean).await,
+        Ending::Reply(reply) => reply::send(client, exchange, reply, answer.as_deref()).await,
         Ending::Streamed => stream::finish(client, exchange, None).await?,
         Ending::StreamedOn => stream::finish(client, exchange, answer).await?,
     };

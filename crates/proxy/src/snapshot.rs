@@ -99,12 +99,16 @@ impl Snapshot {
         self.resources.get(name)
     }
 
-    /// Whether nodes of this snapshot are gone for good in `after`.
-    pub(crate) fn has_lost_nodes(&self, after: &Self) -> bool {
-        let changed = self.pools.iter().filter(|(name, pool)| {
-            after.pools.get(*name).is_none_or(|after| !Arc::ptr_eq(&pool.pool, &after.pool))
-        });
-        changed.flat_map(|(_, pool)| pool.pool.members()).any(|member| member.node.is_gone())
+    /// Lets go of the nodes that `after`, which serves now, does not have. Whether there are any.
+    pub(crate) fn let_go(&self, after: &Self, now: Moment) -> bool {
+        let mut any = false;
+        for (name, pool) in &self.pools {
+            let after = after.pools.get(name).map(|after| &after.pool);
+            if after.is_none_or(|after| !Arc::ptr_eq(&pool.pool, after)) {
+                any |= pool.pool.let_go(after.map(AsRef::as_ref), now);
+            }
+        }
+        any
     }
 
     /// The virtual server that listens on `key`.

@@ -3,7 +3,7 @@
 //! All of them write cells of the worker they run on ([`tidegate_telemetry::counters`]): ordinary additions in memory
 //! that no other thread writes. A request that nothing happens to costs about twenty of them.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use tidegate_pool::{Node, Session, session::Found};
 use tidegate_telemetry::counters::{PoolCounters, ProcessCounters, VirtualServerCounters};
@@ -73,7 +73,7 @@ pub(crate) fn failed(client: &Client, exchange: &Exchange<'_>, failure: &Failure
         // It is counted as a response.
         Kind::BadRequest(..) => {}
         Kind::ClientTimedOut => counters.data_timeouts.add(1),
-        Kind::TransactionTimedOut => {
+        Kind::TransactionTimedOut | Kind::RuleTimedOut => {
             let over = exchange.end().is_some_and(|end| client.worker.now() >= end);
             if over { counters.transaction_timeouts.add(1) } else { counters.data_timeouts.add(1) }
         }
@@ -151,13 +151,15 @@ pub(crate) fn exchanged(client: &Client, of: &RunningPool, node: &Node, to_node:
 pub(crate) struct Waiting<'a> {
     worker: &'a Worker,
     pool: &'a RunningPool,
+    /// Where the request adds up its waits.
+    queued: &'a Cell<u32>,
     since: Duration,
 }
 
 impl<'a> Waiting<'a> {
-    pub(crate) fn new(worker: &'a Worker, of: &'a RunningPool) -> Self {
+    pub(crate) fn new(worker: &'a Worker, of: &'a RunningPool, queued: &'a Cell<u32>) -> Self {
         pool(worker, of).queued.add(1);
-        Self { worker, pool: of, since: worker.elapsed() }
+        Self { worker, pool: of, queued, since: worker.elapsed() }
     }
 }
 
@@ -166,6 +168,8 @@ impl Drop for Waiting<'_> {
         let waited = self.worker.elapsed().saturating_sub(self.since);
         pool(self.worker, self.pool).queue_time.record(waited);
         process(self.worker).queue.record(waited);
+        let waited = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
+        self.queued.set(self.queued.get().saturating_add(waited));
     }
 }
 

@@ -7,7 +7,10 @@
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
-use tidegate_http1::request::{Method, RequestHead, Version};
+use tidegate_http1::{
+    limits::Limits,
+    request::{Method, Parsed, RequestHead, Version},
+};
 use tidegate_model::{Moment, virtual_server::DefaultPool};
 use tidegate_telemetry::logging::EventLimit;
 
@@ -63,14 +66,6 @@ pub(crate) struct Answered {
     pub(crate) log: Option<Box<access::Entry>>,
 }
 
-impl Answered {
-    /// The request has waited in a queue.
-    pub(crate) fn note_queued(&self, waited: Duration) {
-        let waited = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
-        self.queued.set(self.queued.get().saturating_add(waited));
-    }
-}
-
 impl<'a> Exchange<'a> {
     fn new(client: &mut Client, head: &'a mut RequestHead, head_length: usize) -> Self {
         let mut bytes = client.worker.buffers.lend_output();
@@ -91,9 +86,25 @@ impl<'a> Exchange<'a> {
         &self.bytes.bytes
     }
 
-    /// Puts other bytes in the place of those of the head, which was parsed from them.
-    pub(crate) fn replace_head_bytes(&mut self, bytes: Output) {
-        self.bytes = bytes;
+    /// Takes another head in the place of the client's. False = it is none, and all is as before: what the client has
+    /// sent still says where its body ends.
+    pub(crate) fn replace_head(&mut self, bytes: Output) -> bool {
+        let limits = Limits::default();
+        self.head.start_over();
+        if matches!(self.head.parse(&bytes.bytes, &limits), Ok(Parsed::Complete(all)) if all == bytes.bytes.len())
+        {
+            self.bytes = bytes;
+            return true;
+        }
+        self.head.start_over();
+        let _as_before = self.head.parse(&self.bytes.bytes, &limits);
+        false
+    }
+
+    /// Whether the client wants to see no body, whatever method rules have made of its own.
+    pub(crate) fn wants_head_only(&self) -> bool {
+        let own = self.said().and_then(|said| said.client_wants_head);
+        own.unwrap_or_else(|| self.head.method() == Method::Head)
     }
 
     /// What rules have said.
@@ -153,7 +164,8 @@ impl<'a> Exchange<'a> {
 
     /// Whether a response has to pass rules or edits that rules have left for it.
     pub(crate) fn has_response_rules(&self) -> bool {
-        !self.server.rules.response.is_empty() || self.said().is_some_and(|said| !said.response.is_empty())
+        !self.server.rules.response.is_empty()
+            || self.said().is_some_and(|said| !said.response.is_empty() || said.client_wants_head.is_some())
     }
 
     /// Whether the client wants and may have another request on this connection.
@@ -190,7 +202,8 @@ async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow
     let server = Rc::clone(&exchange.server);
     let mut chosen = None;
     if !server.rules.request.is_empty() {
-        if let Verdict::Answered(flow) = Box::pin(rules::request(client, exchange)).await? {
+        // Not boxed: it takes no more room than what comes behind it, in the same place.
+        if let Verdict::Answered(flow) = rules::request(client, exchange).await? {
             return Ok(flow);
         }
         chosen = exchange.said.as_mut().and_then(|said| said.pool.take());
@@ -212,14 +225,15 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
     if failure.kind == Kind::ClientGone {
         exchange.server.counters.shard(client.worker.index).clients_gone.add(1);
     }
+    access::failed(exchange, &failure);
     let Some(status) = failure.status() else {
         return if exchange.answered.ends_by_close { Flow::Abort } else { Flow::Close };
     };
     // With a body on its way the connection cannot be used again.
-    let body_pending = exchange.head.has_body();
+    let body_pending = exchange.head.has_body() || exchange.said().is_some_and(Said::abandons_body);
     let close = body_pending || !exchange.keeps_alive(client);
     let mut out = client.worker.buffers.lend_output();
-    let head_only = exchange.head.method() == Method::Head;
+    let head_only = exchange.wants_head_only();
     let needs_close_header = close || exchange.head.version() == Version::Http10;
     error_page::compose(
         &mut out.bytes,
@@ -262,7 +276,7 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
     );
     counters.generated(status);
     tally::moved(client, &client.server, client.buffer.len() as u64, out.bytes.len() as u64);
-    access::refused(client, status, out.bytes.len());
+    access::refused(client, &failure, status, out.bytes.len());
     if client.send(out).await { Flow::Linger } else { Flow::Close }
 }
 

@@ -8,11 +8,12 @@
 pub mod capture;
 pub mod file_name;
 pub mod format;
+mod json;
 pub mod second;
 pub mod writer;
 
 pub use capture::Captured;
 pub use file_name::FileName;
-pub use format::{Format, FormatError, Record, TlsSession};
+pub use format::{Details, Format, FormatError, Record, TlsSession};
 pub use second::RenderedSecond;
 pub use writer::{AccessLog, Writer, WriterOptions};

@@ -1,6 +1,6 @@
 //! What data workers count: one cell per worker and counted thing, summed when somebody reads.
 //!
-//! The cells are [`tidegate_model::counters`]; here is what is in them for the process, a virtual server, a listening
+//! The cells are [`mod@tidegate_model::counters`]; here is what is in them for the process, a virtual server, a listening
 //! address and a pool. What is counted per node belongs to the node (`tidegate_pool::Node`).
 
 use tidegate_model::counters;
@@ -31,8 +31,6 @@ counters! {
         client_certificates_expired,
         /// Clients whose certificate was refused for another reason.
         client_certificates_invalid,
-        /// Traces that were begun.
-        traces,
     }
     times {
         /// From the first byte of a request to the last of its response, of responses 200–299.

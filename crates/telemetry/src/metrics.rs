@@ -13,6 +13,7 @@ mod families;
 mod format;
 mod lines;
 mod process;
+mod rules;
 #[cfg(test)]
 mod strict;
 #[cfg(test)]

@@ -13,14 +13,14 @@ use std::{
 };
 
 use tidegate_model::{
-    KeyName, PoolName, VirtualServerName,
+    KeyName, PoolName, RuleName, VirtualServerName,
     counters::MeasureTotals,
     persistence::Method,
     pool::{Algorithm, NodeState},
     virtual_server::Protocol,
 };
 
-use crate::counters::{ListenTotals, PoolTotals, ProcessTotals, VirtualServerTotals};
+use crate::counters::{ListenTotals, PoolTotals, ProcessTotals, RuleTotals, VirtualServerTotals};
 
 /// Everything, at one moment. Lists are in the order of names and addresses.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +35,92 @@ pub struct Observation {
     pub listen_addresses: Vec<ListenAddress>,
     /// Every certificate in use.
     pub certificates: Vec<Certificate>,
+    /// Every rule that runs.
+    pub rules: Vec<Rule>,
+    /// Every rate class.
+    pub rates: Vec<Rate>,
+    /// What rules have counted by number.
+    pub user_counters: UserCounters,
+    /// What rules have asked of the process.
+    pub rule_services: RuleServices,
     /// What the control side knows.
     pub control: Control,
+}
+
+/// A rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: RuleName,
+    /// Counts.
+    pub totals: RuleTotals,
+}
+
+/// A rate class.
+#[derive(Clone, Debug, Default)]
+pub struct Rate {
+    /// Its name.
+    pub name: String,
+    /// `max_rate_per_second`; 0 = no limit.
+    pub per_second: u64,
+    /// `max_rate_per_minute`; 0 = no limit.
+    pub per_minute: u64,
+    /// Requests that passed within the last second, or minute where that is the only limit.
+    pub current: u64,
+    /// Requests that asked.
+    pub entered: u64,
+    /// Requests that went on.
+    pub left: u64,
+    /// Requests that were over the limit and did not wait, found the queue full, or gave up waiting.
+    pub dropped: u64,
+    /// Requests that wait now.
+    pub waiting: u64,
+    /// Contexts that are counted apart now.
+    pub contexts: u64,
+    /// Contexts forgotten since nothing had passed lately.
+    pub contexts_forgotten: u64,
+    /// Requests whose context had to be counted together with others.
+    pub contexts_full: u64,
+}
+
+/// The numbered counters of rules, from number 1 on.
+#[derive(Clone, Debug, Default)]
+pub struct UserCounters {
+    /// `counter.increment`
+    pub narrow: Vec<u32>,
+    /// `counter64.increment`
+    pub wide: Vec<u64>,
+}
+
+/// What rules have asked of the process since it started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RuleServices {
+    /// Bytes in `data.*` now.
+    pub data_bytes: u64,
+    /// `trafficscript.data_size` in bytes.
+    pub data_limit: u64,
+    /// Questions for names (`net.dns.*`).
+    pub names_asked: u64,
+    /// Questions answered from memory.
+    pub names_remembered: u64,
+    /// Questions that name servers did not answer.
+    pub names_failed: u64,
+    /// Questions refused because too many waited.
+    pub names_refused: u64,
+    /// Requests to other servers (`http.request.*`).
+    pub fetches: u64,
+    /// Connections opened for them.
+    pub fetch_connections: u64,
+    /// Requests that failed.
+    pub fetches_failed: u64,
+    /// Requests refused because too many waited.
+    pub fetches_refused: u64,
+    /// Responses that were too large.
+    pub fetches_too_large: u64,
+    /// Requests that sleep now (`connection.sleep`).
+    pub sleeping: u64,
+    /// Sleeps refused because too many slept.
+    pub sleeps_refused: u64,
 }
 
 /// The process as a whole.

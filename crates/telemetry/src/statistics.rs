@@ -83,7 +83,8 @@ pub fn group(path: &str) -> Option<&'static Group> {
     groups().iter().find(|group| group.path == path)
 }
 
-/// The counters of `object`, one of [`objects`]; of a group without objects, `object` is not looked at. `None` if there
+/// The counters of `object`, one of [`objects()`]; of a group without objects, `object` is
+/// not looked at, except that it may be the number of a user counter (`extras/user_counters_…`; else the first). `None` if there
 /// is no such group or object. Every counter of the group is in it.
 pub fn counters(observation: &Observation, path: &str, object: &str) -> Option<Counters> {
     let group = group(path)?;

@@ -50,6 +50,9 @@ const PROGRAMS: &str = "zxtm/conf/actionprogs";
 #[derive(Debug, Default)]
 pub(crate) struct AlertCounts(Mutex<Counts>);
 
+/// Counts by name.
+pub(crate) type Named = Vec<(Arc<str>, u64)>;
+
 #[derive(Debug, Default)]
 struct Counts {
     matched: BTreeMap<Arc<str>, u64>,
@@ -62,7 +65,7 @@ impl AlertCounts {
     }
 
     /// Counts of every configured event type and action, by name.
-    pub(crate) fn of(&self, configuration: &Configuration) -> (Vec<(Arc<str>, u64)>, Vec<(Arc<str>, u64)>) {
+    pub(crate) fn of(&self, configuration: &Configuration) -> (Named, Named) {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let matched = |name: &Arc<str>| counts.matched.get(name).copied().unwrap_or(0);
         let processed = |name: &ActionName| counts.processed.get(name).copied().unwrap_or(0);
@@ -281,7 +284,7 @@ async fn syslog_address(host: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| format!("{host} has no address"))
 }
 
-/// `[time]	LEVEL	object	tag	text`, as the original's event log has it.
+/// Time in brackets, level, object, tag and text with tabs between them, as the original's event log has it.
 fn log_line(event: &Event) -> String {
     let since = event.at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let time = tidegate_telemetry::logging::timestamp(since);

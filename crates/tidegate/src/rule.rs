@@ -132,7 +132,7 @@ impl FromStr for StatusLine {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (status, reason) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let (status, reason) = text.trim().split_once(' ').unwrap_or_else(|| (text.trim(), ""));
         match status.parse() {
             Ok(status @ 100..=999) => Ok(Self(status, reason.to_owned())),
             _ => Err("a status is expected, such as '200 OK' or 404".to_owned()),

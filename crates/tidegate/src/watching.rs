@@ -246,7 +246,7 @@ impl PoolsTold {
                     error!(event = "pooldied", %pool, "no node of the pool is usable");
                 }
                 (Some(false), true) => info!(event = "poolok", %pool, "the pool has usable nodes again"),
-                (None, true) | (Some(false), false) | (Some(true), true) => {}
+                (None | Some(true), true) | (Some(false), false) => {}
             }
             self.alive.insert(pool, alive);
         }

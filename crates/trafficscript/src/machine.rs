@@ -65,7 +65,7 @@ pub struct Machine<'p> {
     /// `import strict` stands in it.
     strict: bool,
     captures: [Value<'p>; CAPTURES],
-    answer: Option<Answer>,
+    answer: Option<Box<Answer>>,
     scratch: Vec<u8>,
     over: bool,
 }
@@ -122,8 +122,13 @@ impl<'p> Machine<'p> {
 
     /// Hands over what the machine has waited for. The count of instructions begins anew.
     pub fn resume(&mut self, answer: Answer) {
-        self.answer = Some(answer);
+        self.answer = Some(Box::new(answer));
         self.meter.yielded();
+    }
+
+    /// Instructions since the beginning or the last suspension; work on many bytes counts too.
+    pub fn instructions(&self) -> u32 {
+        self.meter.used()
     }
 
     fn execute(&mut self, host: &mut dyn Host, patterns: &mut PatternCache) -> Result<(), Interrupt> {
@@ -135,10 +140,20 @@ impl<'p> Machine<'p> {
             pc += 1;
             self.pc = pc;
             match *op {
-                Op::Load(slot) => {
-                    let value = self.slot(slot).clone();
-                    self.stack.push(value);
-                }
+                Op::Load(slot) => match self.slot(slot) {
+                    Value::Int(number) => {
+                        let number = *number;
+                        self.stack.push(Value::Int(number));
+                    }
+                    Value::Text(Text::Made(bytes)) => {
+                        let bytes = Rc::clone(bytes);
+                        self.stack.push(Value::Text(Text::Made(bytes)));
+                    }
+                    value => {
+                        let value = value.clone();
+                        self.stack.push(value);
+                    }
+                },
                 Op::Text(index) => {
                     let bytes = program.texts.get(index as usize).map_or(&b""[..], |text| text);
                     self.stack.push(Value::Text(Text::Constant(bytes)));
@@ -149,22 +164,18 @@ impl<'p> Machine<'p> {
                     }
                 }
                 Op::JumpUnless(to) => {
-                    if !cast::truth(&self.pop()) {
+                    if !self.take_truth() {
                         pc = to as usize;
                     }
                 }
                 Op::JumpIf(to) => {
-                    if cast::truth(&self.pop()) {
+                    if self.take_truth() {
                         pc = to as usize;
                     }
                 }
                 Op::Jump(to) => pc = to as usize,
                 Op::Store(slot) => self.store(slot)?,
-                Op::Pop(count) => {
-                    for _ in 0..count {
-                        self.stack.pop();
-                    }
-                }
+                Op::Pop(count) => self.stack.truncate(self.stack.len().saturating_sub(count.into())),
                 Op::Int(number) => self.stack.push(Value::Int(number.into())),
                 Op::Binary(operator) => self.binary(operator, host)?,
                 Op::Unary(operator) => self.unary(operator, host)?,
@@ -184,15 +195,15 @@ impl<'p> Machine<'p> {
                         pc = exit as usize;
                     }
                 }
-                _ => self.rest(op, host)?,
+                _ => self.rest(*op, host)?,
             }
         }
         Ok(())
     }
 
     /// The instructions on containers, captures and large numbers.
-    fn rest(&mut self, op: &Op, host: &mut dyn Host) -> Result<(), Interrupt> {
-        match *op {
+    fn rest(&mut self, op: Op, host: &mut dyn Host) -> Result<(), Interrupt> {
+        match op {
             Op::Number(index) => {
                 let number = match self.program.numbers.get(index as usize) {
                     Some(Number::Int(number)) => Value::Int(*number),
@@ -244,6 +255,18 @@ impl<'p> Machine<'p> {
         self.stack.pop().unwrap_or(Value::EMPTY)
     }
 
+    /// Pops a condition. Values are looked at where they are: moving what has just been written stalls the processor.
+    #[inline]
+    fn take_truth(&mut self) -> bool {
+        let truth = match self.stack.last() {
+            Some(Value::Int(number)) => *number != 0,
+            Some(value) => cast::truth(value),
+            None => false,
+        };
+        self.stack.truncate(self.stack.len().saturating_sub(1));
+        truth
+    }
+
     #[inline]
     fn slot(&self, slot: u16) -> &Value<'p> {
         self.stack.get(self.base + usize::from(slot)).unwrap_or(&Value::EMPTY)
@@ -255,14 +278,25 @@ impl<'p> Machine<'p> {
 
     #[inline]
     fn store(&mut self, slot: u16) -> Result<(), Interrupt> {
-        let mut value = self.pop();
-        if let Value::Container(new) = &value {
-            // `$a = array.push( $a, 1 )`
-            if matches!(self.slot(slot), Value::Container(old) if Rc::ptr_eq(old, new)) {
-                return Ok(());
-            }
-            value = own::owned(value, &mut self.meter)?.0;
+        if let Some(Value::Container(_)) = self.stack.last() {
+            return self.store_container(slot);
         }
+        let (place, top) = (self.base + usize::from(slot), self.stack.len().saturating_sub(1));
+        if place < top {
+            self.stack.swap_remove(place);
+        }
+        Ok(())
+    }
+
+    fn store_container(&mut self, slot: u16) -> Result<(), Interrupt> {
+        let value = self.pop();
+        // `$a = array.push( $a, 1 )`
+        if let (Value::Container(old), Value::Container(new)) = (self.slot(slot), &value)
+            && Rc::ptr_eq(old, new)
+        {
+            return Ok(());
+        }
+        let (value, _) = own::owned(value, &mut self.meter)?;
         if let Some(place) = self.stack.get_mut(self.base + usize::from(slot)) {
             *place = value;
         }
@@ -377,18 +411,41 @@ impl<'p> Machine<'p> {
         }
     }
 
+    #[inline]
     fn binary(&mut self, operator: Binary, host: &mut dyn Host) -> Result<(), Interrupt> {
-        let (right, left) = (self.pop(), self.pop());
-        let result = match (operator, &left, &right) {
-            (Binary::Add, Value::Int(left), Value::Int(right)) => Value::Int(left.wrapping_add(*right)),
-            (Binary::Less, Value::Int(left), Value::Int(right)) => Value::flag(left < right),
-            _ => {
-                self.look_at(operator, &left, &right)?;
-                match operate::binary(operator, &left, &right) {
-                    Some(result) => result,
-                    None => self.binary_with_warning(operator, left, right, host)?,
+        let quick = match self.stack.as_slice() {
+            [.., Value::Int(left), Value::Int(right)] => match operator {
+                Binary::Add => Some(left.wrapping_add(*right)),
+                Binary::Subtract => Some(left.wrapping_sub(*right)),
+                Binary::Less => Some(i64::from(left < right)),
+                Binary::Equal => Some(i64::from(left == right)),
+                _ => None,
+            },
+            [.., Value::Text(left), Value::Text(right)] => match operator {
+                Binary::Equal if left.len() != right.len() => Some(0),
+                Binary::NotEqual if left.len() != right.len() => Some(1),
+                _ => None,
+            },
+            _ => None,
+        };
+        match quick {
+            Some(result) => {
+                self.stack.truncate(self.stack.len().saturating_sub(1));
+                if let Some(place) = self.stack.last_mut() {
+                    *place = Value::Int(result);
                 }
+                Ok(())
             }
+            None => self.binary_in_general(operator, host),
+        }
+    }
+
+    fn binary_in_general(&mut self, operator: Binary, host: &mut dyn Host) -> Result<(), Interrupt> {
+        let (right, left) = (self.pop(), self.pop());
+        self.look_at(operator, &left, &right)?;
+        let result = match operate::binary(operator, &left, &right) {
+            Some(result) => result,
+            None => self.binary_with_warning(operator, left, right, host)?,
         };
         self.stack.push(result);
         Ok(())
@@ -422,12 +479,11 @@ impl<'p> Machine<'p> {
                 *side = Value::Int(0);
             }
         }
-        match operate::binary(operator, &left, &right) {
-            Some(result) => Ok(result),
-            None => {
-                self.warn("Division by zero", host)?;
-                Ok(Value::Int(0))
-            }
+        if let Some(result) = operate::binary(operator, &left, &right) {
+            Ok(result)
+        } else {
+            self.warn("Division by zero", host)?;
+            Ok(Value::Int(0))
         }
     }
 
@@ -436,18 +492,24 @@ impl<'p> Machine<'p> {
         if let Value::Text(text) = &value {
             self.meter.work(text.len())?;
         }
-        let result = match operate::unary(operator, &value) {
-            Some(result) => result,
-            None => {
-                self.cannot_convert(&value, "integer", host)?;
-                operate::unary(operator, &Value::Int(0)).unwrap_or(Value::EMPTY)
-            }
+        let result = if let Some(result) = operate::unary(operator, &value) {
+            result
+        } else {
+            self.cannot_convert(&value, "integer", host)?;
+            operate::unary(operator, &Value::Int(0)).unwrap_or(Value::EMPTY)
         };
         self.stack.push(result);
         Ok(())
     }
 
     fn step(&mut self, slot: u16, by: i8, before: bool, host: &mut dyn Host) -> Result<(), Interrupt> {
+        if let Some(Value::Int(number)) = self.stack.get_mut(self.base + usize::from(slot)) {
+            let old = *number;
+            *number = old.wrapping_add(by.into());
+            let result = if before { *number } else { old };
+            self.stack.push(Value::Int(result));
+            return Ok(());
+        }
         let old = self.slot(slot).clone();
         let new = self.stepped(&old, by, host)?;
         let result = if before { new.clone() } else { old };

@@ -94,15 +94,12 @@ impl Meter {
     /// So many instructions.
     #[inline]
     pub fn steps(&mut self, count: u32) -> Result<(), Reached> {
-        match self.instructions.checked_sub(count) {
-            Some(left) => {
-                self.instructions = left;
-                Ok(())
-            }
-            None => {
-                self.instructions = 0;
-                Err(Reached::Instructions(self.limits.instructions))
-            }
+        if let Some(left) = self.instructions.checked_sub(count) {
+            self.instructions = left;
+            Ok(())
+        } else {
+            self.instructions = 0;
+            Err(Reached::Instructions(self.limits.instructions))
         }
     }
 
@@ -126,6 +123,11 @@ impl Meter {
     #[inline]
     pub fn work(&mut self, bytes: usize) -> Result<(), Reached> {
         self.steps(u32::try_from(bytes / BYTES_PER_INSTRUCTION).unwrap_or(u32::MAX))
+    }
+
+    /// Instructions since the beginning or the last suspension.
+    pub fn used(&self) -> u32 {
+        self.limits.instructions.saturating_sub(self.instructions)
     }
 
     /// The rule was suspended: instructions count anew.

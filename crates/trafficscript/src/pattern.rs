@@ -314,8 +314,11 @@ fn readable(text: &[u8]) -> String {
                 }
                 _ => readable.push('\\'),
             },
-            0x80.. if quoted => readable.push_str(&format!("\\E\\x{byte:02x}\\Q")),
-            0x80.. => readable.push_str(&format!("\\x{byte:02x}")),
+            0x80.. => {
+                let escaped = format!("\\x{byte:02x}");
+                let (before, behind) = if quoted { ("\\E", "\\Q") } else { ("", "") };
+                readable.extend([before, &escaped, behind]);
+            }
             _ => readable.push(char::from(*byte)),
         }
     }

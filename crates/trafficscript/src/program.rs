@@ -161,7 +161,10 @@ pub(crate) struct Called {
 impl fmt::Debug for Uses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let functions: Vec<_> = self.functions.iter().map(|(function, line)| (function.name, line)).collect();
-        f.debug_struct("Uses").field("pools", &self.pools).field("functions", &functions).finish()
+        f.debug_struct("Uses")
+            .field("pools", &self.pools)
+            .field("functions", &functions)
+            .finish_non_exhaustive()
     }
 }
 

@@ -112,6 +112,7 @@ fn log_info<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     Ok(Value::EMPTY)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "all functions have one signature")]
 fn show<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let value = call.value(0);
     call.host.log(Level::Info, shown(&value).as_bytes());
@@ -130,10 +131,9 @@ fn shown(value: &Value<'_>) -> String {
                 format!("[{}]", elements.join(","))
             }
             Container::Hash(entries) => {
-                let entry = |(key, value): (&Box<[u8]>, &Value<'_>)| {
-                    format!("{}=>{}", key.escape_ascii(), shown(value))
-                };
-                let entries: Vec<_> = entries.iter().map(entry).collect();
+                let entries = entries.iter();
+                let entries: Vec<_> =
+                    entries.map(|(key, value)| format!("{}=>{}", key.escape_ascii(), shown(value))).collect();
                 format!("[{}]", entries.join(","))
             }
         },

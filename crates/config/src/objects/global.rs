@@ -56,7 +56,11 @@ fn rules(reader: &Reader<'_>, report: &mut Report<'_>) -> RuleSettings {
     };
     RuleSettings {
         instructions: at_least_one("max_instr", default.instructions),
-        match_steps: at_least_one("regex_match_limit", default.match_steps),
+        match_steps: if reader.is_set(SECTION, "regex_match_limit") {
+            at_least_one("regex_match_limit", default.match_steps)
+        } else {
+            default.match_steps
+        },
         execution_time_warning: reader
             .limit(SECTION, "execution_time_warning")
             .map(|milliseconds| Duration::from_millis(milliseconds.into())),

@@ -70,7 +70,11 @@ pub(crate) fn build(settings: &Arc<Settings>, nodes: &[NodeSpec]) -> Arc<Pool> {
 }
 
 pub(crate) fn rebuild(pool: &Arc<Pool>, nodes: &[NodeSpec], now: Moment) -> Arc<Pool> {
-    Pool::build(pool.settings().clone(), pool.persistence().cloned(), nodes, Some(pool), &context(now))
+    let context = context(now);
+    let after =
+        Pool::build(pool.settings().clone(), pool.persistence().cloned(), nodes, Some(pool), &context);
+    pool.let_go(Some(&after), now);
+    after
 }
 
 /// Makes up what the data path gets from its surroundings.

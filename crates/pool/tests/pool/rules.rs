@@ -440,7 +440,7 @@ fn what_rules_see_of_nodes() {
             .collect::<Vec<_>>()
     };
     assert_eq!(seen(&pool), expected(Standing::Active, Standing::Draining, Standing::Draining));
-    pool.retire(T0);
+    pool.let_go(None, T0);
     assert_eq!(seen(&pool), []);
 }
 

@@ -6,7 +6,7 @@ use tidegate_http1::{
     chunked::{ChunkedRelay, Output as ChunkedOutput},
     limits::Limits,
     request::{BodyFraming, RequestHead, Version},
-    response::{Parsed, ResponseHead},
+    response::{Parsed, ResponseFraming, ResponseHead},
 };
 use tidegate_model::Moment;
 use tidegate_pool::OpenConnection;
@@ -132,6 +132,8 @@ pub(crate) struct Answer {
     pub(crate) head_length: usize,
     /// The head's bytes apart from the node's: as rules have edited it, or while they read the body.
     detached: Option<Output>,
+    /// The node sends a body that the client does not get.
+    pub(crate) silenced: bool,
     /// The request body that is still being sent.
     pub(crate) upload: BodyRelay,
     /// Bytes of the request that were composed for the node: the head, and a body that was at hand.
@@ -147,6 +149,11 @@ impl Answer {
             Some(head) => &head.bytes,
             None => self.buffer.slice(0..self.head_length),
         }
+    }
+
+    /// Where the client's body ends.
+    pub(crate) fn framing(&self) -> ResponseFraming {
+        if self.silenced { ResponseFraming::None } else { self.head.framing() }
     }
 
     /// The head is done with: `buffer` begins with the body.
@@ -216,6 +223,7 @@ pub(crate) async fn attempt(
                     buffer: talk.buffer,
                     head_length,
                     detached: None,
+                    silenced: false,
                     upload: talk.upload,
                     sent: talk.composed,
                     response_time: heard_at.saturating_sub(talk.asked_at.unwrap_or(heard_at)),

@@ -162,7 +162,7 @@ async fn wait_in_queue(
         refused()
     })?;
     let place = pool.queue.join();
-    let _timed = tally::Waiting::new(&client.worker, pool);
+    let _timed = tally::Waiting::new(&client.worker, pool, &exchange.answered.queued);
     let may_reuse = may_reuse(exchange, pool, attempts);
     let mut guard = client.guard(exchange);
     let now = client.worker.now();
@@ -185,10 +185,7 @@ async fn wait_in_queue(
             return Ok(Claimed::Rebuilt(rebuilt));
         }
         match look(client, pool, session, attempts, may_reuse) {
-            Look::Claimed(claimed) => {
-                exchange.answered.note_queued(client.worker.now().since(now));
-                return Ok(claimed);
-            }
+            Look::Claimed(claimed) => return Ok(claimed),
             Look::Busy { .. } if client.worker.now() >= until => return Err(refused()),
             Look::Busy { session_node } => place.wait_again(session_node),
         }

@@ -50,10 +50,11 @@ pub(crate) async fn deliver(
     }
     let unit = exchange.server.settings.max_server_buffer;
     let mut framing = plan.framing;
-    let mut already = 0;
+    let (mut already, mut taken_bytes) = (0, 0);
     let mut node_reusable = plan.node_reusable;
     if let Some(taken) = exchange.said.as_mut().and_then(|said| said.response_body.take()) {
         node_reusable &= !taken.abandons;
+        taken_bytes = taken.read;
         if !matches!(framing, Framing::None) {
             already = taken.bytes.len() as u64;
             framing = taken.go_on(&mut out.bytes, exchange.head.version() == Version::Http10);
@@ -65,7 +66,7 @@ pub(crate) async fn deliver(
         Err(_) => Err(MALFORMED),
     };
     exchange.answered.bytes = already + download.moved;
-    let (sent, heard) = (answer.sent + answer.upload.moved, heard_head + already + download.moved);
+    let (sent, heard) = (answer.sent + answer.upload.moved, heard_head + taken_bytes + download.moved);
     tally::exchanged(client, pool, claim.node(), sent, heard);
     client.worker.response_heads.keep(answer.head);
     if let Err(kind) = moved {
@@ -108,7 +109,7 @@ impl Plan {
         let old_client = exchange.head.version() == Version::Http10;
         let mut client_keeps = uploaded && exchange.keeps_alive(client);
         let mut node_reusable = answer.reusable();
-        let (framing, body_header) = match answer.head.framing() {
+        let (framing, body_header) = match answer.framing() {
             ResponseFraming::None if answer.head.status() == 204 => (Framing::None, BodyHeader::Drop),
             ResponseFraming::None => (Framing::None, BodyHeader::Keep),
             ResponseFraming::Length(length) => (Framing::Length(length), BodyHeader::Keep),
@@ -150,6 +151,7 @@ fn compose(
 ) -> Output {
     let bytes = answer.head_bytes();
     access::answered(exchange, pool, claim, &answer.head, bytes);
+    access::decided(exchange, session, claim.slot, answer.response_time);
     let request_bytes = exchange.head_bytes();
     let mut out = client.worker.buffers.lend_output();
     let rewrite = Rewrite {

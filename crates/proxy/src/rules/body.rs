@@ -27,10 +27,13 @@ pub(crate) struct Taken {
     pub(crate) bytes: Vec<u8>,
     /// What is still to come; `None` = nothing.
     rest: Option<Framing>,
-    /// A rule has put other bytes in the place of what is still to come.
+    /// The connection it comes on cannot carry another message: a rule has put other bytes in the place of what is still
+    /// to come, or it ends with the body.
     pub(crate) abandons: bool,
+    /// A rule has put it in the place of what was there.
+    pub(crate) replaced: bool,
     /// Bytes read, framing included.
-    read: u64,
+    pub(crate) read: u64,
 }
 
 /// The framing is broken.
@@ -40,11 +43,12 @@ impl Taken {
     /// Puts a body of a rule's own in its place.
     pub(crate) fn replace(&mut self, bytes: Vec<u8>) {
         self.abandons |= self.rest.take().is_some();
+        self.replaced = true;
         self.bytes = bytes;
     }
 
     fn new(rest: Option<Framing>) -> Self {
-        Self { bytes: Vec::new(), rest, abandons: false, read: 0 }
+        Self { bytes: Vec::new(), rest, abandons: false, replaced: false, read: 0 }
     }
 
     /// Of a request, before a byte of it was read.
@@ -108,6 +112,7 @@ impl Taken {
         let ends_here = matches!(self.rest, Some(Framing::UntilClose));
         if ends_here {
             self.rest = None;
+            self.abandons = true;
         }
         ends_here
     }
@@ -246,7 +251,9 @@ pub(crate) async fn take_response(
     answer.detach_head(client.worker.buffers.lend_output());
     let framing = answer.head.framing();
     let mut taken = exchange.said_mut().response_body.take().unwrap_or_else(|| Taken::of_response(framing));
+    let uploaded = answer.upload.moved;
     let outcome = read_response(client, exchange, answer, &mut taken, wanted).await;
+    exchange.answered.bytes_in += answer.upload.moved - uploaded;
     exchange.said_mut().response_body = Some(taken);
     outcome.map_err(|kind| Failure::new(kind, Progress::Sent))
 }

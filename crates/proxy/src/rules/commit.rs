@@ -1,12 +1,17 @@
 //! Edits become heads: the head as edited is written once and taken by the strict parser again, so that everything
 //! behind the rules sees an ordinary message and nothing is smuggled in by an edit.
 
-use tidegate_http1::{edit::write_line, limits::Limits, request, response};
+use tidegate_http1::{
+    edit::write_line,
+    request::{self, Method},
+    response::{self, ResponseFraming},
+};
 
 use crate::{
     connection::Client,
     failure::{Failure, Kind, Progress},
     forward::attempt::Answer,
+    rules::{body::Taken, reply::is_bodyless},
     virtual_server::Exchange,
 };
 
@@ -44,7 +49,8 @@ pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<()
     });
     let lines = head.headers().iter().filter(|header| match header.role() {
         request::Role::ContentLength | request::Role::TransferEncoding => whole.is_none(),
-        _ => !(edits.continued && header.name(bytes).eq_ignore_ascii_case(b"expect")),
+        // The node is not asked whether it wants what is here already.
+        _ => !((edits.continued || whole.is_some()) && header.name(bytes).eq_ignore_ascii_case(b"expect")),
     });
     let lines = lines.map(|header| (header.name(bytes), bytes.get(header.line()).unwrap_or_default()));
     edits.fields.write(lines, &mut out.bytes);
@@ -55,11 +61,12 @@ pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<()
         }
     }
     out.bytes.extend_from_slice(b"\r\n");
-    let length = out.bytes.len();
-    exchange.head.start_over();
-    match exchange.head.parse(&out.bytes, &Limits::default()) {
-        Ok(request::Parsed::Complete(all)) if all == length => exchange.replace_head_bytes(out),
-        _ => return Err(Failure::new(NO_REQUEST, Progress::Unsent)),
+    let wants_head = exchange.wants_head_only();
+    if !exchange.replace_head(out) {
+        return Err(Failure::new(NO_REQUEST, Progress::Unsent));
+    }
+    if wants_head != (exchange.head.method() == Method::Head) {
+        exchange.said_mut().client_wants_head = Some(wants_head);
     }
     Ok(())
 }
@@ -70,15 +77,23 @@ pub(super) fn response(
     exchange: &mut Exchange<'_>,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
+    let wants_head = exchange.wants_head_only();
     let Some(said) = &mut exchange.said else { return Ok(()) };
-    let body = said.response_body.as_ref();
-    let whole = body.filter(|taken| taken.is_complete()).map(|taken| taken.bytes.len());
-    if said.response.is_empty() && whole.is_none() {
+    let head = &answer.head;
+    let status = said.response.status.as_ref().map_or_else(|| head.status(), |(status, _)| *status);
+    let body = Bodies {
+        node_sends: head.framing() != ResponseFraming::None,
+        node_may: exchange.head.method() != Method::Head && !is_bodyless(head.status()),
+        client_may: !wants_head && !is_bodyless(status),
+        bodyless: is_bodyless(status),
+    };
+    let framing = body.framing(said.response_body.as_ref());
+    answer.silenced = body.node_sends && !body.client_may;
+    if said.response.is_empty() && framing == NewFraming::Same {
         return Ok(());
     }
     let edits = std::mem::take(&mut said.response);
     let bytes = answer.head_bytes();
-    let head = &answer.head;
     let mut out = client.worker.buffers.lend_output();
     // The version stays the node's: it says whether its connection may be kept.
     out.bytes.extend_from_slice(bytes.get(..9).unwrap_or(b"HTTP/1.1 "));
@@ -93,14 +108,92 @@ pub(super) fn response(
     }
     out.bytes.extend_from_slice(b"\r\n");
     let lines = head.headers().iter().filter(|header| match header.role() {
-        response::Role::ContentLength | response::Role::TransferEncoding => whole.is_none(),
+        response::Role::ContentLength | response::Role::TransferEncoding => framing == NewFraming::Same,
         _ => true,
     });
     let lines = lines.map(|header| (header.name(bytes), bytes.get(header.line()).unwrap_or_default()));
     edits.fields.write(lines, &mut out.bytes);
-    if let Some(length) = whole {
+    if let NewFraming::Length(length) = framing {
         write_line(b"Content-Length", length.to_string().as_bytes(), &mut out.bytes);
     }
     out.bytes.extend_from_slice(b"\r\n");
     answer.replace_head(out, exchange.head).map_err(|()| Failure::new(NO_RESPONSE, Progress::Sent))
+}
+
+/// Which bodies there are, and may be, on both sides of a response that rules have edited.
+#[derive(Clone, Copy)]
+struct Bodies {
+    /// The node sends one.
+    node_sends: bool,
+    /// The node's response could have one.
+    node_may: bool,
+    /// The client expects one.
+    client_may: bool,
+    /// The client's response has none by its status.
+    bodyless: bool,
+}
+
+/// What the edited head says of the body's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NewFraming {
+    /// What the node said.
+    Same,
+    /// So many bytes.
+    Length(usize),
+    /// Nothing.
+    Silent,
+}
+
+impl Bodies {
+    fn framing(self, taken: Option<&Taken>) -> NewFraming {
+        match (self.client_may, taken) {
+            (true, Some(taken)) if taken.is_complete() => NewFraming::Length(taken.bytes.len()),
+            // What the node said is of a body that it does not send.
+            (true, _) if !self.node_may => NewFraming::Length(0),
+            // RFC 9110 §8.6: it would have to be the length that a GET is told.
+            (false, Some(taken)) if taken.replaced => NewFraming::Silent,
+            (false, _) if self.node_sends && self.bodyless => NewFraming::Silent,
+            _ => NewFraming::Same,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_http1::request::BodyFraming;
+
+    #[test]
+    fn framing_of_edited_responses() {
+        let read = || Taken::of_response(ResponseFraming::None);
+        let replaced = || {
+            let mut taken = Taken::of_request(BodyFraming::Length(9));
+            taken.replace(b"new".to_vec());
+            taken
+        };
+        let unread = || Taken::of_response(ResponseFraming::Length(9));
+        // node sends, node may, client may, status without a body; body; framing
+        let table = [
+            ((true, true, true, false), None, NewFraming::Same),
+            ((true, true, true, false), Some(unread()), NewFraming::Same),
+            ((true, true, true, false), Some(replaced()), NewFraming::Length(3)),
+            ((false, true, true, false), Some(read()), NewFraming::Length(0)),
+            // HEAD.
+            ((false, false, false, false), None, NewFraming::Same),
+            ((false, false, false, false), Some(read()), NewFraming::Same),
+            ((false, false, false, false), Some(replaced()), NewFraming::Silent),
+            // 200 becomes 304, 304 becomes 200.
+            ((true, true, false, true), None, NewFraming::Silent),
+            ((false, false, true, false), None, NewFraming::Length(0)),
+            ((false, false, true, false), Some(replaced()), NewFraming::Length(3)),
+            // HEAD becomes GET.
+            ((true, true, false, false), None, NewFraming::Same),
+        ];
+        for (row, ((node_sends, node_may, client_may, bodyless), taken, expected)) in
+            table.into_iter().enumerate()
+        {
+            let bodies = Bodies { node_sends, node_may, client_may, bodyless };
+            assert_eq!(bodies.framing(taken.as_ref()), expected, "row {row}");
+        }
+    }
 }

@@ -2,24 +2,27 @@
 
 use tidegate_http1::{
     edit::{self, HeaderEdits, write_line},
-    request::{Method, Version},
+    request::Version,
 };
 use tidegate_trafficscript::host::Reply;
 
 use crate::{
     connection::{Client, Flow},
+    forward::attempt::Answer,
     http::error_page,
+    rules::Said,
+    tally,
     virtual_server::Exchange,
 };
 
-/// Sends a rule's reply in place of a node's response. `clean` = the client's connection can be used again.
+/// Sends a rule's reply in place of a node's response, or of `answer`.
 pub(super) async fn send(
     client: &mut Client,
     exchange: &mut Exchange<'_>,
     reply: Reply,
-    clean: bool,
+    answer: Option<&Answer>,
 ) -> Flow {
-    let body_pending = !clean || body_is_pending(exchange);
+    let body_pending = body_is_pending(exchange, answer);
     let close = body_pending || !exchange.keeps_alive(client);
     let old_client = exchange.head.version() == Version::Http10;
     let edits =
@@ -37,7 +40,8 @@ pub(super) async fn send(
     out.bytes.extend_from_slice(b"\r\n");
     exchange.answered.status = reply.status;
     exchange.answered.head_bytes = out.bytes.len() as u64;
-    if exchange.head.method() != Method::Head && !is_bodyless(reply.status) {
+    tally::server(&client.worker, &exchange.server).generated(reply.status);
+    if !exchange.wants_head_only() && !is_bodyless(reply.status) {
         out.bytes.extend_from_slice(&reply.body);
         exchange.answered.bytes = reply.body.len() as u64;
     }
@@ -78,11 +82,14 @@ pub(super) async fn close(
     if client.send(out).await && read { Flow::Linger } else { Flow::Close }
 }
 
-/// Whether bytes of the request's body are unread.
-pub(super) fn body_is_pending(exchange: &Exchange<'_>) -> bool {
-    match exchange.said().and_then(|said| said.request_body.as_ref()) {
-        Some(taken) => !taken.is_complete() || taken.abandons,
-        None => exchange.head.has_body(),
+/// Whether bytes of the request's body are unread, before it went to a node or once `answer` is there.
+pub(super) fn body_is_pending(exchange: &Exchange<'_>, answer: Option<&Answer>) -> bool {
+    let said = exchange.said();
+    let abandoned = said.is_some_and(Said::abandons_body);
+    match (answer, said.and_then(|said| said.request_body.as_ref())) {
+        (Some(answer), _) => abandoned || !answer.upload.is_complete(),
+        (None, Some(taken)) => abandoned || !taken.is_complete(),
+        (None, None) => exchange.head.has_body(),
     }
 }
 

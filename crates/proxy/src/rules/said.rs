@@ -55,6 +55,8 @@ pub(crate) struct Said {
     pub(crate) failure: Option<Failure>,
     /// Part of the request's body stays unread.
     pub(crate) abandons_body: bool,
+    /// Whether the client's own method is HEAD, where rules have made another of it.
+    pub(crate) client_wants_head: Option<bool>,
 }
 
 impl Said {
@@ -104,7 +106,7 @@ impl RequestEdits {
 }
 
 /// Edits of a response's head.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ResponseEdits {
     pub(crate) fields: HeaderEdits,
     pub(crate) status: Option<(u16, Vec<u8>)>,

@@ -6,11 +6,17 @@
 use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
+    slice,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use tidegate_http1::{edit, head::Header, request::Version};
+use tidegate_http1::{
+    edit,
+    head::Header,
+    request::{self, Version},
+    response,
+};
 use tidegate_pool::{Node, Standing};
 use tidegate_trafficscript::{
     Host, Phase,
@@ -75,33 +81,56 @@ impl Seen<'_, '_> {
     }
 
     /// Name and value of every field of a message, before edits.
-    fn original<'s>(&'s self, side: Side) -> Box<dyn Iterator<Item = (&'s [u8], &'s [u8])> + 's> {
+    fn original(&self, side: Side) -> Fields<'_> {
         match (side, &self.stage) {
             (Side::Request, _) => {
-                let bytes = self.exchange.head_bytes();
-                Box::new(named(self.exchange.head.headers(), bytes))
+                Fields::Request(self.exchange.head.headers().iter(), self.exchange.head_bytes())
             }
-            (Side::Response, Stage::Request) => Box::new(std::iter::empty()),
+            (Side::Response, Stage::Request) => Fields::Sent(&[]),
             (Side::Response, Stage::Response { answer, .. }) => {
-                Box::new(named(answer.head.headers(), answer.head_bytes()))
+                Fields::Response(answer.head.headers().iter(), answer.head_bytes())
             }
             (Side::Response, Stage::Completion(_)) => {
                 let head = self.exchange.said().map_or(&[][..], |said| &said.sent_head);
-                Box::new(head.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
-                    let at = memchr::memchr(b':', line)?;
-                    let (name, value) = line.split_at_checked(at)?;
-                    Some((name, value.get(1..)?.trim_ascii()))
-                }))
+                // Behind the status line.
+                let lines = memchr::memchr(b'\n', head).and_then(|end| head.get(end + 1..));
+                Fields::Sent(lines.unwrap_or_default())
             }
         }
     }
 }
 
-fn named<'s, R: Copy>(
-    headers: &'s [Header<R>],
-    bytes: &'s [u8],
-) -> impl Iterator<Item = (&'s [u8], &'s [u8])> {
-    headers.iter().map(|header| (header.name(bytes), header.value(bytes)))
+/// Names and values of a head.
+enum Fields<'s> {
+    Request(slice::Iter<'s, Header<request::Role>>, &'s [u8]),
+    Response(slice::Iter<'s, Header<response::Role>>, &'s [u8]),
+    /// The lines of a head that was sent, not parsed any more.
+    Sent(&'s [u8]),
+}
+
+impl<'s> Iterator for Fields<'s> {
+    type Item = (&'s [u8], &'s [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Request(headers, bytes) => {
+                headers.next().map(|header| (header.name(bytes), header.value(bytes)))
+            }
+            Self::Response(headers, bytes) => {
+                headers.next().map(|header| (header.name(bytes), header.value(bytes)))
+            }
+            Self::Sent(lines) => loop {
+                let end = memchr::memchr(b'\n', lines)?;
+                let (line, rest) = lines.split_at_checked(end + 1)?;
+                *lines = rest;
+                if let Some((name, value)) =
+                    memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at))
+                {
+                    return Some((name, value.get(1..)?.trim_ascii()));
+                }
+            },
+        }
+    }
 }
 
 /// Fields of the request that decide more than their own value.
@@ -193,7 +222,7 @@ impl Host for Seen<'_, '_> {
         // RFC 9112 §3.2: a request has one Host.
         let edit = match (side, edit) {
             (Side::Request, Edit::Set(name, value) | Edit::Add(name, value)) if is_host(name) => {
-                if !tidegate_http1::request::is_host(value) {
+                if !request::is_host(value) {
                     return Err("Host has to be a host with an optional port");
                 }
                 Edit::Set(name, value)
@@ -358,7 +387,8 @@ impl Host for Seen<'_, '_> {
         Times {
             node_response,
             queued: Duration::from_micros(self.exchange.answered.queued.get().into()),
-            transaction: self.client.worker.elapsed().saturating_sub(self.exchange.began),
+            // The clock was read when the request last waited, or a rule has worked for long.
+            transaction: self.client.worker.recent_elapsed().saturating_sub(self.exchange.began),
         }
     }
 

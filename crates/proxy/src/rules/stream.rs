@@ -3,7 +3,7 @@
 use tidegate_http1::{
     chunked::{self, LAST_CHUNK},
     edit::{HeaderEdits, write_line},
-    request::{Method, Version},
+    request::Version,
 };
 use tidegate_trafficscript::{Answer as Given, host::Reply};
 
@@ -16,6 +16,7 @@ use crate::{
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
     forward::attempt::Answer,
+    tally,
     virtual_server::Exchange,
 };
 
@@ -28,6 +29,8 @@ pub(crate) struct Streamed {
     head_only: bool,
     /// The client's connection ends with the response.
     close: bool,
+    /// Part of the request's body is unread.
+    pending: bool,
 }
 
 /// How the client knows the end.
@@ -73,9 +76,12 @@ pub(super) fn start(
         None if old_client => Framing::UntilClose,
         None => Framing::Chunked,
     };
-    let close = framing == Framing::UntilClose
-        || reply::body_is_pending(seen.exchange)
-        || !seen.exchange.keeps_alive(seen.client);
+    let answer = match &seen.stage {
+        Stage::Response { answer, .. } => Some(&**answer),
+        Stage::Request | Stage::Completion(_) => None,
+    };
+    let pending = reply::body_is_pending(seen.exchange, answer);
+    let close = framing == Framing::UntilClose || pending || !seen.exchange.keeps_alive(seen.client);
     let mut out = Vec::new();
     reply::head(&mut out, &head, &edits);
     match &framing {
@@ -93,8 +99,9 @@ pub(super) fn start(
     out.extend_from_slice(b"\r\n");
     seen.exchange.answered.status = head.status;
     seen.exchange.answered.head_bytes = out.len() as u64;
-    let head_only = seen.exchange.head.method() == Method::Head;
-    let streamed = Streamed { head: out, framing, head_only, close };
+    tally::server(&seen.client.worker, &seen.exchange.server).generated(head.status);
+    let head_only = seen.exchange.wants_head_only();
+    let streamed = Streamed { head: out, framing, head_only, close, pending };
     seen.exchange.said_mut().stream = Some(Box::new(streamed));
     true
 }
@@ -120,6 +127,7 @@ pub(super) async fn write(
     let mut out = client.worker.buffers.lend_output();
     out.bytes.append(&mut streamed.head);
     let mut refused = false;
+    let mut written = piece.len();
     if !streamed.head_only && !piece.is_empty() {
         match &mut streamed.framing {
             Framing::Chunked => {
@@ -132,10 +140,11 @@ pub(super) async fn write(
                 out.bytes.extend_from_slice(piece.get(..n).unwrap_or_default());
                 *left -= n as u64;
                 refused = n < piece.len();
+                written = n;
             }
             Framing::UntilClose => out.bytes.extend_from_slice(piece),
         }
-        exchange.answered.bytes += piece.len() as u64;
+        exchange.answered.bytes += written as u64;
     }
     exchange.said_mut().stream = Some(streamed);
     if !client.send(out).await {
@@ -196,11 +205,25 @@ pub(super) async fn finish(
         Framing::Length(left) if left > 0 && !streamed.head_only => return Ok(Flow::Abort),
         _ => {}
     }
-    Ok(match (streamed.close, reply::body_is_pending(exchange)) {
+    Ok(match (streamed.close, streamed.pending) {
         (_, true) => Flow::Linger,
         (true, false) => Flow::Close,
         (false, false) => Flow::KeepAlive,
     })
+}
+
+/// A failure, which ends a piecewise response in the middle if the client has seen part of one.
+pub(super) fn broken(exchange: &mut Exchange<'_>, failure: Failure) -> Failure {
+    if !has_begun(exchange) {
+        return failure;
+    }
+    exchange.answered.ends_by_close = true;
+    Failure { progress: Progress::Answered, ..failure }
+}
+
+/// Whether a rule has started a response, and none of it has been sent yet or more is to follow.
+pub(super) fn is_started(exchange: &Exchange<'_>) -> bool {
+    exchange.said().is_some_and(|said| said.stream.is_some())
 }
 
 /// Whether a response has been started and nothing else may be sent.

@@ -4,6 +4,8 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
+    rc::Rc,
+    task::Poll,
 };
 
 use tidegate_trafficscript::{Answer as Given, Need, host::Side};
@@ -12,6 +14,7 @@ use super::{body, seen::Stage, stream};
 use crate::{
     connection::Client,
     failure::{Failure, Kind, Progress},
+    relay::Guarded,
     virtual_server::Exchange,
 };
 
@@ -39,26 +42,38 @@ pub(super) async fn fulfil(
         },
         Need::Write(piece) => stream::write(client, exchange, &piece).await,
         Need::Sleep(_) | Need::Fetch(_) | Need::Resolve(..) | Need::ResolveAddress(_) | Need::Rate { .. } => {
-            let shared = &client.worker.shared;
+            let worker = Rc::clone(&client.worker);
+            let shared = &worker.shared;
             let answer = shared.services.answer(&need, || shared.now());
             Ok(within(client, exchange, answer).await?.unwrap_or(Given::Done))
         }
     }
 }
 
-/// Waits for `work`, within the limits of the transaction.
+/// Waits for `work`, within the limits of the transaction and while the client is there.
 async fn within<T>(
-    client: &Client,
+    client: &mut Client,
     exchange: &Exchange<'_>,
     work: impl Future<Output = T>,
 ) -> Result<T, Failure> {
     let mut work = pin!(work);
-    let guard = client.guard(exchange);
-    client.deadline.arm(exchange.end());
-    let done = poll_fn(|cx| {
-        let polled = work.as_mut().poll(cx);
-        guard.or_passed(cx, polled)
+    let Client { worker, stream, deadline, .. } = client;
+    let guard = Guarded::new(worker, deadline, None, exchange.end());
+    deadline.arm(exchange.end());
+    // As at a node: the client is watched once the wait has lasted for a while.
+    deadline.watch_node(true, false);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(done));
+        }
+        let over = |kind| Poll::Ready(Err(Failure::new(kind, Progress::Unsent)));
+        if guard.lost_client(cx, stream) {
+            return over(Kind::ClientGone);
+        }
+        match deadline.poll_passed(cx) {
+            Poll::Ready(()) => over(Kind::RuleTimedOut),
+            Poll::Pending => Poll::Pending,
+        }
     })
-    .await;
-    done.ok_or_else(|| Failure::new(Kind::TransactionTimedOut, Progress::Unsent))
+    .await
 }

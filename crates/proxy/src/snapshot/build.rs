@@ -115,12 +115,6 @@ pub fn build(
     let silent = builder.silent(&servers);
     let listening = builder.listening(&servers);
     let pools = builder.pools;
-    // Pools that are no longer configured end with their nodes.
-    for (name, pool) in previous.iter().flat_map(|previous| &previous.pools) {
-        if !pools.contains_key(name) {
-            pool.pool.retire(context.now);
-        }
-    }
     let next_expiry = pools.values().filter_map(|pool| pool.pool.next_expiry(context.now)).min();
     let monitor_scripts = match previous {
         Some(previous) if *previous.monitor_scripts == configuration.monitor_scripts => {

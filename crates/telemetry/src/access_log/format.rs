@@ -24,6 +24,7 @@
 //! | `%R` | how many times the request was sent again to another node |
 //! | `%I`, `%O` | bytes read from and written to the client for this request, heads included |
 //! | `%D` | duration in microseconds |
+//! | `%J` | the whole request as a JSON object: client, virtual server, pool, node, method, path, status, bytes, durations, retries, session (`new`, `kept` or `moved`), failure, TLS |
 //! | `%V`, `%C` | TLS version and cipher suite of the client's connection, or `-` |
 //!
 //! Whatever a client or node sent is escaped, so that no line can be forged: control bytes, bytes from 0x7F on,
@@ -33,6 +34,7 @@ use std::{fmt, io::Write, net::IpAddr, net::SocketAddr, time::Duration, time::Sy
 
 use super::{
     capture::Captured,
+    json,
     second::{COMMON, RenderedSecond, is_strftime},
 };
 
@@ -79,6 +81,8 @@ enum Piece {
     BytesOut,
     TlsVersion,
     TlsCipher,
+    /// Places of the headers `Host`, `User-Agent` and `Referer`.
+    Json([usize; 3]),
     RequestHeader(usize),
     ResponseHeader(usize),
 }
@@ -112,6 +116,21 @@ pub struct Record<'a> {
     pub tls: Option<TlsSession<'a>>,
     /// Request line and headers.
     pub captured: &'a Captured,
+    /// What else is known.
+    pub details: Details,
+}
+
+/// What only the JSON form tells of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Details {
+    /// Time in the queues of pools.
+    pub queued: Duration,
+    /// From the end of the request to the head of the node's response.
+    pub response_time: Option<Duration>,
+    /// What persistence decided: `new`, `kept` or `moved`; `None` = the pool has none.
+    pub session: Option<&'static str>,
+    /// Why it could not be answered as it should.
+    pub failure: Option<&'static str>,
 }
 
 /// The TLS session of a client connection, as a log line tells it.
@@ -148,7 +167,7 @@ impl fmt::Display for FormatError {
             Self::Unknown(what, at) => write!(
                 out,
                 "unknown macro {what:?} at offset {at}; known are %h %l %u %t %{{strftime}}t %r %m %U %q %s %b %B %v %n %A \
-                 %p %T %{{X}}i %{{X}}o %P %R %I %O %D %V %C %%"
+                 %p %T %{{X}}i %{{X}}o %P %R %I %O %D %V %C %J %%"
             ),
             Self::Unfinished(at) => {
                 write!(out, "unfinished macro at offset {at}; write %% for a percent sign")
@@ -216,7 +235,17 @@ impl Format {
         let start = out.len();
         let times = second.texts(&self.times, now);
         for piece in &self.pieces {
-            render_piece(piece, record, times, out);
+            if let Piece::Json([host, user_agent, referer]) = piece {
+                let header = |index: &usize| record.captured.request_header(*index);
+                let headers = json::Headers {
+                    host: header(host),
+                    user_agent: header(user_agent),
+                    referer: header(referer),
+                };
+                json::render(record, headers, now, out);
+            } else {
+                render_piece(piece, record, times, out);
+            }
         }
         out.truncate(start + MAX_LINE);
         out.push(b'\n');
@@ -262,6 +291,11 @@ impl Format {
             'O' => Piece::BytesOut,
             'V' => Piece::TlsVersion,
             'C' => Piece::TlsCipher,
+            'J' => Piece::Json([
+                index_of(&mut self.request_headers, "Host")?,
+                index_of(&mut self.request_headers, "User-Agent")?,
+                index_of(&mut self.request_headers, "Referer")?,
+            ]),
             other => return Err(FormatError::Unknown(format!("%{other}"), at)),
         }))
     }
@@ -327,12 +361,14 @@ fn render_piece(piece: &Piece, record: &Record<'_>, times: &[String], out: &mut 
         Piece::BytesOut => push(out, format_args!("{}", record.bytes_out)),
         Piece::TlsVersion => value(record.tls.map(|tls| tls.version.as_bytes()), out),
         Piece::TlsCipher => value(record.tls.map(|tls| tls.cipher.as_bytes()), out),
+        // Rendered by its own module.
+        Piece::Json(_) => {}
         Piece::RequestHeader(index) => value(record.captured.request_header(*index), out),
         Piece::ResponseHeader(index) => value(record.captured.response_header(*index), out),
     }
 }
 
-fn push(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+pub(super) fn push(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
     // Writing to a vector cannot fail.
     drop(out.write_fmt(text));
 }
@@ -361,13 +397,13 @@ fn hex(byte: u8, out: &mut Vec<u8>) {
 
 /// Parts of a request line. An absolute-form target counts from its path on.
 #[derive(Debug, PartialEq, Eq)]
-struct RequestLine<'a> {
-    method: &'a [u8],
-    path: &'a [u8],
-    query: &'a [u8],
+pub(super) struct RequestLine<'a> {
+    pub(super) method: &'a [u8],
+    pub(super) path: &'a [u8],
+    pub(super) query: &'a [u8],
 }
 
-fn request_line(line: &[u8]) -> RequestLine<'_> {
+pub(super) fn request_line(line: &[u8]) -> RequestLine<'_> {
     let mut words = line.splitn(3, |byte| *byte == b' ');
     let method = words.next().unwrap_or_default();
     let mut target = words.next().unwrap_or_default();

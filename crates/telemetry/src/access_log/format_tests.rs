@@ -38,6 +38,7 @@ fn check(
         retries: 0,
         tls: None,
         captured: &captured,
+        details: Details::default(),
     };
     change(&mut record);
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
@@ -188,6 +189,7 @@ fn lines_are_bounded() {
         retries: 0,
         tls: None,
         captured: &captured,
+        details: Details::default(),
     };
     let mut out = Vec::new();
     format.render(&record, SystemTime::UNIX_EPOCH, &mut RenderedSecond::new(TimeZone::UTC), &mut out);
@@ -220,4 +222,59 @@ fn faults() {
     let many = (0..=MAX_MACROS).map(|n| format!("%{{h{n}}}i")).collect::<Vec<_>>().concat();
     assert_eq!(fault(&many), FormatError::TooManyMacros);
     assert!(fault("%z").to_string().contains("%{X}i"));
+}
+
+#[test]
+fn a_request_as_json() {
+    let details = Details {
+        queued: Duration::from_millis(2),
+        response_time: Some(Duration::from_micros(1500)),
+        session: Some("kept"),
+        failure: None,
+    };
+    check(
+        "%J",
+        "GET /a\"b?c=d HTTP/1.1",
+        &[("host", "shop"), ("user-agent", "t\u{1}")],
+        |record| record.details = details,
+        concat!(
+            r#"{"time":"2001-09-09T01:46:40.000Z","client":"192.0.2.7","local":"127.0.0.1:8080","virtual_server":"web","#,
+            r#""pool":"p1","node":"10.0.0.1:80","method":"GET","path":"/a\"b","query":"c=d","host":"shop","#,
+            r#""user_agent":"t\u0001","status":200,"bytes_in":70,"bytes_out":300,"duration":1.234567,"#,
+            r#""queued":0.002000,"node_response":0.001500,"retries":0,"session":"kept"}"#,
+        ),
+    );
+}
+
+#[test]
+fn an_object_is_whole_whatever_clients_send() {
+    let format = Format::parse("%J").unwrap();
+    let nasty: Vec<u8> = (0..=255).cycle().filter(|byte| *byte != b' ').take(8192).collect();
+    let mut captured = Captured::default();
+    let line = [b"G ET /", nasty.as_slice(), b"?", &nasty, b" HTTP/1.1"].concat();
+    let headers = [(&b"host"[..], &nasty[..]), (b"user-agent", &nasty), (b"referer", &nasty)];
+    captured.request(&format, &line, headers);
+    let long = "é".repeat(1000);
+    let record = Record {
+        client: [127, 0, 0, 1].into(),
+        local: ([127, 0, 0, 1], 1).into(),
+        virtual_server: &long,
+        pool: Some(&long),
+        node: None,
+        status: None,
+        body_sent: 0,
+        bytes_in: u64::MAX,
+        bytes_out: u64::MAX,
+        duration: Duration::MAX,
+        retries: u32::MAX,
+        tls: Some(TlsSession { version: "TLSv1.3", cipher: "TLS13_AES_256_GCM_SHA384" }),
+        captured: &captured,
+        details: Details { failure: Some("the node refused the connection"), ..Details::default() },
+    };
+    let mut out = Vec::new();
+    format.render(&record, SystemTime::now(), &mut RenderedSecond::new(TimeZone::UTC), &mut out);
+    assert!(out.len() <= MAX_LINE, "{}", out.len());
+    let object: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(object["failure"], "the node refused the connection");
+    assert!(object.get("node").is_none());
 }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::access_log::Captured;
+use crate::access_log::{Captured, Details};
 
 const SOON: Duration = Duration::from_millis(5);
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -27,6 +27,7 @@ fn record(captured: &Captured, status: u16) -> Record<'_> {
         retries: 0,
         tls: None,
         captured,
+        details: Details::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::SystemTime};
 
 use tidegate_model::pool::NodeState;
 
-use super::{Level, lines::Lines, process};
+use super::{Level, lines::Lines, process, rules};
 use crate::observation::{Node, Observation, Pool, VirtualServer};
 
 /// A metric: one name, with a sample per object and label.
@@ -110,7 +110,8 @@ impl Family {
 
 /// Every metric, in the order in which it is told.
 pub(super) fn families() -> &'static [Family] {
-    static ALL: LazyLock<Vec<Family>> = LazyLock::new(|| [process::FAMILIES, SERVERS, POOLS, NODES].concat());
+    static ALL: LazyLock<Vec<Family>> =
+        LazyLock::new(|| [process::FAMILIES, rules::FAMILIES, SERVERS, POOLS, NODES].concat());
     &ALL
 }
 

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Format;
 
 /// Samples by name and labels (sorted), as text.
-pub(crate) type Samples = BTreeMap<(String, Vec<(String, String)>), f64>;
+pub(crate) type Samples = BTreeMap<(String, Labels), f64>;
+
+/// Names and values of labels.
+pub(crate) type Labels = Vec<(String, String)>;
 
 /// Types by family.
 pub(crate) type Types = BTreeMap<String, String>;
@@ -60,7 +63,7 @@ pub(crate) fn read(text: &str, format: Format) -> Result<(Samples, Types), Strin
                 ("counter", Format::OpenMetrics) => suffix == "_total",
                 ("counter", Format::Prometheus) => suffix.is_empty() && name.ends_with("_total"),
                 ("gauge", _) => suffix.is_empty(),
-                ("info", _) => suffix == "_info" && value == 1.0,
+                ("info", _) => suffix == "_info" && (value - 1.0).abs() < f64::EPSILON,
                 ("histogram", _) => matches!(suffix, "_bucket" | "_sum" | "_count"),
                 ("summary", _) => matches!(suffix, "_sum" | "_count"),
                 _ => false,
@@ -71,7 +74,7 @@ pub(crate) fn read(text: &str, format: Format) -> Result<(Samples, Types), Strin
             if (suffix == "_bucket") != labels.iter().any(|(name, _)| name == "le") {
                 return fault("le and _bucket go together");
             }
-            if kind != "gauge" && !(value >= 0.0) {
+            if kind != "gauge" && (value.is_nan() || value < 0.0) {
                 return fault("a count below zero");
             }
             let mut sorted = labels.clone();
@@ -98,7 +101,7 @@ pub(crate) fn read(text: &str, format: Format) -> Result<(Samples, Types), Strin
 /// Buckets only grow, the last is +Inf and equals the count, and there is a sum.
 fn histograms(samples: &Samples, types: &Types) -> Result<(), String> {
     for name in types.iter().filter(|(_, kind)| *kind == "histogram").map(|(name, _)| name) {
-        let mut series: BTreeMap<Vec<(String, String)>, Vec<(f64, f64)>> = BTreeMap::new();
+        let mut series: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
         for ((_, labels), value) in samples.iter().filter(|((of, _), _)| *of == format!("{name}_bucket")) {
             let (le, rest): (Vec<_>, Vec<_>) = labels.iter().cloned().partition(|(name, _)| name == "le");
             let bound = if le[0].1 == "+Inf" { f64::INFINITY } else { le[0].1.parse().map_err(|_| "le")? };
@@ -131,7 +134,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// `name{label="value",…} number`.
-fn sample(line: &str) -> Result<(String, Vec<(String, String)>, f64), String> {
+fn sample(line: &str) -> Result<(String, Labels, f64), String> {
     let fault = |what: &str| format!("{what}: {line}");
     let end = line.find(['{', ' ']).ok_or_else(|| fault("no value"))?;
     let (name, mut rest) = line.split_at(end);

@@ -12,7 +12,7 @@ use crate::observation::sample::sample;
 const ALL: Details = Details { objects: true, histograms: true, nodes: true };
 
 fn now() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(1_700_000_100)
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000) + Duration::from_secs(100)
 }
 
 fn series(observation: &Observation, details: Details) -> strict::Samples {

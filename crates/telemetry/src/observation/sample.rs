@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::*;
-use crate::counters::{PoolCounters, ProcessCounters, VirtualServerCounters};
+use crate::counters::{PoolCounters, ProcessCounters, RuleCounters, VirtualServerCounters};
 
 /// `servers` virtual servers `vs-N` and pools `pool-N` of `nodes` nodes each.
 pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
@@ -41,6 +41,36 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             name: "site".into(),
             not_after: 2_000_000_000,
         }],
+        rules: vec![rule()],
+        rates: vec![Rate {
+            name: "rate-0".to_owned(),
+            per_second: 10,
+            per_minute: 100,
+            current: 3,
+            entered: 9,
+            left: 6,
+            dropped: 2,
+            waiting: 1,
+            contexts: 4,
+            contexts_forgotten: 5,
+            contexts_full: 7,
+        }],
+        user_counters: UserCounters { narrow: vec![4, 5], wide: vec![6 << 32 | 1, 7] },
+        rule_services: RuleServices {
+            data_bytes: 1,
+            data_limit: 2,
+            names_asked: 3,
+            names_remembered: 4,
+            names_failed: 5,
+            names_refused: 6,
+            fetches: 7,
+            fetch_connections: 8,
+            fetches_failed: 9,
+            fetches_refused: 10,
+            fetches_too_large: 11,
+            sleeping: 12,
+            sleeps_refused: 13,
+        },
         control: Control {
             config_generation: 6,
             imported: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
@@ -77,6 +107,18 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             ..Control::default()
         },
     }
+}
+
+fn rule() -> Rule {
+    let cell = RuleCounters::default();
+    cell.executions.add(20);
+    cell.discards.add(1);
+    cell.aborts.add(2);
+    cell.responds.add(3);
+    cell.pool_selects.add(4);
+    cell.retries.add(5);
+    cell.execution_time_warnings.add(6);
+    Rule { name: "rule-0".into(), totals: cell.read() }
 }
 
 fn virtual_server(n: u16) -> VirtualServer {

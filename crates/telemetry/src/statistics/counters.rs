@@ -10,7 +10,7 @@ use tidegate_model::{
 };
 
 use super::{Values, machine};
-use crate::observation::{Node, Observation, Pool, VirtualServer};
+use crate::observation::{Node, Observation, Pool, Rate, Rule, VirtualServer};
 
 /// Fills in what is counted. `None` = there is no such object.
 pub(super) fn fill(values: &mut Values, of: &Observation, path: &str, object: &str) -> Option<()> {
@@ -37,9 +37,48 @@ pub(super) fn fill(values: &mut Values, of: &Observation, path: &str, object: &s
                 ("total_requests", address.totals.requests),
             ]);
         }
+        "rules" => rule(values, of.rules.iter().find(|rule| rule.name.as_str() == object)?),
+        "connection_rate_limit" => rate(values, of.rates.iter().find(|rate| rate.name == object)?),
+        "extras/user_counters_32" => {
+            values.set("counter", numbered(&of.user_counters.narrow, object).map_or(0, u64::from));
+        }
+        "extras/user_counters_64" => {
+            values.set("counter", numbered(&of.user_counters.wide, object).unwrap_or(0));
+        }
         _ => machine::fill(values, of, path, object)?,
     }
     Some(())
+}
+
+/// A user counter by its number; the first one where none is named.
+fn numbered<T: Copy>(counters: &[T], object: &str) -> Option<T> {
+    let number: usize = if object.is_empty() { 1 } else { object.parse().ok()? };
+    counters.get(number.checked_sub(1)?).copied()
+}
+
+fn rule(values: &mut Values, rule: &Rule) {
+    let totals = &rule.totals;
+    values.all([
+        ("aborts", totals.aborts),
+        ("discards", totals.discards),
+        ("execution_time_warnings", totals.execution_time_warnings),
+        ("executions", totals.executions),
+        ("pool_select", totals.pool_selects),
+        ("responds", totals.responds),
+        ("retries", totals.retries),
+    ]);
+}
+
+fn rate(values: &mut Values, rate: &Rate) {
+    values.all([
+        ("conns_entered", rate.entered),
+        ("conns_left", rate.left),
+        ("current_rate", rate.current),
+        ("dropped", rate.dropped),
+        ("max_rate_per_min", rate.per_minute),
+        ("max_rate_per_sec", rate.per_second),
+        ("queue_length", rate.waiting),
+    ]);
 }
 
 fn virtual_server(values: &mut Values, server: &VirtualServer) {

@@ -24,6 +24,8 @@ pub fn objects(observation: &Observation, path: &str) -> Vec<String> {
                 .flat_map(|pool| pool.nodes.iter().map(move |node| per_pool_name(pool, node)));
             names.collect()
         }
+        "rules" => observation.rules.iter().map(|rule| rule.name.to_string()).collect(),
+        "connection_rate_limit" => observation.rates.iter().map(|rate| rate.name.clone()).collect(),
         "events" => observation.control.event_types.iter().map(|(name, _)| name.to_string()).collect(),
         "actions" => observation.control.actions.iter().map(|(name, _)| name.to_string()).collect(),
         "network_interface" => {

@@ -75,7 +75,8 @@ fn every_object_has_every_counter() {
     assert_eq!(counters(&observation, "nodes/node", "pool-0"), None);
     assert_eq!(counters(&observation, "rules", "any"), None);
     assert_eq!(counters(&observation, "none", ""), None);
-    assert!(objects(&observation, "rules").is_empty());
+    assert_eq!(objects(&observation, "rules"), ["rule-0"]);
+    assert!(objects(&observation, "glb_services").is_empty());
 }
 
 #[test]

@@ -108,17 +108,14 @@ impl Body<'_, '_> {
         if let Some(function) = library::find(&name) {
             return Some(Callee::Function(function));
         }
-        let (message, hint) = match rule {
-            Some((module, sub, alias)) => {
-                let hint = nearest(&sub, module.subs.keys().map(String::as_str));
-                let hint = hint.map(|near| format!("{alias}.{near}"));
-                (format!("the imported rule `{}` has no sub {sub}", module.name), hint)
-            }
-            None => {
-                let subs = self.module.subs.keys().map(String::as_str);
-                let hint = nearest(&name, library::names().chain(subs)).map(ToOwned::to_owned);
-                (format!("unknown function {written}"), hint)
-            }
+        let (message, hint) = if let Some((module, sub, alias)) = rule {
+            let hint = nearest(&sub, module.subs.keys().map(String::as_str));
+            let hint = hint.map(|near| format!("{alias}.{near}"));
+            (format!("the imported rule `{}` has no sub {sub}", module.name), hint)
+        } else {
+            let subs = self.module.subs.keys().map(String::as_str);
+            let hint = nearest(&name, library::names().chain(subs)).map(ToOwned::to_owned);
+            (format!("unknown function {written}"), hint)
         };
         self.error(span.place, message, hint.map(|near| format!("did you mean {near}?")));
         None

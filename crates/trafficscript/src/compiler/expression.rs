@@ -88,14 +88,11 @@ impl Body<'_, '_> {
     /// Computes an expression for what it does only.
     pub(super) fn effect(&mut self, id: Id) {
         let node = self.node(id);
-        match node.expression {
-            Expression::Assign(target, operator, value) => {
-                self.assign(target, operator, value, node.place, false);
-            }
-            _ => {
-                self.value(id);
-                self.emit(Op::Pop(1), node.place);
-            }
+        if let Expression::Assign(target, operator, value) = node.expression {
+            self.assign(target, operator, value, node.place, false);
+        } else {
+            self.value(id);
+            self.emit(Op::Pop(1), node.place);
         }
     }
 

@@ -50,7 +50,8 @@ pub struct Call<'c, 'p> {
     /// Name of the rule, for messages.
     pub(crate) rule: &'c str,
     pub(crate) arguments: &'c [Value<'p>],
-    pub(crate) answer: Option<Answer>,
+    /// Boxed because there seldom is one and it is large.
+    pub(crate) answer: Option<Box<Answer>>,
     pub(crate) captures: &'c mut [Value<'p>; CAPTURES],
     pub(crate) site: &'p Site,
     pub(crate) meter: &'c mut Meter,
@@ -86,7 +87,7 @@ impl<'p> Call<'_, 'p> {
 
     /// What came of the need the function has waited for; `None` in the first call.
     pub fn answer(&mut self) -> Option<Answer> {
-        self.answer.take()
+        self.answer.take().map(|answer| *answer)
     }
 
     /// An argument as string; a container warns and gives `0`.

@@ -13,6 +13,8 @@ pub(super) mod stream;
 pub(super) mod switches;
 pub(crate) mod url;
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 
 use super::{Call, Interrupt, Outcome, make::charge_elements};
@@ -157,14 +159,14 @@ fn is_field_byte(byte: u8) -> bool {
 
 /// `value` with spaces in place of the bytes that may not stand in a header field (RFC 9110 §5.5): nothing a rule puts
 /// into a field can end it.
-pub(super) fn field_value(call: &mut Call<'_, '_>, value: &[u8]) -> Result<Vec<u8>, Interrupt> {
+pub(super) fn field_value<'v>(call: &mut Call<'_, '_>, value: &'v [u8]) -> Result<Cow<'v, [u8]>, Interrupt> {
     let value = value.trim_ascii();
     if value.iter().copied().all(is_field_byte) {
-        return Ok(value.to_vec());
+        return Ok(value.into());
     }
     call.warn("a header value held bytes that may not stand in one; they are spaces now")?;
     let kept: Vec<u8> = value.iter().map(|&byte| if is_field_byte(byte) { byte } else { b' ' }).collect();
-    Ok(kept.trim_ascii().to_vec())
+    Ok(kept.trim_ascii().to_vec().into())
 }
 
 /// Edits a header field. What may not stand in a value becomes spaces with a warning; what the host refuses otherwise is a
@@ -172,7 +174,7 @@ pub(super) fn field_value(call: &mut Call<'_, '_>, value: &[u8]) -> Result<Vec<u
 pub(super) fn edit(call: &mut Call<'_, '_>, side: Side, edit: Edit<'_>) -> Result<bool, Interrupt> {
     let value = match edit {
         Edit::Set(_, value) | Edit::Add(_, value) => field_value(call, value)?,
-        Edit::Remove(_) => Vec::new(),
+        Edit::Remove(_) => Cow::default(),
     };
     let edit = match edit {
         Edit::Set(name, _) => Edit::Set(name, &value),

@@ -57,7 +57,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// Takes the order. False with a warning if there is no such pool.
 fn order(call: &mut Call<'_, '_>) -> Result<bool, Interrupt> {
-    let pool = call.text(0)?.to_vec();
+    let pool = call.text(0)?;
     let node = if call.has(1) {
         let (host, port) = (call.text(1)?.to_vec(), call.int(2)?);
         match u16::try_from(port) {
@@ -70,7 +70,7 @@ fn order(call: &mut Call<'_, '_>) -> Result<bool, Interrupt> {
     } else {
         None
     };
-    let known = call.host.order(Order::Pool(pool.clone(), node));
+    let known = call.host.order(Order::Pool(pool.to_vec(), node));
     if !known {
         call.warn(&format!("there is no pool `{}`; the default pool is used", pool.escape_ascii()))?;
     }

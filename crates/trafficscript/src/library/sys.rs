@@ -54,12 +54,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Day of the year of a time, now unless given, in local time: 1 to 366.",
         |call| part(call, |time| time.yearday)),
     works("sys.hostname", "", (0, 0), "Name of the host without its domain.", |call| {
-        let name = call.host.host_name().0.into_owned();
-        call.make(name)
+        Ok(Value::from(call.host.host_name().0.as_bytes()))
     }),
     works("sys.domainname", "", (0, 0), "Domain of the host.", |call| {
-        let name = call.host.host_name().1.into_owned();
-        call.make(name)
+        Ok(Value::from(call.host.host_name().1.as_bytes()))
     }),
     works("sys.getenv", "name", (1, 1),
         "A variable of the environment of the process; empty if it is not set.",

@@ -61,7 +61,7 @@ pub(crate) fn call_with(
             Err(Interrupt::Wait(need)) => {
                 assert!(row.traits.waits, "{name} waits, which its row does not say");
                 assert!(host.needs.len() < 10, "{name} waits again and again");
-                answer = Some(host.answer(&need));
+                answer = Some(Box::new(host.answer(&need)));
             }
             outcome => return Called { outcome, captures },
         }

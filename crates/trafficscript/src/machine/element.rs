@@ -43,12 +43,11 @@ impl<'p> Machine<'p> {
 
     /// A key as string.
     fn key(&mut self, key: &Value<'p>, host: &mut dyn Host) -> Result<Text<'p>, Interrupt> {
-        match cast::text(key) {
-            Some(text) => Ok(text),
-            None => {
-                self.cannot_convert(key, "string", host)?;
-                Ok(Text::Constant(b"0"))
-            }
+        if let Some(text) = cast::text(key) {
+            Ok(text)
+        } else {
+            self.cannot_convert(key, "string", host)?;
+            Ok(Text::Constant(b"0"))
         }
     }
 
@@ -59,12 +58,11 @@ impl<'p> Machine<'p> {
         length: usize,
         host: &mut dyn Host,
     ) -> Result<Option<usize>, Interrupt> {
-        let index = match cast::int(key) {
-            Some(index) => index,
-            None => {
-                self.cannot_convert(key, "integer", host)?;
-                0
-            }
+        let index = if let Some(index) = cast::int(key) {
+            index
+        } else {
+            self.cannot_convert(key, "integer", host)?;
+            0
         };
         let index = if index < 0 { index.checked_add_unsigned(length as u64) } else { Some(index) };
         Ok(index.and_then(|index| usize::try_from(index).ok()).filter(|index| *index < length))
@@ -236,14 +234,13 @@ impl<'p> Machine<'p> {
     /// value → container, index of the element that is next
     pub(super) fn iterate(&mut self, host: &mut dyn Host) -> Result<(), Interrupt> {
         let value = self.pop();
-        let container = match &value {
-            Value::Container(_) => value,
-            _ => {
-                if !is_unset(&value) {
-                    self.warn("Cannot convert scalar to array or hash value", host)?;
-                }
-                Value::EMPTY
+        let container = if let Value::Container(_) = &value {
+            value
+        } else {
+            if !is_unset(&value) {
+                self.warn("Cannot convert scalar to array or hash value", host)?;
             }
+            Value::EMPTY
         };
         self.stack.push(container);
         self.stack.push(Value::Int(0));
@@ -269,7 +266,7 @@ impl<'p> Machine<'p> {
             _ => None,
         };
         self.stack.push(container);
-        self.stack.push(Value::Int(at.saturating_add(1) as i64));
+        self.stack.push(Value::Int(at.saturating_add(1).cast_signed() as i64));
         let found = element.is_some();
         self.stack.extend(element);
         Ok(found)

@@ -22,7 +22,7 @@ pub(crate) fn number(value: &Value<'_>) -> Option<Number> {
         Value::Double(number) => Some(Number::Double(*number)),
         Value::Text(text) => {
             let digits = text.trim_ascii_start();
-            let digits = digits.strip_prefix(b"-").or(digits.strip_prefix(b"+")).unwrap_or(digits);
+            let digits = digits.strip_prefix(b"-").or_else(|| digits.strip_prefix(b"+")).unwrap_or(digits);
             let behind = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
             let has_digits = behind > 0;
             let is_double = match digits.get(behind..).unwrap_or_default() {

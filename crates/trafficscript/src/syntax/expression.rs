@@ -44,6 +44,7 @@ fn operator(symbol: &str) -> Option<(u8, Operator)> {
 }
 
 /// Operators of assignment; the inner value is that of a compound one.
+#[expect(clippy::option_option, reason = "no operator of assignment, `=`, a compound one: three things")]
 fn assignment(symbol: &str) -> Option<Option<Binary>> {
     Some(match symbol {
         "=" => None,

@@ -218,7 +218,7 @@ impl Lexer<'_, '_> {
                 self.error(place, format!("not a number of base {radix}"), None);
                 Kind::Int(0)
             },
-            |number| Kind::Int(number as i64),
+            |number| Kind::Int(number.cast_signed()),
         )
     }
 

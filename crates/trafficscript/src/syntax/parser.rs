@@ -50,7 +50,7 @@ impl Parser<'_> {
 
     pub(super) fn ahead(&self, count: usize) -> Token {
         const END: Token = Token { kind: Kind::End, place: Place { at: 0, line: 1 }, end: 0 };
-        self.tokens.get(self.next + count).or(self.tokens.last()).copied().unwrap_or(END)
+        self.tokens.get(self.next + count).or_else(|| self.tokens.last()).copied().unwrap_or(END)
     }
 
     /// The token before this one.

@@ -158,16 +158,15 @@ impl Parser<'_> {
             }
             "else" => Err(self.fault(place, "`else` without `if`", None)),
             "case" | "default" => Err(self.fault(place, format!("`{word}` outside `switch`"), None)),
-            _ => match FOREIGN.into_iter().find(|(foreign, _)| *foreign == word) {
-                Some((_, instead)) => {
+            _ => {
+                if let Some((_, instead)) = FOREIGN.into_iter().find(|(foreign, _)| *foreign == word) {
                     Err(self.fault(place, format!("unknown word `{word}`"), Some(format!("use {instead}"))))
-                }
-                None => {
+                } else {
                     let expression = self.expression()?;
                     self.end()?;
                     Ok(Statement::Expression(expression))
                 }
-            },
+            }
         }
     }
 
@@ -184,7 +183,7 @@ impl Parser<'_> {
         // Behind a string of several lines the line of its beginning is not that of its end.
         let newlines = |from: Place, to: u32| {
             let between = self.text.get(from.at as usize..to as usize).unwrap_or_default();
-            between.iter().filter(|byte| **byte == b'\n').count() as u32
+            memchr::memchr_iter(b'\n', between).count() as u32
         };
         let line = self.last().map_or(place.line, |last| last.place.line + newlines(last.place, last.end));
         let fault = self.fault(Place { line, ..place }, format!("`;` is missing before {found}"), None);
@@ -258,10 +257,10 @@ impl Parser<'_> {
                     values.push(self.expression()?);
                 }
                 self.expect(":", "behind the values of `case`")?;
-                cases.push(Case { values, block: self.case_block()? });
+                cases.push(Case { values, block: self.case_block() });
             } else if self.take_word("default") {
                 self.expect(":", "behind `default`")?;
-                let block = self.case_block()?;
+                let block = self.case_block();
                 if default.replace(block).is_some() {
                     self.error(token.place, "a second `default`", None);
                 }
@@ -280,7 +279,7 @@ impl Parser<'_> {
     }
 
     /// Statements up to the next case.
-    fn case_block(&mut self) -> Parsed<Block> {
+    fn case_block(&mut self) -> Block {
         let mut block = Vec::new();
         while !(self.is("}") || self.is_word("case") || self.is_word("default")) {
             if self.token().kind == Kind::End || self.tree.notes.is_full() {
@@ -288,7 +287,7 @@ impl Parser<'_> {
             }
             self.statement_into(&mut block);
         }
-        Ok(block)
+        block
     }
 
     fn counted(&mut self, place: Place) -> Parsed<Statement> {
@@ -373,7 +372,7 @@ impl Parser<'_> {
                 ));
             }
             self.advance();
-            alias = self.word(name).to_owned();
+            self.word(name).clone_into(&mut alias);
         } else if rule == "strict" && token.kind == Kind::Name {
             self.tree.strict = true;
             return self.end();

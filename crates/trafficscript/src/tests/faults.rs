@@ -194,7 +194,7 @@ fn size_is_bounded() {
         compiled.notes.iter().map(brief).collect::<Vec<_>>(),
         ["Error 1:1 the rule has 1048577 bytes, 1048576 is the most"]
     );
-    let variables = |count: usize| (0..count).map(|n| format!("$v{n} = 1;")).collect::<String>();
+    let variables = |count: usize| (0..count).map(|n| format!("$v{n} = 1;")).collect::<Vec<_>>().concat();
     compiled_with(&variables(2_000), &[]).program.expect("as many as there may be");
     assert!(compiled_with(&variables(2_001), &[]).program.is_none());
 }
@@ -229,7 +229,7 @@ fn faults_of_imports() {
     let names: Vec<String> = (0..100).map(|n| format!("r{n}")).collect();
     let chain: Vec<String> = (0..100).map(|n| format!("import r{};", n + 1)).collect();
     let others: Vec<(&str, &str)> = names.iter().zip(&chain).map(|(name, text)| (&**name, &**text)).collect();
-    let wide: String = names.iter().map(|name| format!("import {name};")).collect();
+    let wide = names.iter().map(|name| format!("import {name};")).collect::<Vec<_>>().concat();
     assert!(told("import r0;", &others).iter().any(|note| note.contains("a chain of more than 16")));
     let empty: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "")).collect();
     assert!(told(&wide, &empty).iter().any(|note| note.contains("more than 64 imports")));

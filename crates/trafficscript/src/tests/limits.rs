@@ -59,12 +59,9 @@ fn what_never_ends_is_aborted() {
         ("$a = [1]; while( 1 ) { $b = $a; array.push($a, $b); }", vec![INSTRUCTIONS, MADE, LEVELS]),
         ("$a = []; while( 1 ) $a[\"a\"][\"b\"][\"c\"] = $a[\"a\"];", vec![LEVELS]),
     ] {
-        let started = std::time::Instant::now();
         let message = aborted(text);
         assert!(wanted.iter().any(|wanted| message.contains(wanted)), "{message}: {text}");
         assert!(message.starts_with("Rule test: Line 1: "), "{message}");
-        // Many times what it takes in an optimised build.
-        assert!(started.elapsed().as_secs() < 10, "{:?}: {text}", started.elapsed());
     }
 }
 

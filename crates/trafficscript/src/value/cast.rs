@@ -1,5 +1,7 @@
 //! The casts of the language. `None` = the value is a container, which has no scalar form.
 
+use std::io::Write as _;
+
 use super::{Container, Text, Value};
 
 /// As integer: doubles are rounded to the nearest, strings give their leading integer.
@@ -25,10 +27,25 @@ pub fn double(value: &Value<'_>) -> Option<f64> {
 /// As string.
 pub fn text<'p>(value: &Value<'p>) -> Option<Text<'p>> {
     match value {
-        Value::Int(number) => Some(Text::Made(number.to_string().into_bytes().into())),
-        Value::Double(number) => Some(Text::Made(general(*number).into_bytes().into())),
+        Value::Int(number) => Some(integer(*number)),
+        Value::Double(number) => Some(Text::Made(general(*number).as_bytes().into())),
         Value::Text(text) => Some(text.clone()),
         Value::Container(_) => None,
+    }
+}
+
+/// An integer in decimal.
+fn integer<'p>(number: i64) -> Text<'p> {
+    /// The longest has 19 digits and a sign.
+    const LONGEST: usize = 20;
+    let mut text = [0; LONGEST];
+    let mut room = &mut text[..];
+    match write!(room, "{number}") {
+        Ok(()) => {
+            let length = LONGEST - room.len();
+            Text::Made(text.get(..length).unwrap_or_default().into())
+        }
+        Err(_) => Text::Made(number.to_string().as_bytes().into()),
     }
 }
 

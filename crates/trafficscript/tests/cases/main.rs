@@ -1,6 +1,8 @@
 //! What people do with rules, each case once where it applies and once where it does not. The rules are written for these
 //! tests; requests are described, nothing is sent.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
 mod articles;
 mod often;
 mod published;

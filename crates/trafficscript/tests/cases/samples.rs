@@ -290,10 +290,10 @@ fn case_76_transform_a_document() {
 
 #[test]
 fn case_77_names_of_clients() {
-    let rule = r#"$ip = request.getRemoteIP();
+    let rule = r"$ip = request.getRemoteIP();
                   $name = net.dns.resolveIP( $ip );
                   if( $name == $ip || net.dns.resolveHost( $name ) != $ip ) connection.discard();
-                  log.info( $name );"#;
+                  log.info( $name );";
     let with = |back: &str| {
         let mut host = get("/");
         host.names.insert(b"192.0.2.1".to_vec(), b"a.example".to_vec());

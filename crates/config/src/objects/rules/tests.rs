@@ -198,6 +198,11 @@ fn settings() {
         options.variable_pool_use && options.limits.instructions == 5000 && options.limits.match_steps == 77
     );
 
+    // Silence means the language's own limits.
+    let silent =
+        clean("global_settings: {properties: {trafficscript: {max_instr: 100000}}}", None).global.rules;
+    assert_eq!(silent.options(), Options::default());
+
     let wrong = compiled(
         "global_settings: {properties: {trafficscript: {max_instr: 0, regex_match_limit: 0, data_size: much}}}",
     );

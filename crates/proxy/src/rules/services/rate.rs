@@ -78,6 +78,16 @@ pub(crate) struct RateCounters {
     pub(crate) together: u64,
 }
 
+/// A class at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    pub(crate) name: String,
+    pub(crate) limits: Limits,
+    /// See [`Class::current_rate`].
+    pub(crate) current: u64,
+    pub(crate) counters: RateCounters,
+}
+
 /// [`MOST_WAITING`] requests wait already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueFull;
@@ -148,15 +158,24 @@ impl Rates {
         Some(self.classes.load().get(class)?.backlog(context))
     }
 
-    /// Counters of every class, by name.
-    pub(crate) fn counters(&self) -> Vec<(String, RateCounters)> {
+    /// Every class, by name.
+    pub(crate) fn observe(&self, now: Moment) -> Vec<Observed> {
         let classes = self.classes.load();
-        let mut counters: Vec<_> = classes
+        let mut observed: Vec<_> = classes
             .iter()
-            .map(|(name, class)| (String::from_utf8_lossy(name).into_owned(), class.counters()))
+            .map(|(name, class)| {
+                // A statement of its own: the lock is free again behind it.
+                let limits = class.lock().limits;
+                Observed {
+                    name: String::from_utf8_lossy(name).into_owned(),
+                    limits,
+                    current: class.current_rate(now),
+                    counters: class.counters(),
+                }
+            })
             .collect();
-        counters.sort_by(|(a, _), (b, _)| a.cmp(b));
-        counters
+        observed.sort_by(|a, b| a.name.cmp(&b.name));
+        observed
     }
 }
 

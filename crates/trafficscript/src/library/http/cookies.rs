@@ -91,7 +91,7 @@ fn sendable(call: &mut Call<'_, '_>, name: &[u8], value: &[u8]) -> Result<Option
         call.warn(&format!("`{}` cannot be the name of a cookie; it is not set", name.escape_ascii()))?;
         return Ok(None);
     }
-    let mut value = field_value(call, value)?;
+    let mut value = field_value(call, value)?.into_owned();
     if value.contains(&b';') {
         call.warn("the value of a cookie held `;`, which is left out")?;
         value.retain(|&byte| byte != b';');

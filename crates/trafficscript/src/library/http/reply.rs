@@ -48,7 +48,7 @@ const MAX_LINES: usize = 256;
 /// a warning, framing fields without one, for they are the proxy's own.
 pub(super) fn headers(call: &mut Call<'_, '_>, kind: &[u8], text: &[u8]) -> Result<Vec<Pair>, Interrupt> {
     let mut fields = Vec::new();
-    let kind = field_value(call, kind)?;
+    let kind = field_value(call, kind)?.into_owned();
     if !kind.is_empty() {
         fields.push((b"Content-Type".to_vec(), kind));
     }

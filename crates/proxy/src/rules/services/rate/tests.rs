@@ -59,11 +59,11 @@ fn classes_and_contexts() {
     assert_eq!(verdicts("a", "x", 1001), [Within, Over, Over]);
     assert_eq!((verdicts("b", "", 1001), rates.backlog(b"b", b"")), ([NoClass; 3], None));
     assert_eq!(rates.backlog(b"a", b"x"), Some(0));
-    let counters = rates.counters();
+    let counters = rates.observe(Moment(1001));
     assert_eq!(counters.len(), 1);
     assert_eq!(rates.class(b"a").unwrap().current_rate(Moment(1001)), 3);
     assert_eq!(rates.class(b"a").unwrap().current_rate(Moment(2003)), 0);
-    let RateCounters { entered, left, dropped, contexts, .. } = counters[0].1;
+    let RateCounters { entered, left, dropped, contexts, .. } = counters[0].counters;
     assert_eq!((entered, left, dropped, contexts), (15, 9, 6, 3));
 }
 

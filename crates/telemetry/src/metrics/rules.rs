@@ -1,0 +1,174 @@
+//! The table of metrics of rules, of rate classes and of what rules ask of the process.
+
+use super::{
+    families::{
+        Family,
+        Kind::{Counter, Gauge},
+    },
+    lines::{Lines, label},
+};
+use crate::{
+    counters::RuleTotals,
+    observation::{Observation, Rate},
+};
+
+pub(super) const FAMILIES: &[Family] = &[
+    Family::process("tidegate_rule_executions", Counter, "Runs of a rule that were begun.", |of, _, out| {
+        each_rule(of, out, |totals| totals.executions);
+    })
+    .labels("rule"),
+    Family::process(
+        "tidegate_rule_aborts",
+        Counter,
+        "Runs of a rule that a limit or a fault has ended.",
+        |of, _, out| {
+            each_rule(of, out, |totals| totals.aborts);
+        },
+    )
+    .labels("rule"),
+    Family::process(
+        "tidegate_rule_endings",
+        Counter,
+        "Runs of a rule that ended their phase, by how: reply, discard, pool, retry.",
+        |of, _, out| {
+            for rule in &of.rules {
+                let totals = &rule.totals;
+                let endings = [
+                    ("discard", totals.discards),
+                    ("pool", totals.pool_selects),
+                    ("reply", totals.responds),
+                    ("retry", totals.retries),
+                ];
+                for (ending, count) in endings {
+                    out.of(&format!("{},{}", label("ending", ending), label("rule", rule.name.as_str())));
+                    out.value(count);
+                }
+            }
+            out.of("");
+        },
+    )
+    .labels("ending, rule"),
+    Family::process(
+        "tidegate_rule_slow",
+        Counter,
+        "Runs of a rule that took longer than trafficscript.execution_time_warning.",
+        |of, _, out| {
+            each_rule(of, out, |totals| totals.execution_time_warnings);
+        },
+    )
+    .labels("rule"),
+    Family::process("tidegate_rate_entered", Counter, "Requests that asked a rate class.", |of, _, out| {
+        each_rate(of, out, |rate| rate.entered);
+    })
+    .labels("class"),
+    Family::process(
+        "tidegate_rate_dropped",
+        Counter,
+        "Requests that a rate class did not let pass, or that gave up waiting.",
+        |of, _, out| {
+            each_rate(of, out, |rate| rate.dropped);
+        },
+    )
+    .labels("class"),
+    Family::process("tidegate_rate_waiting", Gauge, "Requests that wait in a rate class.", |of, _, out| {
+        each_rate(of, out, |rate| rate.waiting);
+    })
+    .labels("class"),
+    Family::process(
+        "tidegate_rate_contexts",
+        Gauge,
+        "Contexts that a rate class counts apart.",
+        |of, _, out| {
+            each_rate(of, out, |rate| rate.contexts);
+        },
+    )
+    .labels("class"),
+    Family::process(
+        "tidegate_rate_contexts_full",
+        Counter,
+        "Requests whose context a rate class had to count together with others.",
+        |of, _, out| {
+            each_rate(of, out, |rate| rate.contexts_full);
+        },
+    )
+    .labels("class"),
+    Family::process(
+        "tidegate_rule_names",
+        Counter,
+        "Questions of rules for names, by outcome.",
+        |of, _, out| {
+            let services = &of.rule_services;
+            let known = services.names_remembered + services.names_failed + services.names_refused;
+            out.with("outcome", "answered", services.names_asked.saturating_sub(known));
+            out.with("outcome", "failed", services.names_failed);
+            out.with("outcome", "refused", services.names_refused);
+            out.with("outcome", "remembered", services.names_remembered);
+        },
+    )
+    .labels("outcome"),
+    Family::process(
+        "tidegate_rule_requests",
+        Counter,
+        "Requests of rules to other servers.",
+        |of, _, out| {
+            out.value(of.rule_services.fetches);
+        },
+    ),
+    Family::process(
+        "tidegate_rule_request_failures",
+        Counter,
+        "Requests of rules to other servers that failed, by reason.",
+        |of, _, out| {
+            let services = &of.rule_services;
+            let named = services.fetches_refused + services.fetches_too_large;
+            out.with("reason", "other", services.fetches_failed.saturating_sub(named));
+            out.with("reason", "refused", services.fetches_refused);
+            out.with("reason", "too_large", services.fetches_too_large);
+        },
+    )
+    .labels("reason"),
+    Family::process(
+        "tidegate_rule_request_connections",
+        Counter,
+        "Connections opened to other servers for rules.",
+        |of, _, out| {
+            out.value(of.rule_services.fetch_connections);
+        },
+    ),
+    Family::process("tidegate_rule_sleeping", Gauge, "Requests that a rule lets sleep.", |of, _, out| {
+        out.value(of.rule_services.sleeping);
+    }),
+    Family::process(
+        "tidegate_rule_sleeps_refused",
+        Counter,
+        "Sleeps that rules were refused because too many slept.",
+        |of, _, out| {
+            out.value(of.rule_services.sleeps_refused);
+        },
+    ),
+    Family::process("tidegate_rule_data_bytes", Gauge, "Bytes that rules keep in data.*.", |of, _, out| {
+        out.value(of.rule_services.data_bytes);
+    })
+    .unit("bytes"),
+    Family::process(
+        "tidegate_rule_data_limit_bytes",
+        Gauge,
+        "Most bytes that rules may keep in data.*.",
+        |of, _, out| {
+            out.value(of.rule_services.data_limit);
+        },
+    )
+    .unit("bytes"),
+];
+
+fn each_rule(of: &Observation, out: &mut Lines, count: fn(&RuleTotals) -> u64) {
+    for rule in &of.rules {
+        out.with("rule", rule.name.as_str(), count(&rule.totals));
+    }
+}
+
+fn each_rate(of: &Observation, out: &mut Lines, count: fn(&Rate) -> u64) {
+    for rate in &of.rates {
+        out.with("class", &rate.name, count(rate));
+    }
+}

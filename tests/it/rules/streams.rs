@@ -1,0 +1,116 @@
+//! Responses that rules write piece by piece.
+
+use tidegate_harness::{Node, Reply, client::request};
+
+use super::{Rules, site};
+
+#[tokio::test]
+async fn a_response_in_pieces() {
+    let node = Node::start("n").await;
+    let rules = Rules {
+        request: r#"
+            $path = http.getPath();
+            if( $path == "/whole" ) {
+                http.stream.startResponse( 200, "text/plain" );
+                for( $i = 0; $i < 5; $i++ ) { http.stream.writeResponse( "piece " . $i . "\n" ); connection.sleep( 2 ); }
+                http.stream.finishResponse( "end" );
+            }
+            if( $path == "/length" ) {
+                http.stream.startResponse( 200, "text/plain", 6 );
+                http.stream.writeResponse( "abc" );
+                http.stream.finishResponse( "def" );
+            }
+            if( $path == "/short" ) {
+                http.stream.startResponse( 200, "text/plain", 6 );
+                http.stream.finishResponse( "abc" );
+            }
+            if( $path == "/unfinished" ) {
+                http.stream.startResponse( 200, "text/plain" );
+                http.stream.writeResponse( "abc" );
+            }
+            if( $path == "/aborted" ) {
+                http.stream.startResponse( 200, "text/plain" );
+                http.stream.writeResponse( "abc" );
+                while( 1 ) { }
+            }
+        "#,
+        ..Rules::default()
+    };
+    let site = site(&[node.address], rules).await;
+    let mut client = site.client().await;
+    for _ in 0..2 {
+        let response = client.get("/whole").await;
+        assert_eq!(response.text(), "piece 0\npiece 1\npiece 2\npiece 3\npiece 4\nend");
+        assert_eq!(
+            (response.header("Transfer-Encoding"), response.header("Content-Type")),
+            (Some("chunked"), Some("text/plain"))
+        );
+        let response = client.get("/length").await;
+        assert_eq!((response.text().as_str(), response.header("Content-Length")), ("abcdef", Some("6")));
+        let response = client.request("HEAD", "/whole", &[], b"").await;
+        assert_eq!(response.status, 200);
+        // What no rule has finished is complete with the rules; the node is not asked.
+        assert_eq!(client.get("/unfinished").await.text(), "abc");
+        assert_eq!(node.requests(), 0);
+    }
+    client.send("GET /whole HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;
+    let response = client.response().await;
+    assert!(response.text().ends_with("end") && response.header("Transfer-Encoding").is_none());
+    // What breaks off is seen to.
+    for path in ["/short", "/aborted"] {
+        let mut client = site.client().await;
+        client.send(request("GET", path, &[], b"")).await;
+        assert!(client.try_response("GET").await.is_err(), "{path}");
+    }
+    assert_eq!(node.requests(), 0);
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn pieces_of_the_nodes_response() {
+    let lines = (0..2000).map(|n| format!("line {n} of the old text\n")).collect::<Vec<_>>().concat();
+    let sent = lines.clone();
+    let node = Node::with("n", move |request| {
+        if request.target.ends_with("/broken") {
+            return Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc\n").close();
+        }
+        Reply::ok(sent.clone()).header("X-Node-Header: kept")
+    })
+    .await;
+    let rules = Rules {
+        response: r#"
+            $path = http.getPath();
+            if( string.startsWith( $path, "/every" ) ) {
+                http.stream.startResponse( 200, "text/plain" );
+                $piece = http.stream.readBulkResponse( 4096, "\n" );
+                while( string.len( $piece ) ) {
+                    http.stream.writeResponse( string.replaceAll( $piece, "old", "new" ) );
+                    $piece = http.stream.readBulkResponse( 4096, "\n" );
+                }
+                http.stream.finishResponse();
+            }
+            if( string.startsWith( $path, "/first" ) ) {
+                http.stream.startResponse( 200, "text/plain" );
+                $line = http.stream.readResponse( 4096, "\n" );
+                http.stream.continueFromBackend( string.replace( $line, "old", "new" ) );
+            }
+        "#,
+        ..Rules::default()
+    };
+    let site = site(&[node.address], rules).await;
+    let mut client = site.client().await;
+    for _ in 0..2 {
+        let response = client.get("/every").await;
+        assert!(response.text() == lines.replace("old", "new"), "{}", response.text());
+        assert_eq!(response.header("X-Node-Header"), Some("kept"));
+        let response = client.request("POST", "/first", &[], b"upload").await;
+        assert!(response.text() == lines.replacen("old", "new", 1), "{}", response.text());
+        assert_eq!(client.get("/").await.text(), lines);
+    }
+    // Before the client has seen a piece there is an answer, later only an end.
+    assert_eq!(client.get("/every/broken").await.status, 502);
+    let mut client = site.client().await;
+    client.send(request("GET", "/first/broken", &[], b"")).await;
+    assert!(client.try_response("GET").await.is_err());
+    site.tidegate.stop().await;
+}
