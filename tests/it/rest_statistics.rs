@@ -46,7 +46,7 @@ async fn counters_are_exact_as_soon_as_the_answer_is_there() {
     let mut rest = Rest::connect(&tidegate).await;
     rest.write("pools/web", &json!({ "basic": { "nodes_table": [{ "node": node.address.to_string() }] } }))
         .await;
-    rest.write("virtual_servers/my site", &server(&port, true, "http")).await;
+    rest.write("virtual_servers/my%20site", &server(&port, true, "http")).await;
 
     let fresh = counters(&mut rest, "virtual_servers/my%20site").await;
     assert_eq!((&fresh["total_http_requests"], &fresh["port"]), (&json!(0), &json!(port.number())));
