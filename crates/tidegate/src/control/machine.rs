@@ -60,7 +60,7 @@ pub(crate) struct Parts {
 }
 
 /// What the REST interface is told. Nobody listens where it is off.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Told {
     /// Documents it writes over.
     pub(crate) imports: watch::Sender<Option<Import>>,
