@@ -79,15 +79,11 @@ pub struct RuleSettings {
     pub instructions: NonZeroU32,
     /// `execution_time_warning`: a run that takes longer is told; `None` (0) = never (default 500 ms).
     pub execution_time_warning: Option<Duration>,
-    /// `memory_warning`: a rule that makes the connection buffer more bytes is told; `None` (0) = never (default 1 MiB).
-    pub memory_warning: Option<usize>,
     /// `regex_cache_size`: patterns kept that are not constant, per worker (default 57).
     pub pattern_cache: usize,
     /// `regex_match_limit`: steps of a match after which the rule is aborted. Where no document sets it, the 5 million of
     /// [`Limits`](tidegate_trafficscript::Limits): the format's 10 million are counted per position in the text, ours over all of it.
     pub match_steps: NonZeroU32,
-    /// `regex_match_warn_percentage`: share of `match_steps` after which a match is told (default 5).
-    pub match_warning_percent: u8,
     /// `data_size`: what `data.*` may hold (default 5 %).
     pub data_size: MemoryAmount,
     /// `data_local_size`: what `data.local.*` may hold in each worker (default 5 %).
@@ -101,10 +97,8 @@ impl Default for RuleSettings {
         Self {
             instructions: const { NonZeroU32::new(100_000).unwrap() },
             execution_time_warning: Some(Duration::from_millis(500)),
-            memory_warning: Some(1 << 20),
             pattern_cache: 57,
             match_steps: const { NonZeroU32::new(5_000_000).unwrap() },
-            match_warning_percent: 5,
             data_size: MemoryAmount::Percent(5),
             data_local_size: MemoryAmount::Percent(5),
             variable_pool_use: false,

@@ -64,9 +64,7 @@ fn rules(reader: &Reader<'_>, report: &mut Report<'_>) -> RuleSettings {
         execution_time_warning: reader
             .limit(SECTION, "execution_time_warning")
             .map(|milliseconds| Duration::from_millis(milliseconds.into())),
-        memory_warning: reader.limit(SECTION, "memory_warning").map(|bytes| bytes as usize),
         pattern_cache: reader.number(SECTION, "regex_cache_size").min(MAX_PATTERN_CACHE) as usize,
-        match_warning_percent: reader.number(SECTION, "regex_match_warn_percentage").min(100) as u8,
         data_size: amount(reader, "data_size", default.data_size, report),
         data_local_size: amount(reader, "data_local_size", default.data_local_size, report),
         variable_pool_use: reader.flag(SECTION, "variable_pool_use"),

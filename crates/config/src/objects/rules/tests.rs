@@ -180,15 +180,15 @@ fn rate_classes() {
 fn settings() {
     let configuration = clean(
         "global_settings: {properties: {snmp: {user_counters: 20}, trafficscript: {max_instr: 5000, \
-         execution_time_warning: 0, memory_warning: 4096, regex_cache_size: 4000000, regex_match_limit: 77, \
-         regex_match_warn_percentage: 50, data_size: 64MB, data_local_size: 1%, variable_pool_use: true}}}",
+         execution_time_warning: 0, regex_cache_size: 4000000, regex_match_limit: 77, data_size: 64MB, data_local_size: 1%, \
+         variable_pool_use: true}}}",
         None,
     );
     let (global, rules) = (&configuration.global, &configuration.global.rules);
     assert_eq!(global.user_counters, 20);
     assert_eq!((rules.instructions.get(), rules.match_steps.get()), (5000, 77));
-    assert_eq!((rules.execution_time_warning, rules.memory_warning), (None, Some(4096)));
-    assert_eq!((rules.pattern_cache, rules.match_warning_percent), (10_000, 50));
+    assert_eq!(rules.execution_time_warning, None);
+    assert_eq!(rules.pattern_cache, 10_000);
     assert_eq!(
         (rules.data_size, rules.data_local_size),
         (MemoryAmount::Bytes(64 << 20), MemoryAmount::Percent(1))
