@@ -23,6 +23,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+use crate::wait::eventually;
+
 /// Largest UDP answer.
 const MAX_UDP: u16 = 1232;
 
@@ -112,11 +114,17 @@ impl Dns {
 
     /// Listens again where it did before.
     pub async fn restart(&mut self) {
-        let udp = UdpSocket::bind(self.address).await.unwrap();
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.address).unwrap();
-        self.serve(udp, socket.listen(32).unwrap());
+        let address = self.address;
+        // Meanwhile the system may have lent the port to a connection of another test.
+        let (udp, tcp) = eventually("the address of the DNS server to be free", async || {
+            let udp = UdpSocket::bind(address).await.ok()?;
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            socket.bind(address).ok()?;
+            Some((udp, socket.listen(32).ok()?))
+        })
+        .await;
+        self.serve(udp, tcp);
     }
 
     /// Changes how it answers.

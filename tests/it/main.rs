@@ -20,6 +20,7 @@ mod persistence;
 mod pools;
 mod proxy_protocol;
 mod rest;
+mod rest_statistics;
 mod rules;
 mod shutdown;
 mod strictness;

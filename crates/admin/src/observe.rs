@@ -1,6 +1,6 @@
 //! The seam to what runs: counters and states, told by whoever has them.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, future::Future, pin::Pin};
 
 use serde_json::{Map, Value as Json};
 
@@ -8,16 +8,33 @@ use serde_json::{Map, Value as Json};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoCounters;
 
-/// Tells what runs. Asked from many requests at a time; an answer is to come at once.
-pub trait Observe: Send + Sync + Debug {
-    /// Groups of counters by their path below `statistics`, such as `globals`, `pools`, `nodes/node`.
-    fn groups(&self) -> Vec<String>;
+/// An answer that is coming.
+pub type Coming<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-    /// Names of the objects of a group, in any order; `None` for a group that is one set of counters (`globals`).
-    fn objects(&self, group: &str) -> Option<Vec<String>>;
+/// A group of counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its path below `statistics`, such as `globals`, `pools`, `nodes/node`; one or two segments.
+    pub path: &'static str,
+    /// Whether it has a set of counters per object, as opposed to being one itself (`globals`).
+    pub has_objects: bool,
+}
+
+/// Tells what runs. Asked from many requests at a time. Answers count everything that was answered before the
+/// question, and come soon.
+pub trait Observe: Send + Sync + Debug {
+    /// Groups of counters, the same ones at any time, in any order.
+    fn groups(&self) -> Vec<Group>;
+
+    /// Names of the objects of a group that has some, in any order.
+    fn objects<'a>(&'a self, group: &'a str) -> Coming<'a, Vec<String>>;
 
     /// Counters by name. `object` is empty for a group without objects. `None`: there is no such object.
-    fn counters(&self, group: &str, object: &str) -> Option<Result<Map<String, Json>, NoCounters>>;
+    fn counters<'a>(
+        &'a self,
+        group: &'a str,
+        object: &'a str,
+    ) -> Coming<'a, Option<Result<Map<String, Json>, NoCounters>>>;
 
     /// Pools and virtual servers as they are now.
     fn running(&self) -> RunningState;
@@ -58,7 +75,7 @@ pub struct ServerState {
     pub pool: String,
     /// Its port.
     pub port: u16,
-    /// Bytes per second.
+    /// Bytes per second, both ways.
     pub throughput: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_model::PoolName;
+use tidegate_model::{PoolName, VirtualServerName};
 use tidegate_pool::NodeView;
 use tidegate_telemetry::{
     access_log::AccessLog,
@@ -49,6 +49,21 @@ impl Proxy {
             rule_services: self.rule_services(),
             control: Control::default(),
         }
+    }
+
+    /// Bytes that each virtual server has moved, both ways, since it exists.
+    pub fn virtual_server_bytes(&self) -> Vec<(VirtualServerName, u64)> {
+        let snapshot = self.snapshot();
+        // One that listens on several addresses is there for each of them and counts once.
+        let servers: BTreeMap<_, &RunningServer> =
+            snapshot.servers.values().map(|server| (server.name(), &**server)).collect();
+        servers
+            .into_iter()
+            .map(|(name, server)| {
+                let totals = VirtualServerCounters::totals(&server.counters);
+                (name.clone(), totals.bytes_in + totals.bytes_out)
+            })
+            .collect()
     }
 
     /// What is counted altogether.

@@ -17,3 +17,4 @@ mod page;
 pub mod peaks;
 pub mod statistics;
 pub mod system;
+pub mod throughput;

@@ -278,6 +278,8 @@ pub struct Control {
     pub config_generation: u64,
     /// When documents were imported last.
     pub imported: Option<SystemTime>,
+    /// When documents were imported or REST wrote last.
+    pub configured: Option<SystemTime>,
     /// Whether the last reading of documents could be imported.
     pub last_import_failed: bool,
     /// Imports since start.

@@ -1,43 +1,131 @@
 //! What the REST interface shows of what runs: pools and virtual servers of the configuration that serves, with
-//! the states of their nodes.
+//! the states of their nodes, and statistics.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::{Map, Value};
-use tidegate_admin::{NoCounters, Observe, PoolState, RunningState, ServerState};
-use tidegate_model::{Configuration, virtual_server::DefaultPool};
+use serde_json::{Map, Value as Json};
+use tidegate_admin::{Coming, Group, NoCounters, Observe, PoolState, RunningState, ServerState};
+use tidegate_model::{Configuration, pool::NodeState, virtual_server::DefaultPool};
 use tidegate_proxy::{NodeStatus, Proxy};
+use tidegate_telemetry::{
+    observation::{Node, Observation},
+    statistics::{self, Value},
+};
 use tokio::sync::watch;
+
+use crate::watching::Watching;
 
 /// Looks at the data path and the configuration that serves.
 #[derive(Debug)]
 pub(crate) struct Observer {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) active: watch::Receiver<Option<Arc<Configuration>>>,
+    pub(crate) watching: Arc<Watching>,
+}
+
+/// What becomes of an object of statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// Its counters are shown.
+    Yes,
+    /// It is listed and has none.
+    Empty,
+    /// As if it were not there.
+    No,
 }
 
 impl Observe for Observer {
-    fn groups(&self) -> Vec<String> {
-        Vec::new()
+    fn groups(&self) -> Vec<Group> {
+        let group = |group: &statistics::Group| Group { path: group.path, has_objects: group.per_object };
+        statistics::groups().iter().map(group).collect()
     }
 
-    fn objects(&self, _: &str) -> Option<Vec<String>> {
-        None
+    fn objects<'a>(&'a self, group: &'a str) -> Coming<'a, Vec<String>> {
+        Box::pin(async move {
+            let observation = self.watching.observe().await;
+            let configuration = self.active.borrow().clone().unwrap_or_default();
+            let mut names = statistics::objects(&observation, group);
+            if group == "virtual_servers" {
+                names.retain(|name| server(&observation, &configuration, name) != Shown::No);
+            }
+            names
+        })
     }
 
-    fn counters(&self, _: &str, _: &str) -> Option<Result<Map<String, Value>, NoCounters>> {
-        None
+    fn counters<'a>(
+        &'a self,
+        group: &'a str,
+        object: &'a str,
+    ) -> Coming<'a, Option<Result<Map<String, Json>, NoCounters>>> {
+        Box::pin(async move {
+            let observation = self.watching.observe().await;
+            let configuration = self.active.borrow().clone().unwrap_or_default();
+            counters(&observation, &configuration, group, object)
+        })
     }
 
     fn running(&self) -> RunningState {
         match self.active.borrow().clone() {
-            Some(configuration) => state(&configuration, self.proxy.nodes()),
+            Some(configuration) => {
+                state(&configuration, self.proxy.nodes(), |server| self.watching.throughput(server))
+            }
             None => RunningState::default(),
         }
     }
 }
 
-fn state(configuration: &Configuration, nodes: Vec<NodeStatus>) -> RunningState {
+fn counters(
+    observation: &Observation,
+    configuration: &Configuration,
+    group: &str,
+    object: &str,
+) -> Option<Result<Map<String, Json>, NoCounters>> {
+    let counters = statistics::counters(observation, group, object)?;
+    let shown = match group {
+        "virtual_servers" => server(observation, configuration, object),
+        "nodes/node" | "nodes/node_inet46" | "nodes/per_pool_node" => node(observation, object),
+        _ => Shown::Yes,
+    };
+    let json = |value| match value {
+        Value::Number(number) => Json::from(number),
+        Value::Word(word) => Json::from(word),
+    };
+    match shown {
+        Shown::Yes => Some(Ok(counters.into_iter().map(|(name, value)| (name, json(value))).collect())),
+        Shown::Empty => Some(Err(NoCounters)),
+        Shown::No => None,
+    }
+}
+
+/// One that is disabled is not there; one that is enabled and cannot serve has no counters.
+fn server(observation: &Observation, configuration: &Configuration, name: &str) -> Shown {
+    let observed = observation.virtual_servers.iter().find(|server| server.name.as_str() == name);
+    match observed {
+        Some(server) if server.serving => Shown::Yes,
+        _ if configuration.virtual_servers.get(name).is_some_and(|server| server.enabled) => Shown::Empty,
+        _ => Shown::No,
+    }
+}
+
+/// A node that is disabled, in every pool if it is asked for as that of all pools, has no counters.
+fn node(observation: &Observation, object: &str) -> Shown {
+    let of_all = object.parse().ok();
+    let mut same = observation.pools.iter().flat_map(|pool| {
+        let of_pool = object
+            .strip_prefix(pool.name.as_str())
+            .and_then(|rest| rest.strip_prefix(':')?.parse().ok())
+            .or(of_all);
+        pool.nodes.iter().filter(move |node| Some(node.address) == of_pool)
+    });
+    let is_disabled = |node: &Node| node.state == NodeState::Disabled;
+    if same.all(is_disabled) { Shown::Empty } else { Shown::Yes }
+}
+
+fn state(
+    configuration: &Configuration,
+    nodes: Vec<NodeStatus>,
+    throughput: impl Fn(&str) -> u64,
+) -> RunningState {
     let mut pools: BTreeMap<String, PoolState> = configuration
         .pools
         .values()
@@ -69,7 +157,7 @@ fn state(configuration: &Configuration, nodes: Vec<NodeStatus>) -> RunningState 
                     DefaultPool::Discard => "discard".to_owned(),
                 },
                 port: server.port,
-                throughput: 0,
+                throughput: throughput(server.name.as_str()),
             })
             .collect(),
         failed_nodes: failed.into_iter().collect(),

@@ -141,11 +141,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let (readings_sender, readings) = mpsc::channel(MAX_READINGS);
     let (names_sender, names) = watch::channel(BTreeSet::new());
     let (batches_sender, batches) = mpsc::channel(1);
-    let rest = Told {
-        imports: watch::channel(None).0,
-        faults: watch::channel(Arc::default()).0,
-        active: watch::channel(None).0,
-    };
+    let rest = Told::default();
     let (discovery, nodes) = following::start(&settings, home.path())?;
     let monitors = monitor::Options { runtime: Handle::current(), zeus_home: home.path().to_owned() };
     let proxy = Arc::new(
@@ -179,7 +175,11 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
             imports: rest.imports.subscribe(),
             batches: batches_sender,
             faults: rest.faults.subscribe(),
-            observe: Arc::new(Observer { proxy: Arc::clone(&proxy), active: rest.active.subscribe() }),
+            observe: Arc::new(Observer {
+                proxy: Arc::clone(&proxy),
+                active: rest.active.subscribe(),
+                watching: Arc::clone(&watching),
+            }),
         }));
     }
 

@@ -18,13 +18,15 @@ use std::{
 };
 
 use tidegate_discovery::{Discovery, SourceState, SourceStatus};
-use tidegate_model::{Configuration, PoolName};
+use tidegate_model::{Configuration, Moment, PoolName, VirtualServerName};
 use tidegate_proxy::Proxy;
 use tidegate_telemetry::{
+    counters::ProcessTotals,
     events,
     observation::{Control, Interface, Observation, Source, System},
     peaks::PeakRates,
     system::{SystemReader, interfaces},
+    throughput::Throughput,
 };
 use tokio::sync::watch;
 
@@ -65,13 +67,22 @@ struct Noted {
     serving: Option<Arc<Configuration>>,
     config_generation: u64,
     imported: Option<SystemTime>,
+    configured: Option<SystemTime>,
     last_import_failed: bool,
     imports: u64,
     imports_failed: u64,
     listeners_closed: u64,
     peaks: PeakRates,
+    throughput: Throughput,
     system: System,
     interfaces: Vec<Interface>,
+}
+
+impl Noted {
+    fn rates(&mut self, now: Moment, totals: &ProcessTotals, bytes: Vec<(VirtualServerName, u64)>) {
+        self.peaks.record(now, totals);
+        self.throughput.record(now, bytes);
+    }
 }
 
 impl Watching {
@@ -121,6 +132,7 @@ impl Watching {
             actions,
             config_generation: noted.config_generation,
             imported: noted.imported,
+            configured: noted.configured,
             last_import_failed: noted.last_import_failed,
             imports: noted.imports,
             imports_failed: noted.imports_failed,
@@ -141,9 +153,20 @@ impl Watching {
         if good {
             noted.imports += 1;
             noted.imported = Some(SystemTime::now());
+            noted.configured = noted.imported;
         } else {
             noted.imports_failed += 1;
         }
+    }
+
+    /// What REST wrote was compiled.
+    pub(crate) fn written(&self) {
+        self.noted().configured = Some(SystemTime::now());
+    }
+
+    /// Bytes per second of a virtual server, both ways.
+    pub(crate) fn throughput(&self, server: &str) -> u64 {
+        self.noted().throughput.of(server)
     }
 
     /// A snapshot was published.
@@ -182,7 +205,8 @@ impl Watching {
         loop {
             ticks.tick().await;
             let totals = self.proxy.process_totals();
-            self.noted().peaks.record(self.proxy.now(), &totals);
+            let bytes = self.proxy.virtual_server_bytes();
+            self.noted().rates(self.proxy.now(), &totals, bytes);
             pools.tell(self.proxy.pools_alive());
             if count.is_multiple_of(SYSTEM_EVERY) {
                 let mut kept = reader.take().unwrap_or_default();

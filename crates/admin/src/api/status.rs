@@ -7,7 +7,7 @@ use super::{Api, Asked, cannot_be_made, path_of, saved};
 use crate::{
     RELEASE,
     answer::Answer,
-    observe::{NoCounters, PoolState, ServerState},
+    observe::{Group, NoCounters, PoolState, ServerState},
 };
 
 /// Most errors that `state` shows.
@@ -18,7 +18,7 @@ pub(super) async fn answer(api: &Api, segments: &[String], path: &[String], aske
     if let ["backups", "full", name] = words.as_slice() {
         return saved::answer(api, name, asked).await;
     }
-    let found = found(api, &words, path);
+    let found = found(api, &words, path).await;
     match asked.method {
         Method::GET => found.unwrap_or_else(Answer::not_found),
         _ if found.is_none() => Answer::not_found(),
@@ -28,7 +28,7 @@ pub(super) async fn answer(api: &Api, segments: &[String], path: &[String], aske
 }
 
 /// What there is to read at a path.
-fn found(api: &Api, words: &[&str], path: &[String]) -> Option<Answer> {
+async fn found(api: &Api, words: &[&str], path: &[String]) -> Option<Answer> {
     let here = path_of(path);
     let directory = |names: &[&str]| Answer::children(&here, names.iter().map(|name| (*name, true)));
     match words {
@@ -43,7 +43,7 @@ fn found(api: &Api, words: &[&str], path: &[String]) -> Option<Answer> {
         }
         ["information"] => Some(information(api)),
         ["state"] => Some(state(api)),
-        ["statistics", rest @ ..] => statistics(api, rest, &here),
+        ["statistics", rest @ ..] => statistics(api, rest, &here).await,
         _ => None,
     }
 }
@@ -103,22 +103,21 @@ fn server(server: &ServerState) -> Json {
 }
 
 /// Groups lie one or two levels deep; below a group with objects lie their names.
-fn statistics(api: &Api, rest: &[&str], here: &str) -> Option<Answer> {
+async fn statistics(api: &Api, rest: &[&str], here: &str) -> Option<Answer> {
     let mut groups = api.observe.groups();
-    groups.sort();
+    groups.sort_by_key(|group| group.path);
     for length in (1..=rest.len().min(2)).rev() {
         let (head, tail) = rest.split_at_checked(length)?;
-        let group = head.join("/");
-        if !groups.contains(&group) {
-            continue;
-        }
-        return match (api.observe.objects(&group), tail) {
-            (None, []) => counters(api, &group, ""),
-            (Some(mut names), []) => {
+        let path = head.join("/");
+        let Some(group) = groups.iter().find(|group| group.path == path) else { continue };
+        return match (group.has_objects, tail) {
+            (false, []) => counters(api, group, "").await,
+            (true, []) => {
+                let mut names = api.observe.objects(group.path).await;
                 names.sort();
                 Some(Answer::children(here, names.iter().map(|name| (name.as_str(), false))))
             }
-            (Some(_), [name]) => counters(api, &group, name),
+            (true, [name]) => counters(api, group, name).await,
             _ => None,
         };
     }
@@ -128,15 +127,15 @@ fn statistics(api: &Api, rest: &[&str], here: &str) -> Option<Answer> {
     let mut children: Vec<(&str, bool)> = Vec::new();
     for group in &groups {
         let below = match rest {
-            [directory] => match group.strip_prefix(directory).and_then(|rest| rest.strip_prefix('/')) {
+            [directory] => match group.path.strip_prefix(directory).and_then(|rest| rest.strip_prefix('/')) {
                 Some(below) => below,
                 None => continue,
             },
-            _ => group,
+            _ => group.path,
         };
         let child = match below.split_once('/') {
             Some((directory, _)) => (directory, true),
-            None => (below, api.observe.objects(group).is_some()),
+            None => (below, group.has_objects),
         };
         if !children.contains(&child) {
             children.push(child);
@@ -146,8 +145,8 @@ fn statistics(api: &Api, rest: &[&str], here: &str) -> Option<Answer> {
     is_there.then(|| Answer::children(here, children))
 }
 
-fn counters(api: &Api, group: &str, object: &str) -> Option<Answer> {
-    Some(match api.observe.counters(group, object)? {
+async fn counters(api: &Api, group: &Group, object: &str) -> Option<Answer> {
+    Some(match api.observe.counters(group.path, object).await? {
         Ok(counters) => Answer::json(json!({ "statistics": counters })),
         Err(NoCounters) => Answer::refused("statistics.no_counters", "this object has no counters now"),
     })

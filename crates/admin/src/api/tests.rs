@@ -1,6 +1,6 @@
 //! The tree of the interface over documents in memory and a control loop of a few lines.
 
-use std::{path::Path, sync::Mutex};
+use std::{future, path::Path, sync::Mutex};
 
 use hyper::StatusCode;
 use serde_json::{Map, Value as Json, json};
@@ -12,7 +12,7 @@ use crate::{
     answer::Body,
     desk::{Batch, Desk, Done, Import},
     kept::Generations,
-    observe::{NoCounters, PoolState, RunningState, ServerState},
+    observe::{Coming, Group, NoCounters, PoolState, RunningState, ServerState},
 };
 
 struct NoFiles;
@@ -38,24 +38,29 @@ fn read(text: &str) -> Import {
 struct Seen;
 
 impl Observe for Seen {
-    fn groups(&self) -> Vec<String> {
-        ["virtual_servers", "globals", "nodes/node"].map(str::to_owned).to_vec()
+    fn groups(&self) -> Vec<Group> {
+        let group = |(path, has_objects)| Group { path, has_objects };
+        [("virtual_servers", true), ("globals", false), ("nodes/node", true)].map(group).to_vec()
     }
 
-    fn objects(&self, group: &str) -> Option<Vec<String>> {
-        match group {
-            "globals" => None,
-            "nodes/node" => Some(vec!["192.0.2.1:80".to_owned()]),
-            _ => Some(vec!["b on".to_owned(), "a off".to_owned()]),
-        }
+    fn objects<'a>(&'a self, group: &'a str) -> Coming<'a, Vec<String>> {
+        let names = match group {
+            "nodes/node" => vec!["192.0.2.1:80".to_owned()],
+            _ => vec!["b on".to_owned(), "a off".to_owned()],
+        };
+        Box::pin(future::ready(names))
     }
 
-    fn counters(&self, _: &str, object: &str) -> Option<Result<Map<String, Json>, NoCounters>> {
-        match object {
+    fn counters<'a>(
+        &'a self,
+        _: &'a str,
+        object: &'a str,
+    ) -> Coming<'a, Option<Result<Map<String, Json>, NoCounters>>> {
+        Box::pin(future::ready(match object {
             "a off" => Some(Err(NoCounters)),
             "" | "b on" | "192.0.2.1:80" => Some(Ok(Map::from_iter([("total".to_owned(), json!(7))]))),
             _ => None,
-        }
+        }))
     }
 
     fn running(&self) -> RunningState {
@@ -350,7 +355,7 @@ async fn a_burst_is_applied_in_order_with_few_builds_and_nothing_is_lost() {
 /// Polls all at once, in order, and gives what came of each.
 async fn futures_in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut futures: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
+    future::poll_fn(|context| {
         let mut waiting = false;
         for (future, outcome) in &mut futures {
             if outcome.is_none() {

@@ -74,6 +74,7 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
         control: Control {
             config_generation: 6,
             imported: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
+            configured: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
             imports: 2,
             events: 12,
             event_types: vec![("All Events".into(), 12)],

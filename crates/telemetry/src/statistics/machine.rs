@@ -63,7 +63,7 @@ fn globals(values: &mut Values, of: &Observation) {
     let (totals, system, peaks) = (&process.totals, &control.system, &control.peaks);
     let (handshakes, resumed) = handshakes(of);
     let nodes = of.pools.iter().flat_map(|pool| &pool.nodes);
-    let since_import = control.imported.and_then(|at| at.elapsed().ok()).unwrap_or_default();
+    let since_update = control.configured.and_then(|at| at.elapsed().ok()).unwrap_or_default();
     values.all([
         ("events_seen", control.events),
         ("hourly_peak_bytes_in_per_second", peaks.bytes_in),
@@ -91,7 +91,7 @@ fn globals(values: &mut Values, of: &Observation) {
         ("sys_mem_swap_total", system.swap_total / MEGABYTE),
         ("sys_mem_swapped", system.swap_used / MEGABYTE),
         ("sys_mem_total", system.memory_total / MEGABYTE),
-        ("time_last_config_update", hundredths(since_import)),
+        ("time_last_config_update", hundredths(since_update)),
         ("total_backend_server_errors", totals.node_failures),
         ("total_bytes_in", totals.bytes_in),
         ("total_bytes_out", totals.bytes_out),

@@ -60,7 +60,7 @@ pub(crate) struct Parts {
 }
 
 /// What the REST interface is told. Nobody listens where it is off.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Told {
     /// Documents it writes over.
     pub(crate) imports: watch::Sender<Option<Import>>,
@@ -143,8 +143,11 @@ impl Machine {
                 Ok(outcome) => outcome,
                 Err(reason) => Outcome { laid, ..Outcome::lost(&reason) },
             };
-            if outcome.laid.is_none() {
-                watching.imported(outcome.configuration.is_some());
+            let good = outcome.configuration.is_some();
+            match outcome.laid {
+                None => watching.imported(good),
+                Some(_) if good => watching.written(),
+                Some(_) => {}
             }
             // The loop is gone only at the end.
             drop(events.send(Event::Compiled(outcome)).await);
