@@ -5,6 +5,7 @@ mod faults;
 mod messages;
 mod routing;
 mod streams;
+mod tls;
 mod waiting;
 
 use std::net::SocketAddr;

@@ -33,7 +33,7 @@ use crate::{
     stream::Stream,
     tally,
     timers::Deadline,
-    tls::headers,
+    tls::{choose::take_shown, headers},
     virtual_server::{self, Exchange},
     worker::Worker,
 };
@@ -233,16 +233,21 @@ impl Client {
         let accept =
             acceptor.accept_with(socket, |connection| session = headers::prepare(connection, tls.settings()));
         let mut handshake = std::pin::pin!(accept);
-        let shaken = poll_fn(|cx| match handshake.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => self.deadline.poll_passed(cx).map(|()| None),
+        let mut shown = None;
+        let shaken = poll_fn(|cx| {
+            let polled = handshake.as_mut().poll(cx);
+            shown = take_shown().or(shown.take());
+            match polled {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending => self.deadline.poll_passed(cx).map(|()| None),
+            }
         })
         .await;
         match shaken {
             Some(Ok(stream)) => {
                 tally::shaken(self, stream.get_ref().1);
                 self.tls_lines = headers::client_headers(stream.get_ref().1, tls.settings(), session);
-                self.stream = Stream::tls(stream, false);
+                self.stream = Stream::of_client(stream, shown);
                 Some(())
             }
             outcome => {

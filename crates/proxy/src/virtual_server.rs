@@ -8,6 +8,7 @@
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use tidegate_http1::{
+    edit::HeaderEdits,
     limits::Limits,
     request::{Method, Parsed, RequestHead, Version},
 };
@@ -122,6 +123,11 @@ impl<'a> Exchange<'a> {
         self.said.as_mut()?.ending.take()
     }
 
+    /// What rules have made of the header fields of a response that no node has sent.
+    pub(crate) fn take_response_edits(&mut self) -> HeaderEdits {
+        self.said.as_mut().map(|said| std::mem::take(&mut said.response.fields)).unwrap_or_default()
+    }
+
     fn overrides(&self) -> Option<&rules::Overrides> {
         self.said().map(|said| &said.limits)
     }
@@ -233,6 +239,7 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
     let body_pending = exchange.head.has_body() || exchange.said().is_some_and(Said::abandons_body);
     let close = body_pending || !exchange.keeps_alive(client);
     let mut out = client.worker.buffers.lend_output();
+    let edits = exchange.take_response_edits();
     let head_only = exchange.wants_head_only();
     let needs_close_header = close || exchange.head.version() == Version::Http10;
     error_page::compose(
@@ -240,6 +247,7 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
         status,
         &failure.to_string(),
         &exchange.server.settings.error_page,
+        &edits,
         head_only,
         needs_close_header,
     );
@@ -271,6 +279,7 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
         status,
         &failure.to_string(),
         &client.server.settings.error_page,
+        &HeaderEdits::default(),
         false,
         true,
     );

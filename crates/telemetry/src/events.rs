@@ -96,6 +96,8 @@ pub const TAGS: &[(Category, &[&str])] = &[
             "rulelogmsgserious",
             "rulelogmsgwarn",
             "rulenopersistence",
+            "ruleregexslow",
+            "ruleslow",
             "rulexmlerr",
         ],
     ),

@@ -269,6 +269,26 @@ pub enum Level {
     Error,
 }
 
+/// Tags of warnings about rules in the event log.
+pub mod tag {
+    /// Something went wrong in a rule.
+    pub const FAULT: &str = "rulelogmsgwarn";
+    /// A regular expression took many steps.
+    pub const SLOW_MATCH: &str = "ruleregexslow";
+    /// A document or a query of `xml.*` is none.
+    pub const XML: &str = "rulexmlerr";
+    /// A store of `data.*` is full.
+    pub const STORE_FULL: &str = "datastorefull";
+    /// There is no such rate class.
+    pub const NO_RATE: &str = "norate";
+    /// There is no such session persistence class.
+    pub const NO_PERSISTENCE: &str = "rulenopersistence";
+    /// The request cannot go to this pool: there is none.
+    pub const NO_POOL: &str = "pooluseunknown";
+    /// The nodes of this pool cannot be told: there is none.
+    pub const NO_POOL_NODES: &str = "poolactivenodesunknown";
+}
+
 /// Times of an exchange, as far as they are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
@@ -409,6 +429,11 @@ pub trait Host {
     fn resource(&self, name: &[u8]) -> Option<(Arc<[u8]>, i64)>;
     /// Writes a line to the event log.
     fn log(&mut self, level: Level, message: &[u8]);
+    /// Writes a warning about the rule to the event log, under the tag of its kind. Clients may cause many: the host may
+    /// hold some back.
+    fn warn(&mut self, _tag: &'static str, message: &[u8]) {
+        self.log(Level::Warn, message);
+    }
     /// Emits an event of the user's own.
     fn event(&mut self, id: &[u8], message: &[u8]);
 

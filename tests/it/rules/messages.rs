@@ -2,7 +2,7 @@
 
 use tidegate_harness::{Document, Node, Port, Reply, Setup, Site, client::request, json};
 
-use super::{Rules, site};
+use super::{Rules, site, site_with};
 
 /// The rules of the published example documents, where they stand in them: a probe's virtual server without a node, and
 /// headers of responses.
@@ -101,6 +101,82 @@ async fn heads_are_edited_both_ways() {
         assert_eq!(received.body.data, b"hello");
     }
     assert!(node.faults().is_empty());
+    site.tidegate.stop().await;
+}
+
+/// What request rules say of the response holds for error pages too; what response rules make of a node's answer does not.
+#[tokio::test]
+async fn error_pages_have_the_edits_that_request_rules_left() {
+    let node = Node::with("n", |request| match request.target.as_str() {
+        "/short" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").close(),
+        "/broken" => Reply::raw("HTTP/9 what\r\n\r\n"),
+        _ => Reply::ok("n"),
+    })
+    .await;
+    let rules = Rules {
+        request: r#"
+            http.setResponseCookie( "seen", "yes", "path=/" );
+            http.setResponseHeader( "Strict-Transport-Security", "max-age=60" );
+            http.setResponseHeader( "Content-Type", "text/x" );
+            http.removeResponseHeader( "Cache-Control" );
+            if( http.getPath() == "/none" ) pool.use( "nobody" );
+        "#,
+        response: r#"http.setResponseHeader( "X-Answer", "edited" ); http.getResponseBody();"#,
+        ..Rules::default()
+    };
+    let site = site_with(&[node.address], rules, json!({}), |document| document.pool("nobody", &[], &json!({}))).await;
+    for (path, status) in [("/none", 503), ("/broken", 502), ("/short", 502)] {
+        let response = site.get(path).await;
+        assert_eq!(response.status, status, "{path}");
+        assert_eq!(response.cookie("seen=").as_deref(), Some("seen=yes"), "{path}");
+        assert_eq!(response.header("Strict-Transport-Security"), Some("max-age=60"), "{path}");
+        assert_eq!(response.headers("Content-Type"), ["text/x"], "{path}");
+        assert_eq!((response.header("Cache-Control"), response.header("X-Answer")), (None, None), "{path}");
+        assert!(response.text().starts_with("<!doctype html>"), "{path}");
+    }
+    let response = site.get("/").await;
+    assert_eq!((response.header("X-Answer"), response.headers("Set-Cookie").len()), (Some("edited"), 1));
+    site.tidegate.stop().await;
+}
+
+/// A rule cannot make a head grow without bound: edits are refused, and a head that became too large is an error that says so.
+#[tokio::test]
+async fn heads_do_not_grow_without_bound() {
+    let node = Node::start("n").await;
+    let rules = Rules {
+        request: r#"
+            $path = http.getPath();
+            if( $path == "/names" ) for( $i = 0; $i < 200; $i++ ) http.addHeader( "X-" . $i, "v" );
+            if( $path == "/values" ) for( $i = 0; $i < 200; $i++ ) http.addHeader( "X-Many", $i );
+            if( $path == "/bytes" ) for( $i = 0; $i < 20; $i++ ) http.addHeader( "X-Many", string.sprintf( "%9000d", $i ) );
+            if( $path == "/one" ) http.setHeader( "X-Large", string.sprintf( "%40000d", 1 ) . "x" );
+        "#,
+        response: r#"if( http.getPath() == "/answer" ) http.setResponseHeader( "X-Large", string.sprintf( "%40000d", 1 ) . "x" );"#,
+        ..Rules::default()
+    };
+    let site = site(&[node.address], rules).await;
+    let mut client = site.client().await;
+    for (path, most, told) in [
+        ("/names", 64, "too many header fields are edited"),
+        ("/values", 64, "a header field would have too many values"),
+    ] {
+        assert_eq!(client.get(path).await.status, 200, "{path}");
+        let received = node.only();
+        let added = received.head.headers.iter().filter(|(name, _)| name.starts_with("X-") && name != "X-Cluster-Client-Ip");
+        assert_eq!(added.count(), most, "{path}");
+        site.tidegate.line(&["rulelogmsgwarn", told]).await;
+    }
+    for (path, told) in [
+        ("/bytes", "rules made the head of the request larger than a head may be"),
+        ("/one", "rules made the head of the request larger than a head may be"),
+        ("/answer", "rules made the head of the response larger than a head may be"),
+    ] {
+        let mark = site.tidegate.mark();
+        assert_eq!(site.get(path).await.status, 500, "{path}");
+        site.tidegate.line_after(mark, &["connerror", told]).await;
+    }
+    site.tidegate.line(&["all edits of one head would have too many bytes"]).await;
+    assert_eq!(site.get("/").await.status, 200);
     site.tidegate.stop().await;
 }
 

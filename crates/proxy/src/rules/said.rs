@@ -55,6 +55,8 @@ pub(crate) struct Said {
     pub(crate) failure: Option<Failure>,
     /// Part of the request's body stays unread.
     pub(crate) abandons_body: bool,
+    /// It was told that rules hold much of it.
+    pub(crate) told_large: bool,
     /// Whether the client's own method is HEAD, where rules have made another of it.
     pub(crate) client_wants_head: Option<bool>,
 }
@@ -79,6 +81,12 @@ impl Said {
     /// Whether part of the request's body stays unread because a rule has put another in its place.
     pub(crate) fn abandons_body(&self) -> bool {
         self.abandons_body
+    }
+
+    /// Bytes of bodies that are held for rules, or were made by them.
+    pub(crate) fn held(&self) -> usize {
+        let bodies = [&self.request_body, &self.response_body];
+        bodies.iter().filter_map(|taken| taken.as_ref()).map(|taken| taken.bytes.len()).sum()
     }
 
     /// Pool and node have answered.

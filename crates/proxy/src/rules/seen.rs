@@ -18,6 +18,7 @@ use tidegate_http1::{
     response,
 };
 use tidegate_pool::{Node, Standing};
+use tidegate_telemetry::logging::EventLimit;
 use tidegate_trafficscript::{
     Host, Phase,
     host::{
@@ -29,7 +30,7 @@ use tidegate_trafficscript::{
 use super::{
     body::Taken,
     orders, process,
-    said::Data,
+    said::{Data, Said},
     services::{Services, data::Table},
 };
 use crate::{connection::Client, forward::attempt::Answer, snapshot::RunningPool, virtual_server::Exchange};
@@ -39,6 +40,8 @@ pub(crate) struct Seen<'a, 'h> {
     pub(crate) client: &'a mut Client,
     pub(crate) exchange: &'a mut Exchange<'h>,
     pub(crate) stage: Stage<'a>,
+    /// Name of the rule.
+    pub(crate) rule: &'a str,
 }
 
 /// Where the request is.
@@ -132,6 +135,9 @@ impl<'s> Iterator for Fields<'s> {
         }
     }
 }
+
+/// Clients decide how often a rule goes wrong.
+static WARNINGS: EventLimit = EventLimit::new();
 
 /// Fields of the request that decide more than their own value.
 fn is_host(name: &[u8]) -> bool {
@@ -393,10 +399,7 @@ impl Host for Seen<'_, '_> {
     }
 
     fn memory(&self) -> usize {
-        let bodies = self.exchange.said().map_or(0, |said| {
-            let taken = [&said.request_body, &said.response_body];
-            taken.iter().filter_map(|taken| taken.as_ref()).map(|taken| taken.bytes.len()).sum()
-        });
+        let bodies = self.exchange.said().map_or(0, Said::held);
         self.client.buffer.len() + self.exchange.head_bytes().len() + bodies
     }
 
@@ -410,10 +413,8 @@ impl Host for Seen<'_, '_> {
             TlsFact::Cipher => crate::tls::headers::cipher(connection).into(),
             TlsFact::ServerName => connection.server_name()?.into(),
             TlsFact::SessionId => crate::tls::headers::session_id(connection)?.into(),
-            // The certificate was chosen by the name the client asked for.
-            TlsFact::SiteName => connection.server_name().unwrap_or_default().into(),
-            // The library does not tell which certificate it has shown.
-            TlsFact::CertificateName => return None,
+            TlsFact::SiteName => self.client.stream.shown()?.site.as_deref()?.into(),
+            TlsFact::CertificateName => self.client.stream.shown()?.name.as_str().into(),
             TlsFact::ClientCertificateStatus => {
                 if connection.peer_certificates().is_some() { "OK" } else { "NoClientCert" }.into()
             }
@@ -426,8 +427,8 @@ impl Host for Seen<'_, '_> {
     }
 
     fn server_certificate(&self) -> Option<Cow<'_, [u8]>> {
-        // The library does not tell which certificate it has shown.
-        None
+        let leaf = self.client.stream.shown()?.certified.cert.first()?;
+        Some(Cow::Borrowed(&**leaf))
     }
 
     fn completion(&self) -> CompletionCode {
@@ -526,19 +527,33 @@ impl Host for Seen<'_, '_> {
     }
 
     fn log(&mut self, level: Level, message: &[u8]) {
-        let server = self.exchange.server.name();
+        let (server, rule) = (self.exchange.server.name(), self.rule);
         let message = process::printable(message);
         match level {
-            Level::Info => tracing::info!(event = "rule", virtual_server = %server, "{message}"),
-            Level::Warn => tracing::warn!(event = "rule", virtual_server = %server, "{message}"),
-            Level::Error => tracing::error!(event = "rule", virtual_server = %server, "{message}"),
+            Level::Info => {
+                tracing::info!(event = "rulelogmsginfo", virtual_server = %server, rule, "{message}");
+            }
+            Level::Warn => {
+                tracing::warn!(event = "rulelogmsgwarn", virtual_server = %server, rule, "{message}");
+            }
+            Level::Error => {
+                tracing::error!(event = "rulelogmsgserious", virtual_server = %server, rule, "{message}");
+            }
+        }
+    }
+
+    fn warn(&mut self, tag: &'static str, message: &[u8]) {
+        if let Some(held_back) = WARNINGS.admit(self.client.worker.recent()) {
+            let (server, rule) = (self.exchange.server.name(), self.rule);
+            let message = process::printable(message);
+            tracing::warn!(event = tag, virtual_server = %server, rule, held_back, "{message}");
         }
     }
 
     fn event(&mut self, id: &[u8], message: &[u8]) {
         let server = self.exchange.server.name();
         let (id, message) = (process::printable(id), process::printable(message));
-        tracing::info!(event = "rulecustom", id = %id, virtual_server = %server, "{message}");
+        tracing::info!(event = id.as_str(), virtual_server = %server, rule = self.rule, "{message}");
     }
 
     fn now(&self) -> Duration {

@@ -7,7 +7,7 @@ use super::{
     row::{COMPLETION, REQUEST, TRAFFIC, deprecated, planned, switch, works},
 };
 use crate::{
-    host::{Need, Order, Side},
+    host::{Need, Order, Side, tag},
     value::Value,
 };
 
@@ -100,7 +100,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "request.getLine",
         |call| request::get_line(call, Side::Request)).only(REQUEST).waits(),
     planned("connection.setData", "data", (1, 1),
-        "Old name of request.set. For protocols other than HTTP.").only(REQUEST),
+        "Old name of request.set. For protocols other than HTTP.", request::OTHER_PROTOCOLS).only(REQUEST),
     deprecated("connection.getLocalIP", "", (0, 0), "request.getLocalIP", request::local_ip),
     deprecated("connection.getLocalPort", "", (0, 0), "request.getLocalPort", request::local_port),
     deprecated("connection.getRemoteIP", "", (0, 0), "request.getRemoteIP", request::remote_ip),
@@ -134,7 +134,8 @@ fn set_persistence<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let known = call.host.order(Order::Persistence(class.clone()));
     if !known {
         let class = class.unwrap_or_default();
-        call.warn(&format!("there is no session persistence class `{}`", class.escape_ascii()))?;
+        let message = format!("there is no session persistence class `{}`", class.escape_ascii());
+        call.warn_as(tag::NO_PERSISTENCE, &message)?;
     }
     Ok(Value::flag(known))
 }
