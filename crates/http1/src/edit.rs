@@ -55,7 +55,7 @@ const FRAMING: [&[u8]; 9] = [
 impl FieldEdit {
     /// Bytes of its values.
     fn bytes(&self) -> usize {
-        self.values.iter().map(|value| value.len()).sum()
+        self.values.iter().map(SmallVec::len).sum()
     }
 }
 

@@ -38,11 +38,11 @@ mod string;
 mod sys;
 mod tcp;
 #[cfg(test)]
-mod trial;
-#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trial;
 mod xml;
 
 pub use self::call::{Argument, CAPTURES, Call, Interrupt, Outcome, Site};

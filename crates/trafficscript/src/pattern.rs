@@ -191,7 +191,9 @@ impl Pattern {
         meter: &mut Meter,
     ) -> Result<Option<Captures>, Interrupt> {
         let inner = &*self.inner;
-        if let Engine::Backtracking { quick, warning, areas, .. } = inner.engine.get_or_init(|| inner.engine()) {
+        if let Engine::Backtracking { quick, warning, areas, .. } =
+            inner.engine.get_or_init(|| inner.engine())
+        {
             meter.steps(QUICK_COST)?;
             if from > subject.len() {
                 return Ok(None);

@@ -124,7 +124,9 @@ async fn error_pages_have_the_edits_that_request_rules_left() {
         response: r#"http.setResponseHeader( "X-Answer", "edited" ); http.getResponseBody();"#,
         ..Rules::default()
     };
-    let site = site_with(&[node.address], rules, json!({}), |document| document.pool("nobody", &[], &json!({}))).await;
+    let site =
+        site_with(&[node.address], rules, json!({}), |document| document.pool("nobody", &[], &json!({})))
+            .await;
     for (path, status) in [("/none", 503), ("/broken", 502), ("/short", 502)] {
         let response = site.get(path).await;
         assert_eq!(response.status, status, "{path}");
@@ -162,7 +164,11 @@ async fn heads_do_not_grow_without_bound() {
     ] {
         assert_eq!(client.get(path).await.status, 200, "{path}");
         let received = node.only();
-        let added = received.head.headers.iter().filter(|(name, _)| name.starts_with("X-") && name != "X-Cluster-Client-Ip");
+        let added = received
+            .head
+            .headers
+            .iter()
+            .filter(|(name, _)| name.starts_with("X-") && name != "X-Cluster-Client-Ip");
         assert_eq!(added.count(), most, "{path}");
         site.tidegate.line(&["rulelogmsgwarn", told]).await;
     }

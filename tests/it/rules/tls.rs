@@ -36,9 +36,10 @@ async fn the_certificate_that_was_shown() {
         let config = tls::client(version);
         // The second connection of each resumes.
         for _ in 0..2 {
-            for (name, expected) in
-                [("www.starred.example", "*.starred.example|starred|starred.example|"), ("other", "|plain|plain.example|")]
-            {
+            for (name, expected) in [
+                ("www.starred.example", "*.starred.example|starred|starred.example|"),
+                ("other", "|plain|plain.example|"),
+            ] {
                 let mut client = Client::tls(site.address, &config, name).await;
                 let text = client.get("/").await.text();
                 let serial = text.strip_prefix(expected).and_then(|rest| rest.strip_suffix("|1"));

@@ -239,9 +239,11 @@ async fn names_are_asked_of_the_name_servers() {
         ..Rules::default()
     };
     let port = Port::free();
-    let document = Document::new()
-        .server("site", port.number(), "nodes", &rules.properties())
-        .pool("nodes", &[node.address], &json!({}));
+    let document = Document::new().server("site", port.number(), "nodes", &rules.properties()).pool(
+        "nodes",
+        &[node.address],
+        &json!({}),
+    );
     let path = file.path().to_str().unwrap();
     let setup = Setup::new(&rules.into_document(document)).arguments(&["--resolv-conf", path]);
     let tidegate = setup.start().await;
@@ -276,7 +278,8 @@ async fn names_are_asked_of_the_name_servers() {
     let (least, most) = (Duration::ZERO, Duration::from_secs(15));
     assert_eq!(takes(least, most, waiting.response()).await.text(), "[] []");
     let text = tidegate.scrape().await;
-    let failed = text.lines().find_map(|line| line.strip_prefix("tidegate_rule_names_total{outcome=\"failed\"} "));
+    let failed =
+        text.lines().find_map(|line| line.strip_prefix("tidegate_rule_names_total{outcome=\"failed\"} "));
     assert!(failed.is_some_and(|failed| failed.trim().parse::<u64>().unwrap() >= 6), "{failed:?}");
     assert_eq!(node.requests(), 0);
     tidegate.stop().await;

@@ -27,7 +27,8 @@ pub(crate) fn compose(
         }
     };
     let length = body.len().to_string();
-    let mut fields = vec![("Content-Type", kind), ("Content-Length", &*length), ("Cache-Control", "no-store")];
+    let mut fields =
+        vec![("Content-Type", kind), ("Content-Length", &*length), ("Cache-Control", "no-store")];
     if status == 503 {
         fields.push(("Retry-After", "1"));
     }

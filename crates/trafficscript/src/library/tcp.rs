@@ -5,7 +5,8 @@ use super::{
     row::{TRAFFIC, planned},
 };
 
-const SOCKETS: &str = "connections that live as long as their request; http.request.get asks a server over HTTP";
+const SOCKETS: &str =
+    "connections that live as long as their request; http.request.get asks a server over HTTP";
 
 /// The family's functions.
 #[rustfmt::skip]

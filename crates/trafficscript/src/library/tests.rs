@@ -12,8 +12,8 @@ use std::collections::HashSet;
 
 use super::{
     ANY, Status, functions,
-    trial::{Trial, hash, list, v},
     testing::{call, give},
+    trial::{Trial, hash, list, v},
 };
 use crate::{
     Described, Phase,

@@ -179,18 +179,13 @@ fn decoded(document: &[u8]) -> Option<Cow<'_, str>> {
     /// The declaration stands at the very beginning.
     const DECLARATION: usize = 100;
     let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
-    match std::str::from_utf8(document) {
-        Ok(text) => Some(text.into()),
-        Err(_) => {
-            let start = document.get(..document.len().min(DECLARATION)).unwrap_or_default();
-            let start = start.to_ascii_lowercase();
-            let end = memchr::memmem::find(&start, b"?>")?;
-            let is_latin = ["iso-8859-1", "us-ascii", "windows-1252"]
-                .iter()
-                .any(|name| memchr::memmem::find(start.get(..end).unwrap_or_default(), name.as_bytes()).is_some());
-            is_latin.then(|| document.iter().map(|byte| char::from(*byte)).collect::<String>().into())
-        }
+    if let Ok(text) = std::str::from_utf8(document) {
+        return Some(text.into());
     }
+    let start = document.get(..document.len().min(DECLARATION)).unwrap_or_default().to_ascii_lowercase();
+    let declaration = start.get(..memchr::memmem::find(&start, b"?>")?)?;
+    let is_latin = memchr::memmem::find(declaration, b"iso-8859-1").is_some();
+    is_latin.then(|| document.iter().map(|byte| char::from(*byte)).collect::<String>().into())
 }
 
 /// `xmlns:p=uri`, separated by white space; quotation marks around the uri are left out.

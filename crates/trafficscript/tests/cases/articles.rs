@@ -84,7 +84,10 @@ fn case_42_customers_by_value() {
         let body = format!("<?xml version=\"1.0\"?><cart xmlns=\"urn:cart\"><total>{total}</total></cart>");
         pool(&run(Described::request("POST", "/order").body(body), rule))
     };
-    assert_eq!((with("150.5").as_str(), with("99").as_str(), with("").as_str()), ("gold", "bronze", "bronze"));
+    assert_eq!(
+        (with("150.5").as_str(), with("99").as_str(), with("").as_str()),
+        ("gold", "bronze", "bronze")
+    );
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! `http.*`: the request line and the header fields of the request.
 
-use super::{edit, field, field_as_value, field_names, field_names_as_text, fields_as_hash, has_field, head, keep_only, url};
+use super::{
+    edit, field, field_as_value, field_names, field_names_as_text, fields_as_hash, has_field, head,
+    keep_only, url,
+};
 use crate::{
     host::{Edit, Side},
     library::{

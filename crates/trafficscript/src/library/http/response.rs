@@ -1,7 +1,8 @@
 //! `http.*`: status and header fields of the response.
 
 use super::{
-    edit, field, field_as_value, field_names, field_names_as_text, fields_as_hash, has_field, head, keep_only, status,
+    edit, field, field_as_value, field_names, field_names_as_text, fields_as_hash, has_field, head,
+    keep_only, status,
 };
 use crate::{
     host::{Edit, Side},

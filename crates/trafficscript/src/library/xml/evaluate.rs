@@ -212,6 +212,10 @@ impl<'d, 'i, 'm> Evaluation<'d, 'i, 'm> {
         for (index, node) in nodes.into_iter().enumerate() {
             let context = Context { node, position: index + 1, size };
             let passes = match self.value(predicate, context)? {
+                #[expect(
+                    clippy::float_cmp,
+                    reason = "positions are whole numbers, which doubles hold exactly"
+                )]
                 Value::Number(number) => number == context.position as f64,
                 value => core::truth(&value),
             };
@@ -302,12 +306,7 @@ impl<'d, 'i, 'm> Evaluation<'d, 'i, 'm> {
         }
     }
 
-    fn call(
-        &mut self,
-        function: Function,
-        arguments: &[Expr<'_>],
-        context: Context,
-    ) -> Result<Value, Fault> {
+    fn call(&mut self, function: Function, arguments: &[Expr<'_>], context: Context) -> Result<Value, Fault> {
         // The node that a function is about: the first of an argument, or the context node.
         let about = |this: &mut Self| match arguments.first() {
             None => Ok(Some(context.node)),
@@ -369,6 +368,18 @@ impl<'d, 'i, 'm> Evaluation<'d, 'i, 'm> {
                     _ => number,
                 })
             }
+            _ => self.of_text(function, arguments, context)?,
+        })
+    }
+
+    /// The functions of strings.
+    fn of_text(
+        &mut self,
+        function: Function,
+        arguments: &[Expr<'_>],
+        context: Context,
+    ) -> Result<Value, Fault> {
+        Ok(match function {
             Function::String | Function::StringLength | Function::NormalizeSpace => {
                 let text = match arguments.first() {
                     Some(argument) => self.text(argument, context)?,
@@ -403,7 +414,8 @@ impl<'d, 'i, 'm> Evaluation<'d, 'i, 'm> {
             }
             Function::Translate => {
                 let text = self.argument(arguments, 0, context)?;
-                let (from, to) = (self.argument(arguments, 1, context)?, self.argument(arguments, 2, context)?);
+                let (from, to) =
+                    (self.argument(arguments, 1, context)?, self.argument(arguments, 2, context)?);
                 // Each character is looked for among those that are replaced.
                 self.meter.work(text.len().saturating_mul(from.len().max(1)))?;
                 let translated = core::translated(&text, &from, &to);
@@ -413,7 +425,8 @@ impl<'d, 'i, 'm> Evaluation<'d, 'i, 'm> {
             | Function::Contains
             | Function::SubstringBefore
             | Function::SubstringAfter => {
-                let (text, part) = (self.argument(arguments, 0, context)?, self.argument(arguments, 1, context)?);
+                let (text, part) =
+                    (self.argument(arguments, 0, context)?, self.argument(arguments, 1, context)?);
                 self.meter.work(text.len() + part.len())?;
                 let cut = |after: bool| {
                     let (before, behind) = text.split_once(&*part).unwrap_or_default();
@@ -426,6 +439,7 @@ impl<'d, 'i, 'm> Evaluation<'d, 'i, 'm> {
                     _ => cut(true),
                 }
             }
+            _ => Value::Text(String::new()),
         })
     }
 

@@ -86,9 +86,7 @@ impl<'d, 'i> Tree<'d, 'i> {
 
     /// `xml:lang` in force.
     pub(super) fn language(self, place: Place) -> Option<&'d str> {
-        self.node(place)
-            .ancestors()
-            .find_map(|node| node.attribute((roxmltree::NS_XML_URI, "lang")))
+        self.node(place).ancestors().find_map(|node| node.attribute((roxmltree::NS_XML_URI, "lang")))
     }
 
     /// Whether a node passes a test on an axis.
@@ -104,7 +102,9 @@ impl<'d, 'i> Tree<'d, 'i> {
             }
             Test::Name(namespace, name) => {
                 // The principal kind of nodes of the axis.
-                if is_attribute != (axis == Axis::Attribute) || !(is_attribute || self.node(place).is_element()) {
+                if is_attribute != (axis == Axis::Attribute)
+                    || !(is_attribute || self.node(place).is_element())
+                {
                     return false;
                 }
                 let Some((its_namespace, its_name)) = self.name(place) else { return false };

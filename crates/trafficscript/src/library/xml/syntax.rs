@@ -19,12 +19,15 @@ pub(super) enum Expr<'q> {
     Number(f64),
     Literal(&'q str),
     /// Steps from the root of the document, from what an expression gives, or (neither) from the context node.
-    Path { from: From<'q>, steps: Vec<Step<'q>> },
+    Path {
+        from: From<'q>,
+        steps: Vec<Step<'q>>,
+    },
     /// Nodes that pass predicates, in the order of the document.
-    Filter(Box<Expr<'q>>, Vec<Expr<'q>>),
-    Binary(Binary, Box<Expr<'q>>, Box<Expr<'q>>),
-    Negative(Box<Expr<'q>>),
-    Call(Function, Vec<Expr<'q>>),
+    Filter(Box<Self>, Vec<Self>),
+    Binary(Binary, Box<Self>, Box<Self>),
+    Negative(Box<Self>),
+    Call(Function, Vec<Self>),
 }
 
 /// Where a path begins.
@@ -538,7 +541,8 @@ impl<'q> Parser<'_, 'q> {
             Some(Token::Name(name)) => Ok(Test::Name(Some(""), Some(name))),
             Some(Token::Prefixed(prefix, name)) => {
                 let known = self.prefixes.iter().find(|(known, _)| *known == prefix);
-                let (_, uri) = known.ok_or_else(|| format!("no namespace is given for the prefix {prefix}:"))?;
+                let (_, uri) =
+                    known.ok_or_else(|| format!("no namespace is given for the prefix {prefix}:"))?;
                 Ok(Test::Name(Some(uri), (name != "*").then_some(name)))
             }
             Some(token) => Err(format!("a name is expected in front of {}", shown(token))),
