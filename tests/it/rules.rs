@@ -2,6 +2,7 @@
 
 mod bodies;
 mod faults;
+mod levels;
 mod messages;
 mod routing;
 mod streams;

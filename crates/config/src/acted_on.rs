@@ -38,6 +38,7 @@ const FULLY: &[(&str, &str, &[&str])] = &[
     ("event_types", "monitors", &["event_tags", "objects"]),
     ("event_types", "pools", &["event_tags", "objects"]),
     ("event_types", "rules", &["event_tags", "objects"]),
+    ("event_types", "slm", &["event_tags", "objects"]),
     ("event_types", "trafficscript", &["event_tags"]),
     ("event_types", "vservers", &["event_tags", "objects"]),
     ("global_settings", "connection", &["idle_timeout", "listen_queue_size"]),
@@ -164,6 +165,7 @@ const FULLY: &[(&str, &str, &[&str])] = &[
     ),
     ("pools", "tcp", &["nagle"]),
     ("rate", "basic", &["max_rate_per_minute", "max_rate_per_second"]),
+    ("service_level_monitors", "basic", &["response_time", "serious_threshold", "warning_threshold"]),
     ("ssl/client_keys", "basic", &["private", "public"]),
     ("ssl/server_keys", "basic", &["private", "public"]),
     (
@@ -182,6 +184,7 @@ const FULLY: &[(&str, &str, &[&str])] = &[
             "proxy_protocol_optional",
             "request_rules",
             "response_rules",
+            "slm_class",
             "ssl_decrypt",
         ],
     ),

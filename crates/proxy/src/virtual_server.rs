@@ -23,6 +23,7 @@ use crate::{
     forward,
     http::error_page,
     rules::{self, Said, Verdict},
+    service_level::RunningLevel,
     snapshot::{LocalServer, RunningPool},
     tally,
 };
@@ -61,6 +62,8 @@ pub(crate) struct Answered {
     pub(crate) bytes_in: u64,
     /// Further attempts that were needed.
     pub(crate) retries: u32,
+    /// From its first byte to the beginning of the last response that a node has sent, for its class of service.
+    pub(crate) responded: Option<Duration>,
     /// Time in queues of pools, microseconds.
     pub(crate) queued: Cell<u32>,
     /// What else the access log wants to know; `None` without one.
@@ -126,6 +129,14 @@ impl<'a> Exchange<'a> {
     /// What rules have made of the header fields of a response that no node has sent.
     pub(crate) fn take_response_edits(&mut self) -> HeaderEdits {
         self.said.as_mut().map(|said| std::mem::take(&mut said.response.fields)).unwrap_or_default()
+    }
+
+    /// The class of service that it counts for.
+    pub(crate) fn service_level(&self) -> Option<&Arc<RunningLevel>> {
+        match self.said().and_then(|said| said.service_level.as_ref()) {
+            Some(chosen) => chosen.level.as_ref(),
+            None => self.server.service_level.as_ref(),
+        }
     }
 
     fn overrides(&self) -> Option<&rules::Overrides> {
@@ -228,6 +239,7 @@ async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow
 async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
     tell(client, failure);
     tally::failed(client, exchange, &failure);
+    tally::level_of_failure(client, exchange, &failure);
     if failure.kind == Kind::ClientGone {
         exchange.server.counters.shard(client.worker.index).clients_gone.add(1);
     }
@@ -309,6 +321,7 @@ fn finish(client: &mut Client, mut exchange: Exchange<'_>) {
     // The clock was read where the request last waited.
     let duration = client.worker.recent_elapsed().saturating_sub(exchange.began);
     tally::finished(client, &exchange, duration);
+    tally::level_of_response(client, &exchange);
     access::record(client, &mut exchange);
     if let Some(client_before) = exchange.said.as_ref().and_then(|said| said.client_before) {
         client.pretend(client_before);

@@ -101,6 +101,7 @@ pub const TAGS: &[(Category, &[&str])] = &[
             "rulexmlerr",
         ],
     ),
+    (Category::ServiceLevels, &["slmfallenbelowserious", "slmfallenbelowwarn", "slmrecoveredserious", "slmrecoveredwarn"]),
     (
         Category::VirtualServers,
         &["connerror", "connfail", "sslfail", "vssslcertexpired", "vssslcerttoexpire", "vsstart", "vsstop"],
@@ -174,6 +175,7 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Collector {
             Category::Monitors => taken.monitor,
             Category::VirtualServers => taken.virtual_server,
             Category::Rules => taken.rule,
+            Category::ServiceLevels => taken.class,
             _ => None,
         };
         let mut text = taken.message;
@@ -196,6 +198,7 @@ struct Taken {
     monitor: Option<String>,
     virtual_server: Option<String>,
     rule: Option<String>,
+    class: Option<String>,
     fields: String,
 }
 
@@ -214,6 +217,7 @@ impl Taken {
                     "monitor" => self.monitor = Some(value),
                     "virtual_server" => self.virtual_server = Some(value),
                     "rule" => self.rule = Some(value),
+                    "class" => self.class = Some(value),
                     _ => {}
                 }
             }

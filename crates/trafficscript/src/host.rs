@@ -91,6 +91,8 @@ pub enum Order {
     Reply(Reply),
     /// `request.retry`.
     Retry,
+    /// `connection.setServiceLevelClass`; `None` = none.
+    ServiceLevel(Option<Vec<u8>>),
     /// `request.avoidNode`: the node's label, such as `10.1.2.3:80`.
     AvoidNode(Vec<u8>),
     /// `connection.setPersistence`; `None` = the pool's own.
@@ -223,6 +225,15 @@ pub enum Store {
     Worker,
     /// `data`: this process.
     Process,
+}
+
+/// How a class of service is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceLevel {
+    /// Hundredths of the latest requests that conform.
+    pub conforming: u8,
+    /// `serious_threshold`: hundredths below which the class is not met.
+    pub serious: u8,
 }
 
 /// Outcome of a question to a rate class that does not wait.
@@ -421,6 +432,10 @@ pub trait Host {
     fn rate(&mut self, class: &[u8], context: &[u8]) -> RateVerdict;
     /// How many wait for a place in a rate class; `None` = no such class.
     fn rate_backlog(&self, class: &[u8], context: &[u8]) -> Option<u32>;
+    /// Name of the class of service that the request counts for.
+    fn service_class(&self) -> Option<Cow<'_, str>>;
+    /// How a class of service is met; `None` = no such class.
+    fn service_level(&self, class: &[u8]) -> Option<ServiceLevel>;
     /// The nodes of a pool; `None` = no such pool.
     fn pool_nodes(&self, pool: &[u8]) -> Option<Vec<PoolNode>>;
     /// Whether a request to the pool would wait for a place; `None` = no such pool.

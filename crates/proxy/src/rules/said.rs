@@ -10,7 +10,7 @@ use super::{body::Taken, stream::Streamed};
 use tidegate_model::PersistenceClass;
 use tidegate_pool::{Asked, Node};
 
-use crate::{failure::Failure, snapshot::RunningPool};
+use crate::{failure::Failure, service_level::RunningLevel, snapshot::RunningPool};
 
 /// What rules have said about one request.
 #[derive(Debug, Default)]
@@ -31,6 +31,8 @@ pub(crate) struct Said {
     pub(crate) pool: Option<ChosenPool>,
     /// `connection.setPersistence*`.
     pub(crate) persistence: Persistence,
+    /// `connection.setServiceLevelClass`.
+    pub(crate) service_level: Option<ChosenLevel>,
     /// `request.avoidNode`.
     pub(crate) avoided: Vec<Box<str>>,
     /// `pool.use` with an address.
@@ -149,6 +151,13 @@ pub(crate) enum Ending {
 pub(crate) struct ChosenPool {
     /// `None` = `discard`.
     pub(crate) pool: Option<Arc<RunningPool>>,
+}
+
+/// A class of service that a rule has chosen.
+#[derive(Debug)]
+pub(crate) struct ChosenLevel {
+    /// `None` = none.
+    pub(crate) level: Option<Arc<RunningLevel>>,
 }
 
 /// How the session of this request is found.

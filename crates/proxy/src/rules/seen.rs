@@ -22,8 +22,8 @@ use tidegate_telemetry::logging::EventLimit;
 use tidegate_trafficscript::{
     Host, Phase,
     host::{
-        Body, CompletionCode, Edit, Level, NodeState, Order, PoolNode, RateVerdict, Refusal, Side, Store,
-        Times, TlsFact,
+        Body, CompletionCode, Edit, Level, NodeState, Order, PoolNode, RateVerdict, Refusal, ServiceLevel,
+        Side, Store, Times, TlsFact,
     },
 };
 
@@ -494,6 +494,17 @@ impl Host for Seen<'_, '_> {
 
     fn rate_backlog(&self, class: &[u8], context: &[u8]) -> Option<u32> {
         self.services().rates.backlog(class, context)
+    }
+
+    fn service_class(&self) -> Option<Cow<'_, str>> {
+        Some(self.exchange.service_level()?.settings.name.as_str().into())
+    }
+
+    fn service_level(&self, class: &[u8]) -> Option<ServiceLevel> {
+        let view = self.client.worker.view();
+        let level = named_object(&view.service_levels, class)?;
+        let conforming = level.conforming(self.client.worker.recent());
+        Some(ServiceLevel { conforming, serious: level.settings.serious_threshold })
     }
 
     fn pool_nodes(&self, pool: &[u8]) -> Option<Vec<PoolNode>> {

@@ -11,7 +11,6 @@ use crate::{
     value::Value,
 };
 
-const SERVICE_LEVELS: &str = "service level classes";
 const BANDWIDTH: &str = "bandwidth classes";
 
 /// The family's functions.
@@ -66,12 +65,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
             call.host.order(Order::PersistenceNode(node));
             Ok(Value::EMPTY)
         }).only(REQUEST),
-    switch("connection.setServiceLevelClass", "class", (1, 1),
-        "Counts the request for this class. 1 if there is such a class, else 0.",
-        SERVICE_LEVELS, |_| Ok(Value::Int(0))).only(TRAFFIC),
-    switch("connection.getServiceLevelClass", "", (0, 0),
-        "The class that counts the request; empty if none.",
-        SERVICE_LEVELS, |_| Ok(Value::EMPTY)),
     works("connection.sleep", "milliseconds", (1, 1), "Waits.", sleep).only(TRAFFIC).waits(),
     works("connection.checkLimits", "[pool]", (0, 1),
         "1 if a request to the pool would be served at once, 0 if it would wait, -1 if there is no such \
