@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::{
-    ActionName, ActionProgramName, CaName, ExtraFileName, KeyName, LevelName, Monitor, MonitorName, PersistenceClass,
-    PersistenceName, PluginName, Pool, PoolName, RateClass, RateName, Rule, RuleName, ScriptName,
-    ServiceLevel, VirtualServer, VirtualServerName,
+    ActionName, ActionProgramName, CaName, ExtraFileName, KeyName, LevelName, Monitor, MonitorName,
+    PersistenceClass, PersistenceName, PluginName, Pool, PoolName, RateClass, RateName, Rule, RuleName,
+    ScriptName, ServiceLevel, VirtualServer, VirtualServerName,
     alert::{Action, EventType},
     rule::RuleSettings,
     tls::{KeyPair, TlsVersions},

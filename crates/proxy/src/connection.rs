@@ -236,7 +236,7 @@ impl Client {
         let mut shown = None;
         let shaken = poll_fn(|cx| {
             let polled = handshake.as_mut().poll(cx);
-            shown = take_shown().or(shown.take());
+            shown = take_shown().or_else(|| shown.take());
             match polled {
                 Poll::Ready(done) => Poll::Ready(Some(done)),
                 Poll::Pending => self.deadline.poll_passed(cx).map(|()| None),

@@ -14,6 +14,7 @@
 
 mod body;
 mod commit;
+mod fields;
 mod orders;
 mod process;
 mod reply;
@@ -184,8 +185,7 @@ fn go_on<'p>(
 ) -> Gone {
     let worker = Rc::clone(&client.worker);
     let began = worker.recent_elapsed();
-    let name = rule.program.name();
-    let mut seen = Seen { client: &mut *client, exchange: &mut *exchange, stage: stage.lend(), rule: name };
+    let mut seen = Seen { client: &mut *client, exchange: &mut *exchange, stage: stage.lend(), rule };
     let step = machine.run(&mut seen, &mut worker.rules.patterns.borrow_mut());
     if machine.instructions() > UNTIMED {
         note_time(rule, &worker, worker.elapsed().saturating_sub(began));

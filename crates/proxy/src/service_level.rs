@@ -67,7 +67,13 @@ pub(crate) enum Standing {
 impl RunningLevel {
     /// A class, with what was counted for it before.
     pub(crate) fn new(settings: Arc<ServiceLevel>, previous: Option<&Self>, workers: usize) -> Self {
-        let fresh = || Arc::new(Met { workers: Sharded::new(workers), looked: AtomicU32::new(0), standing: AtomicU8::new(0) });
+        let fresh = || {
+            Arc::new(Met {
+                workers: Sharded::new(workers),
+                looked: AtomicU32::new(0),
+                standing: AtomicU8::new(0),
+            })
+        };
         Self { settings, met: previous.map_or_else(fresh, |previous| Arc::clone(&previous.met)) }
     }
 
@@ -118,11 +124,6 @@ impl RunningLevel {
         } else {
             Standing::Fine
         }
-    }
-
-    /// Whether it is not below `serious_threshold`.
-    pub(crate) fn is_ok(&self, now: Moment) -> bool {
-        self.standing(self.conforming(now)) != Standing::Serious
     }
 }
 
@@ -211,13 +212,13 @@ mod tests {
         count(QUICK, 20..40);
         use Standing::{Fine, Serious, Warning};
         assert_eq!(told, [(Fine, Warning), (Warning, Serious), (Serious, Warning), (Warning, Fine)]);
-        assert!(level.is_ok(at(40_000)));
+        assert_eq!(level.standing(level.conforming(at(40_000))), Fine);
     }
 
     #[test]
     fn thresholds_of_zero_are_never_missed() {
         let level = level(0, 0);
         assert_eq!(level.count(0, SLOW, at(0)), None);
-        assert!(level.is_ok(at(0)));
+        assert_eq!(level.standing(level.conforming(at(0))), Standing::Fine);
     }
 }

@@ -20,8 +20,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    ExtraFileName, GlobalSettings, LevelName, Moment, PersistenceClass, PersistenceName, PoolName, RateClass, RateName,
-    ScriptName, VirtualServer, VirtualServerName,
+    ExtraFileName, GlobalSettings, LevelName, Moment, PersistenceClass, PersistenceName, PoolName, RateClass,
+    RateName, ScriptName, VirtualServer, VirtualServerName,
 };
 use tidegate_telemetry::{
     access_log::AccessLog,

@@ -214,7 +214,8 @@ pub(crate) fn level_of_response(client: &Client, exchange: &Exchange<'_>) {
 
 /// A request failed for good: what that says about its class of service.
 pub(crate) fn level_of_failure(client: &Client, exchange: &Exchange<'_>, failure: &Failure) {
-    let of_nodes = failure.node_failure().is_some() || matches!(failure.kind, Kind::NoNode | Kind::QueueTimedOut);
+    let of_nodes =
+        failure.node_failure().is_some() || matches!(failure.kind, Kind::NoNode | Kind::QueueTimedOut);
     if let Some(level) = exchange.service_level()
         && of_nodes
         && exchange.answered.responded.is_none()
@@ -229,16 +230,36 @@ fn count_level(client: &Client, level: &RunningLevel, took: Option<Duration>) {
     let (class, conforming) = (level.settings.name.as_str(), level.conforming(now));
     match (before, standing) {
         (_, Standing::Serious) => {
-            tracing::error!(event = "slmfallenbelowserious", class, conforming, "a service level class is not met");
+            tracing::error!(
+                event = "slmfallenbelowserious",
+                class,
+                conforming,
+                "a service level class is not met"
+            );
         }
         (Standing::Serious, _) => {
-            tracing::warn!(event = "slmrecoveredserious", class, conforming, "a service level class is met again");
+            tracing::warn!(
+                event = "slmrecoveredserious",
+                class,
+                conforming,
+                "a service level class is met again"
+            );
         }
         (_, Standing::Warning) => {
-            tracing::warn!(event = "slmfallenbelowwarn", class, conforming, "a service level class is hardly met");
+            tracing::warn!(
+                event = "slmfallenbelowwarn",
+                class,
+                conforming,
+                "a service level class is hardly met"
+            );
         }
         (_, Standing::Fine) => {
-            tracing::info!(event = "slmrecoveredwarn", class, conforming, "a service level class is well met again");
+            tracing::info!(
+                event = "slmrecoveredwarn",
+                class,
+                conforming,
+                "a service level class is well met again"
+            );
         }
     }
 }

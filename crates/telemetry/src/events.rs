@@ -101,7 +101,10 @@ pub const TAGS: &[(Category, &[&str])] = &[
             "rulexmlerr",
         ],
     ),
-    (Category::ServiceLevels, &["slmfallenbelowserious", "slmfallenbelowwarn", "slmrecoveredserious", "slmrecoveredwarn"]),
+    (
+        Category::ServiceLevels,
+        &["slmfallenbelowserious", "slmfallenbelowwarn", "slmrecoveredserious", "slmrecoveredwarn"],
+    ),
     (
         Category::VirtualServers,
         &["connerror", "connfail", "sslfail", "vssslcertexpired", "vssslcerttoexpire", "vsstart", "vsstop"],

@@ -22,8 +22,8 @@ use std::{
 use crate::{
     End, Limits, Machine, PatternCache, Program, Step,
     host::{
-        Answer, CompletionCode, Fetched, Level, Need, Order, Phase, PoolNode, RateVerdict, ServiceLevel, Side,
-        Store, Times, TlsFact,
+        Answer, CompletionCode, Fetched, Level, Need, Order, Phase, PoolNode, RateVerdict, ServiceLevel,
+        Side, Store, Times, TlsFact,
     },
 };
 

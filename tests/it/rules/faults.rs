@@ -53,7 +53,7 @@ async fn warnings_name_the_rule() {
             $path = http.getPath();
             if( $path == "/body" ) http.getBody();
             if( $path == "/made" ) http.setBody( string.urlencode( http.getBody() ) );
-            if( $path == "/pattern" ) string.regexmatch( "aaaaaaaaaaaaaaaaaaaaaaaa!", "^(a+)+\1$" );
+            if( $path == "/pattern" ) string.regexmatch( "aaaaaaaaaaaaaaaaaa!", "^(a+)+\1$" );
             if( $path == "/rate" ) rate.use.noQueue( "nowhere" );
             if( $path == "/class" ) connection.setPersistence( "nobody" );
             if( $path == "/nodes" ) pool.activenodes( "nothing" );

@@ -29,7 +29,8 @@ async fn rules_know_how_a_class_of_service_is_met() {
         ..Rules::default()
     };
     let mut properties = json!({ "basic": { "slm_class": "gold" } });
-    let level = json!({ "basic": { "response_time": 200, "serious_threshold": 60, "warning_threshold": 80 } });
+    let level =
+        json!({ "basic": { "response_time": 200, "serious_threshold": 60, "warning_threshold": 80 } });
     lay_over(&mut properties, &rules.properties());
     let site = Site::with(&[node.address], properties, json!({}), |document| {
         rules.into_document(document).add("service_level_monitors", "gold", level.clone()).add(

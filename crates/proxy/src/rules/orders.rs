@@ -100,7 +100,8 @@ fn pool(seen: &mut Seen<'_, '_>, name: &[u8], node: Option<(Vec<u8>, u16)>) -> b
 
 /// `connection.setServiceLevelClass`.
 fn service_level(seen: &mut Seen<'_, '_>, class: Option<&[u8]>) -> bool {
-    let level = class.map(|name| named_object(&seen.client.worker.view().service_levels, name).map(Arc::clone));
+    let level =
+        class.map(|name| named_object(&seen.client.worker.view().service_levels, name).map(Arc::clone));
     if matches!(level, Some(None)) {
         return false;
     }

@@ -6,19 +6,15 @@
 use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
-    slice,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use tidegate_http1::{
     edit,
-    head::Header,
     request::{self, Version},
-    response,
 };
 use tidegate_pool::{Node, Standing};
-use tidegate_telemetry::logging::EventLimit;
 use tidegate_trafficscript::{
     Host, Phase,
     host::{
@@ -29,19 +25,25 @@ use tidegate_trafficscript::{
 
 use super::{
     body::Taken,
+    fields::Fields,
     orders, process,
     said::{Data, Said},
     services::{Services, data::Table},
 };
-use crate::{connection::Client, forward::attempt::Answer, snapshot::RunningPool, virtual_server::Exchange};
+use crate::{
+    connection::Client,
+    forward::attempt::Answer,
+    snapshot::{RunningPool, RunningRule},
+    virtual_server::Exchange,
+};
 
 /// A request in flight, for a rule.
 pub(crate) struct Seen<'a, 'h> {
     pub(crate) client: &'a mut Client,
     pub(crate) exchange: &'a mut Exchange<'h>,
     pub(crate) stage: Stage<'a>,
-    /// Name of the rule.
-    pub(crate) rule: &'a str,
+    /// The rule.
+    pub(crate) rule: &'a RunningRule,
 }
 
 /// Where the request is.
@@ -102,42 +104,6 @@ impl Seen<'_, '_> {
         }
     }
 }
-
-/// Names and values of a head.
-enum Fields<'s> {
-    Request(slice::Iter<'s, Header<request::Role>>, &'s [u8]),
-    Response(slice::Iter<'s, Header<response::Role>>, &'s [u8]),
-    /// The lines of a head that was sent, not parsed any more.
-    Sent(&'s [u8]),
-}
-
-impl<'s> Iterator for Fields<'s> {
-    type Item = (&'s [u8], &'s [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Self::Request(headers, bytes) => {
-                headers.next().map(|header| (header.name(bytes), header.value(bytes)))
-            }
-            Self::Response(headers, bytes) => {
-                headers.next().map(|header| (header.name(bytes), header.value(bytes)))
-            }
-            Self::Sent(lines) => loop {
-                let end = memchr::memchr(b'\n', lines)?;
-                let (line, rest) = lines.split_at_checked(end + 1)?;
-                *lines = rest;
-                if let Some((name, value)) =
-                    memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at))
-                {
-                    return Some((name, value.get(1..)?.trim_ascii()));
-                }
-            },
-        }
-    }
-}
-
-/// Clients decide how often a rule goes wrong.
-static WARNINGS: EventLimit = EventLimit::new();
 
 /// Fields of the request that decide more than their own value.
 fn is_host(name: &[u8]) -> bool {
@@ -538,7 +504,7 @@ impl Host for Seen<'_, '_> {
     }
 
     fn log(&mut self, level: Level, message: &[u8]) {
-        let (server, rule) = (self.exchange.server.name(), self.rule);
+        let (server, rule) = (self.exchange.server.name(), self.rule.program.name());
         let message = process::printable(message);
         match level {
             Level::Info => {
@@ -554,8 +520,8 @@ impl Host for Seen<'_, '_> {
     }
 
     fn warn(&mut self, tag: &'static str, message: &[u8]) {
-        if let Some(held_back) = WARNINGS.admit(self.client.worker.recent()) {
-            let (server, rule) = (self.exchange.server.name(), self.rule);
+        if let Some(held_back) = self.rule.warnings.admit(self.client.worker.recent()) {
+            let (server, rule) = (self.exchange.server.name(), self.rule.program.name());
             let message = process::printable(message);
             tracing::warn!(event = tag, virtual_server = %server, rule, held_back, "{message}");
         }
@@ -564,7 +530,7 @@ impl Host for Seen<'_, '_> {
     fn event(&mut self, id: &[u8], message: &[u8]) {
         let server = self.exchange.server.name();
         let (id, message) = (process::printable(id), process::printable(message));
-        tracing::info!(event = id.as_str(), virtual_server = %server, rule = self.rule, "{message}");
+        tracing::info!(event = id.as_str(), virtual_server = %server, rule = self.rule.program.name(), "{message}");
     }
 
     fn now(&self) -> Duration {

@@ -292,13 +292,11 @@ impl Builder<'_> {
     fn levels(&self) -> BTreeMap<LevelName, Arc<RunningLevel>> {
         let level = |(name, settings): (&LevelName, &Arc<ServiceLevel>)| {
             let previous = self.previous.and_then(|snapshot| snapshot.service_levels.get(name));
-            let level = match previous.filter(|previous| previous.settings == *settings) {
-                Some(previous) => Arc::clone(previous),
-                None => {
-                    let previous = previous.map(AsRef::as_ref);
-                    Arc::new(RunningLevel::new(Arc::clone(settings), previous, self.context.workers))
-                }
-            };
+            let same = previous.filter(|previous| previous.settings == *settings).cloned();
+            let level = same.unwrap_or_else(|| {
+                let previous = previous.map(AsRef::as_ref);
+                Arc::new(RunningLevel::new(Arc::clone(settings), previous, self.context.workers))
+            });
             (name.clone(), level)
         };
         self.configuration.service_levels.iter().map(level).collect()

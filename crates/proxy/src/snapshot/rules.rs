@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tidegate_model::{Configuration, RuleEntry, RuleName, VirtualServer};
-use tidegate_telemetry::counters::{RuleCounters, Sharded};
+use tidegate_telemetry::{
+    counters::{RuleCounters, Sharded},
+    logging::EventLimit,
+};
 use tidegate_trafficscript::{Limits, Program};
 
 /// The rules of a virtual server that run, in their order: enabled ones that compiled.
@@ -24,6 +27,8 @@ pub(crate) struct RunningRule {
     /// When it makes a connection hold more bytes, that is an event (`trafficscript.memory_warning`).
     pub(crate) memory_warning: Option<usize>,
     pub(crate) counters: Arc<Sharded<RuleCounters>>,
+    /// Clients decide how often it goes wrong.
+    pub(crate) warnings: EventLimit,
 }
 
 /// Every rule that compiled.
@@ -54,6 +59,7 @@ pub(crate) fn catalogue(
                     time_warning,
                     memory_warning,
                     counters: counters.unwrap_or_else(|| Arc::new(Sharded::new(workers))),
+                    warnings: EventLimit::new(),
                 })
             },
             Arc::clone,

@@ -1,5 +1,7 @@
 //! `slm.*` and the class of service of a request. Without a class every request conforms.
 
+use std::borrow::Cow;
+
 use super::{
     Call, Function, Interrupt, Outcome,
     row::{TRAFFIC, works},
@@ -28,7 +30,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     works("connection.getServiceLevelClass", "", (0, 0),
         "The class that counts the request; empty if none.",
         |call| {
-            let class = call.host.service_class().map(|class| class.into_owned()).unwrap_or_default();
+            let class = call.host.service_class().map(Cow::into_owned).unwrap_or_default();
             call.make(class)
         }),
 ];
@@ -36,7 +38,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 /// How the class is met that is named, or else that of the request. A name that is none is a warning.
 fn level(call: &mut Call<'_, '_>) -> Result<Option<ServiceLevel>, Interrupt> {
     if !call.has(0) {
-        let class = call.host.service_class().map(|class| class.into_owned());
+        let class = call.host.service_class().map(Cow::into_owned);
         return Ok(class.and_then(|class| call.host.service_level(class.as_bytes())));
     }
     let class = call.text(0)?;
