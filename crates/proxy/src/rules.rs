@@ -155,6 +155,9 @@ fn start<'p>(
 ) -> Option<Box<Suspended<'p>>> {
     while let [rule, later @ ..] = rules {
         rule.counters.shard(client.worker.index).executions.add(1);
+        if let Some(taken) = exchange.said.as_mut().and_then(|said| said.response_body.as_mut()) {
+            taken.rewind();
+        }
         let mut machine = Machine::new(&rule.program, rule.limits);
         match go_on(rule, &mut machine, client, exchange, stage) {
             Gone::Waits(need) => return Some(Box::new(Suspended { rule, machine, need, later })),
@@ -218,8 +221,15 @@ impl Suspended<'_> {
         exchange: &mut Exchange<'_>,
         stage: &mut Stage<'_>,
     ) -> Result<(), Failure> {
+        let mut busy = 0;
         loop {
             let given = wait::fulfil(client, exchange, stage, self.need).await?;
+            // What is needed may be there already, time and again: others have their turn.
+            busy += self.machine.instructions() + WAIT_COST;
+            if busy > TURN {
+                busy = 0;
+                tokio::task::yield_now().await;
+            }
             // Time has passed.
             client.worker.now();
             self.machine.resume(given);
@@ -234,6 +244,11 @@ impl Suspended<'_> {
         }
     }
 }
+
+/// Instructions after which others on the worker have their turn when a rule waits for something that is there already.
+const TURN: u32 = 20_000;
+/// Instructions that such a wait counts for.
+const WAIT_COST: u32 = 200;
 
 /// So many instructions take less time than is worth a look at the clock: some 0.1 ms at most.
 const UNTIMED: u32 = 128;

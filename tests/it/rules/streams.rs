@@ -114,3 +114,81 @@ async fn pieces_of_the_nodes_response() {
     assert!(client.try_response("GET").await.is_err());
     site.tidegate.stop().await;
 }
+
+/// Looking at the beginning of a body takes nothing from the message: whoever comes next on the connection would get the
+/// bytes of another response in the place of those that are missing.
+#[tokio::test]
+async fn looking_at_pieces_takes_nothing_away() {
+    let body: String = (0..500).map(|n| format!("{n:03} ")).collect();
+    let sent = body.clone();
+    let node = Node::with("n", move |request| {
+        let mut kinds = request.target.trim_start_matches('/').split('/');
+        match kinds.next() {
+            Some("chunked") => Reply::raw(format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n{}\r\n3e8\r\n{}\r\n0\r\n\r\n",
+                &sent[..1000],
+                &sent[1000..]
+            )),
+            Some("close") => Reply::raw(format!("HTTP/1.1 200 OK\r\n\r\n{sent}")).close(),
+            Some("large") => Reply::ok(sent.repeat(9000)),
+            _ => Reply::ok(sent.clone()),
+        }
+    })
+    .await;
+    let rules = Rules {
+        response: r#"
+            $path = http.getPath();
+            if( string.endsWith( $path, "/looks" ) || string.endsWith( $path, "/aborts" ) ) {
+                http.setResponseHeader( "X-Seen", http.stream.readResponse( 4 ) . http.stream.readResponse( 100, "7" ) );
+                if( string.endsWith( $path, "/aborts" ) ) while( 1 ) { }
+            }
+            if( string.endsWith( $path, "/reads" ) ) {
+                http.stream.readResponse( 8 );
+                http.setResponseBody( http.getResponseBody() . "!" );
+            }
+            if( string.endsWith( $path, "/streams" ) ) {
+                $seen = http.stream.readResponse( 8 );
+                http.stream.startResponse( 200, "text/plain" );
+                http.stream.continueFromBackend( "<" . $seen . ">" );
+            }
+            if( string.endsWith( $path, "/all" ) ) {
+                $pieces = 0;
+                while( string.len( http.stream.readResponse( 1000000 ) ) ) $pieces++;
+                http.setResponseHeader( "X-Seen", $pieces );
+            }
+        "#,
+        ..Rules::default()
+    };
+    let site = site(&[node.address], rules).await;
+    for kind in ["length", "chunked", "close"] {
+        let paths =
+            ["looks", "aborts", "reads", "streams", "all", "not"].map(|path| format!("/{kind}/{path}"));
+        let mut client = site.client().await;
+        client.send(paths.iter().flat_map(|path| request("GET", path, &[], b"")).collect::<Vec<u8>>()).await;
+        for path in &paths {
+            let response = client.response().await;
+            let expected = match path.rsplit('/').next() {
+                Some("reads") => format!("{body}!"),
+                Some("streams") => format!("<{}>{}", &body[..8], &body[8..]),
+                _ => body.clone(),
+            };
+            assert!(response.text() == expected, "{path}: {}", response.text());
+            let seen = match path.rsplit('/').next() {
+                Some("looks" | "aborts") => Some("000 001 002 003 004 005 006 007"),
+                Some("all") => Some("1"),
+                _ => None,
+            };
+            assert_eq!(response.header("X-Seen"), seen, "{path}");
+        }
+    }
+    // No more is held than rules may hold; the client gets all of it.
+    let mut client = site.client().await;
+    for path in ["/large/all", "/large/looks", "/large/not"] {
+        let response = client.get(path).await;
+        assert!(response.text() == body.repeat(9000), "{path}: {} bytes", response.body.data.len());
+        if path == "/large/all" {
+            assert_eq!(response.header("X-Seen"), Some("16"));
+        }
+    }
+    site.tidegate.stop().await;
+}

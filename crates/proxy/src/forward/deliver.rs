@@ -56,7 +56,7 @@ pub(crate) async fn deliver(
         node_reusable &= !taken.abandons;
         taken_bytes = taken.read;
         if !matches!(framing, Framing::None) {
-            already = taken.bytes.len() as u64;
+            already = taken.len() as u64;
             framing = taken.go_on(&mut out.bytes, exchange.head.version() == Version::Http10);
         }
     }

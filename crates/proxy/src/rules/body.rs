@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 
+use memchr::memmem;
 use tidegate_http1::{
     chunked::{self, ChunkedRelay, Output as ChunkedOutput},
     request::BodyFraming,
@@ -22,9 +23,20 @@ use crate::{
 const MAX_TAKEN: usize = 16 * 1024 * 1024;
 
 /// The beginning of a body, without transfer coding, and how the rest is framed.
+///
+/// ```text
+/// bytes: ┌ gone: pieces that a response of the rule's own has replaced
+///        │         ┌ seen: pieces that rules have looked at, still part of the message
+///        │         │        ┌ what the next piece is cut from
+///        0 ─────── start ── next ────────────► behind it: what is still to come
+/// ```
 #[derive(Debug)]
 pub(crate) struct Taken {
-    pub(crate) bytes: Vec<u8>,
+    bytes: Vec<u8>,
+    /// Where the body begins in `bytes`.
+    start: usize,
+    /// Where the next piece begins in `bytes`.
+    next: usize,
     /// What is still to come; `None` = nothing.
     rest: Option<Framing>,
     /// The connection it comes on cannot carry another message: a rule has put other bytes in the place of what is still
@@ -36,6 +48,9 @@ pub(crate) struct Taken {
     pub(crate) read: u64,
 }
 
+/// How a piece is cut: most bytes, the delimiter that ends it (empty = none), and whether it is the last one in them.
+pub(crate) type Cut<'a> = (usize, &'a [u8], bool);
+
 /// The framing is broken.
 struct Malformed;
 
@@ -45,10 +60,46 @@ impl Taken {
         self.abandons |= self.rest.take().is_some();
         self.replaced = true;
         self.bytes = bytes;
+        (self.start, self.next) = (0, 0);
     }
 
     fn new(rest: Option<Framing>) -> Self {
-        Self { bytes: Vec::new(), rest, abandons: false, replaced: false, read: 0 }
+        Self { bytes: Vec::new(), start: 0, next: 0, rest, abandons: false, replaced: false, read: 0 }
+    }
+
+    /// The body as far as it is here.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    /// Bytes of it that are here.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// Bytes of it that pieces have had.
+    pub(crate) fn seen(&self) -> usize {
+        self.next - self.start
+    }
+
+    /// Bytes of it that no piece has had.
+    pub(crate) fn ahead(&self) -> usize {
+        self.bytes.len() - self.next
+    }
+
+    /// Pieces begin at the front again: what a rule has looked at is still part of the message, for whoever comes next.
+    pub(crate) fn rewind(&mut self) {
+        self.next = self.start;
+    }
+
+    /// What pieces have had is no part of the body any more: it goes to the client in another way.
+    pub(crate) fn let_go(&mut self) {
+        self.start = self.next;
+        // Each byte is moved once at most for every byte that has gone.
+        if self.start >= self.bytes.len() - self.start {
+            self.bytes.drain(..self.start);
+            (self.start, self.next) = (0, 0);
+        }
     }
 
     /// Of a request, before a byte of it was read.
@@ -120,10 +171,11 @@ impl Taken {
     /// The body as it goes on: what was taken, framed into `out`, and the framing of the rest. `plain` = the sink does
     /// not know chunks.
     pub(crate) fn go_on(self, out: &mut Vec<u8>, plain: bool) -> Framing {
+        let bytes = self.bytes.get(self.start..).unwrap_or_default();
         let chunk = |out: &mut Vec<u8>| {
-            if !self.bytes.is_empty() {
-                chunked::write_chunk_head(self.bytes.len(), out);
-                out.extend_from_slice(&self.bytes);
+            if !bytes.is_empty() {
+                chunked::write_chunk_head(bytes.len(), out);
+                out.extend_from_slice(bytes);
                 out.extend_from_slice(b"\r\n");
             }
         };
@@ -138,7 +190,7 @@ impl Taken {
                 Framing::UntilCloseChunked
             }
             rest => {
-                out.extend_from_slice(&self.bytes);
+                out.extend_from_slice(bytes);
                 rest.unwrap_or(Framing::None)
             }
         }
@@ -153,25 +205,35 @@ impl Taken {
         }
     }
 
-    /// Removes up to `most` bytes from the front, cut behind the first or last (`bulk`) `delimiter` among them. `None`
-    /// while more of the body could bring it.
-    pub(crate) fn piece(&mut self, most: usize, delimiter: &[u8], bulk: bool) -> Option<Vec<u8>> {
-        let window = self.bytes.get(..most.min(self.bytes.len())).unwrap_or_default();
+    /// The next piece: up to `most` bytes, cut behind the first or last (`bulk`) `delimiter` among them. `None` while more
+    /// of the body could bring it; `searched` then says how far it is known not to be, and is 0 for another piece.
+    pub(crate) fn piece(
+        &mut self,
+        (most, delimiter, bulk): Cut<'_>,
+        searched: &mut usize,
+    ) -> Option<Vec<u8>> {
+        let ahead = self.bytes.get(self.next..).unwrap_or_default();
+        let window = ahead.get(..most).unwrap_or(ahead);
         let full = window.len() == most || self.is_complete();
-        let found = if delimiter.is_empty() {
-            None
-        } else if bulk {
-            memchr::memmem::rfind(window, delimiter)
-        } else {
-            memchr::memmem::find(window, delimiter)
+        let found = match (delimiter, bulk) {
+            ([], _) => None,
+            // Only the whole window knows which is the last one.
+            (_, true) => full.then(|| memmem::rfind(window, delimiter)).flatten(),
+            (_, false) => {
+                // One may have begun in what was there already.
+                let from = searched.saturating_sub(delimiter.len() - 1);
+                *searched = window.len();
+                memmem::find(window.get(from..).unwrap_or_default(), delimiter).map(|at| from + at)
+            }
         };
         let cut = match found {
-            Some(at) if full || !bulk => at + delimiter.len(),
-            _ if full || (delimiter.is_empty() && !window.is_empty()) => window.len(),
-            _ => return None,
+            Some(at) => at + delimiter.len(),
+            None if full || (delimiter.is_empty() && !window.is_empty()) => window.len(),
+            None => return None,
         };
-        let rest = self.bytes.split_off(cut);
-        Some(std::mem::replace(&mut self.bytes, rest))
+        let piece = window.get(..cut).unwrap_or(window).to_vec();
+        self.next += piece.len();
+        Some(piece)
     }
 }
 
@@ -207,7 +269,7 @@ async fn read_request(
 ) -> Result<Given, Failure> {
     loop {
         taken.absorb(&mut client.buffer).map_err(|Malformed| malformed_request())?;
-        if taken.is_complete() || taken.bytes.len() >= wanted {
+        if taken.is_complete() || taken.len() >= wanted {
             return Ok(Given::Done);
         }
         if exchange.head.expects_continue() && !exchange.said_mut().request.continued {
@@ -268,7 +330,7 @@ async fn read_response(
     const MALFORMED: Kind = Kind::InvalidResponse("the node's chunked body is malformed");
     loop {
         taken.absorb(&mut answer.buffer).map_err(|Malformed| MALFORMED)?;
-        if taken.is_complete() || taken.bytes.len() >= wanted {
+        if taken.is_complete() || taken.len() >= wanted {
             return Ok(Given::Done);
         }
         answer.buffer.compact();
@@ -300,5 +362,75 @@ async fn read_response(
             None if guard.transaction_is_over() => return Err(Kind::TransactionTimedOut),
             None => return Err(Kind::ReplyTimedOut),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(body: &str, complete: bool) -> Taken {
+        let mut taken = Taken::of_response(if complete {
+            ResponseFraming::None
+        } else {
+            ResponseFraming::Length(1_000_000)
+        });
+        taken.bytes.extend_from_slice(body.as_bytes());
+        taken
+    }
+
+    #[test]
+    fn pieces() {
+        let all = |body: &str, complete, cut: Cut<'_>| {
+            let mut taken = of(body, complete);
+            let pieces: Vec<Vec<u8>> = std::iter::from_fn(|| taken.piece(cut, &mut 0)).take(9).collect();
+            pieces
+                .iter()
+                .map(|piece| String::from_utf8_lossy(piece).into_owned())
+                .collect::<Vec<_>>()
+                .join("|")
+        };
+        // body, complete; most, delimiter, bulk; pieces
+        let table: [(&str, bool, Cut<'_>, &str); 9] = [
+            ("abcdefg", true, (3, b"", false), "abc|def|g||||||"),
+            ("abcdefg", false, (3, b"", false), "abc|def|g"),
+            ("a,b,cd,e", true, (4, b",", false), "a,|b,|cd,|e|||||"),
+            ("a,b,cd,e", true, (4, b",", true), "a,b,|cd,|e||||||"),
+            ("a,b,cd,e", false, (4, b",", false), "a,|b,|cd,"),
+            ("a,b,cd,e", false, (4, b",", true), "a,b,|cd,"),
+            ("abcdefg", false, (4, b",", false), "abcd"),
+            ("ab--cd--", false, (3, b"--", false), "ab-|-cd|--"),
+            ("", true, (4, b",", false), "||||||||"),
+        ];
+        for (body, complete, cut, expected) in table {
+            let got = all(body, complete, cut);
+            let got = if complete { got } else { got.trim_end_matches('|').to_owned() };
+            assert_eq!(got, expected, "{body:?} {cut:?}");
+        }
+    }
+
+    #[test]
+    fn a_delimiter_that_arrives_in_two_parts_is_found() {
+        let mut taken = of("ab-", false);
+        let mut searched = 0;
+        assert_eq!(taken.piece((100, b"--", false), &mut searched), None);
+        assert_eq!(searched, 3);
+        taken.bytes.extend_from_slice(b"-cd");
+        assert_eq!(taken.piece((100, b"--", false), &mut searched).unwrap(), b"ab--");
+    }
+
+    #[test]
+    fn what_was_looked_at_is_still_there() {
+        let mut taken = of("abcdef", true);
+        assert_eq!(taken.piece((2, b"", false), &mut 0).unwrap(), b"ab");
+        assert_eq!((taken.bytes(), taken.seen(), taken.ahead()), (&b"abcdef"[..], 2, 4));
+        taken.rewind();
+        assert_eq!(taken.piece((4, b"", false), &mut 0).unwrap(), b"abcd");
+        // A response of the rule's own begins: the pieces are the rule's.
+        taken.let_go();
+        assert_eq!((taken.bytes(), taken.seen(), taken.ahead()), (&b"ef"[..], 0, 2));
+        let mut out = Vec::new();
+        taken.go_on(&mut out, false);
+        assert_eq!(out, b"ef");
     }
 }

@@ -32,7 +32,7 @@ fn is_too_large(head: &[u8]) -> bool {
 pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let Some(said) = &mut exchange.said else { return Ok(()) };
     let edits = std::mem::take(&mut said.request);
-    let whole = said.request_body.as_ref().filter(|taken| taken.is_complete()).map(|taken| taken.bytes.len());
+    let whole = said.request_body.as_ref().filter(|taken| taken.is_complete()).map(Taken::len);
     if edits.is_empty() && whole.is_none() {
         return Ok(());
     }
@@ -159,7 +159,7 @@ enum NewFraming {
 impl Bodies {
     fn framing(self, taken: Option<&Taken>) -> NewFraming {
         match (self.client_may, taken) {
-            (true, Some(taken)) if taken.is_complete() => NewFraming::Length(taken.bytes.len()),
+            (true, Some(taken)) if taken.is_complete() => NewFraming::Length(taken.len()),
             // What the node said is of a body that it does not send.
             (true, _) if !self.node_may => NewFraming::Length(0),
             // RFC 9110 §8.6: it would have to be the length that a GET is told.

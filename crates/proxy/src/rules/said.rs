@@ -88,7 +88,7 @@ impl Said {
     /// Bytes of bodies that are held for rules, or were made by them.
     pub(crate) fn held(&self) -> usize {
         let bodies = [&self.request_body, &self.response_body];
-        bodies.iter().filter_map(|taken| taken.as_ref()).map(|taken| taken.bytes.len()).sum()
+        bodies.iter().filter_map(|taken| taken.as_ref()).map(|taken| taken.len()).sum()
     }
 
     /// Pool and node have answered.

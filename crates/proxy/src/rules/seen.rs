@@ -238,7 +238,7 @@ impl Host for Seen<'_, '_> {
             Side::Response => said.and_then(|said| said.response_body.as_ref()),
         };
         match taken {
-            Some(taken) => Body { bytes: &taken.bytes, complete: taken.is_complete() },
+            Some(taken) => Body { bytes: taken.bytes(), complete: taken.is_complete() },
             None => Body {
                 bytes: &[],
                 complete: match (side, &self.stage) {

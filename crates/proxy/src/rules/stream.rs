@@ -8,7 +8,8 @@ use tidegate_http1::{
 use tidegate_trafficscript::{Answer as Given, host::Reply};
 
 use super::{
-    body, reply,
+    body::{self, Cut, Taken},
+    reply,
     said::Ending,
     seen::{Seen, Stage},
 };
@@ -99,7 +100,11 @@ pub(super) fn start(
     tally::server(&seen.client.worker, &seen.exchange.server).generated(head.status);
     let head_only = seen.exchange.wants_head_only();
     let streamed = Streamed { head: out, framing, head_only, close, pending };
-    seen.exchange.said_mut().stream = Some(Box::new(streamed));
+    let said = seen.exchange.said_mut();
+    if let Some(taken) = &mut said.response_body {
+        taken.let_go();
+    }
+    said.stream = Some(Box::new(streamed));
     true
 }
 
@@ -155,19 +160,26 @@ pub(super) async fn read(
     client: &mut Client,
     exchange: &mut Exchange<'_>,
     answer: &mut Answer,
-    (most, delimiter, bulk): (usize, &[u8], bool),
+    cut @ (most, ..): Cut<'_>,
 ) -> Result<Given, Failure> {
-    let mut wanted = delimiter.len().max(1);
+    let started = is_started(exchange);
+    let mut searched = 0;
+    let mut wanted = 1;
     loop {
-        match body::take_response(client, exchange, answer, wanted).await? {
+        // What was only looked at is held until somebody replaces it.
+        let seen = exchange.said().and_then(|said| said.response_body.as_ref()).map_or(0, Taken::seen);
+        match body::take_response(client, exchange, answer, seen + wanted).await? {
             Given::Done => {}
             refused => return Ok(refused),
         }
         let Some(taken) = &mut exchange.said_mut().response_body else { return Ok(Given::Piece(Vec::new())) };
-        if let Some(piece) = taken.piece(most, delimiter, bulk) {
+        if let Some(piece) = taken.piece(cut, &mut searched) {
+            if started {
+                taken.let_go();
+            }
             return Ok(Given::Piece(piece));
         }
-        wanted = (taken.bytes.len() + 1).min(most.max(1));
+        wanted = (taken.ahead() + 1).min(most.max(1));
     }
 }
 
