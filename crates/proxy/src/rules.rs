@@ -203,9 +203,9 @@ fn go_on<'p>(
         }
         Step::Done(End::Aborted(reason)) => {
             aborted(client, exchange, rule, &reason);
-            if stream::has_begun(exchange) {
+            if stream::is_started(exchange) {
                 // Nobody knows how the response would have gone on.
-                exchange.said_mut().ending = Some(Ending::Discard);
+                exchange.said_mut().ending = Some(Ending::Broken);
                 return Gone::Last;
             }
             Gone::Next
@@ -295,9 +295,9 @@ fn note_ending(rule: &RunningRule, exchange: &Exchange<'_>, worker: usize) {
     match exchange.said().and_then(|said| said.ending.as_ref()) {
         Some(Ending::Discard) => counters.discards.add(1),
         Some(Ending::Retry) => counters.retries.add(1),
-        Some(Ending::Reply(_) | Ending::Close { .. } | Ending::Streamed | Ending::StreamedOn) => {
-            counters.responds.add(1);
-        }
+        Some(
+            Ending::Reply(_) | Ending::Close { .. } | Ending::Streamed | Ending::StreamedOn | Ending::Broken,
+        ) => counters.responds.add(1),
         None => counters.pool_selects.add(1),
     }
 }
@@ -333,6 +333,7 @@ async fn carry_out(
         Ending::Discard => return Err(Failure::new(Kind::Discard, Progress::Unsent)),
         Ending::Close { data, read } => reply::close(client, exchange, data, read).await,
         Ending::Reply(reply) => reply::send(client, exchange, reply, answer.as_deref()).await,
+        Ending::Broken => return Err(stream::abandon(exchange)),
         Ending::Streamed => stream::finish(client, exchange, None).await?,
         Ending::StreamedOn => stream::finish(client, exchange, answer).await?,
     };

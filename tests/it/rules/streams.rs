@@ -192,3 +192,33 @@ async fn looking_at_pieces_takes_nothing_away() {
     }
     site.tidegate.stop().await;
 }
+
+/// A response that a rule has started and nobody has seen is not sent when the rule is aborted: it would be a whole one.
+#[tokio::test]
+async fn an_abort_before_the_first_piece_is_an_error() {
+    let node = Node::start("n").await;
+    let text = r#"
+        $path = http.getPath();
+        if( string.startsWith( $path, "/PHASE" ) ) {
+            http.stream.startResponse( 200, "text/plain" );
+            if( $path == "/PHASE/begun" ) http.stream.writeResponse( "abc" );
+            while( 1 ) { }
+        }
+    "#;
+    let (request_rule, response_rule) = (text.replace("PHASE", "request"), text.replace("PHASE", "response"));
+    let request_rule = format!("http.setResponseHeader( \"X-Left\", \"yes\" );{request_rule}");
+    let rules = Rules { request: &request_rule, response: &response_rule, ..Rules::default() };
+    let site = site(&[node.address], rules).await;
+    for phase in ["/request", "/response"] {
+        let mut client = site.client().await;
+        client.send([request("GET", phase, &[], b""), request("GET", "/", &[], b"")].concat()).await;
+        let response = client.response().await;
+        assert_eq!((response.status, response.header("X-Left")), (500, Some("yes")), "{phase}");
+        assert!(response.text().contains("aborted"), "{phase}: {}", response.text());
+        assert_eq!(client.response().await.status, 200, "{phase}");
+        let mut client = site.client().await;
+        client.send(request("GET", &format!("{phase}/begun"), &[], b"")).await;
+        assert!(client.try_response("GET").await.is_err(), "{phase}");
+    }
+    site.tidegate.stop().await;
+}

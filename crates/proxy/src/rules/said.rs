@@ -144,6 +144,8 @@ pub(crate) enum Ending {
     Streamed,
     /// The rest of the piecewise response comes from the node.
     StreamedOn,
+    /// The rule that wrote a piecewise response was aborted.
+    Broken,
 }
 
 /// A pool that a rule has chosen.

@@ -2,7 +2,7 @@
 
 use tidegate_http1::{
     chunked::{self, LAST_CHUNK},
-    edit::write_line,
+    edit::{HeaderEdits, write_line},
     request::Version,
 };
 use tidegate_trafficscript::{Answer as Given, host::Reply};
@@ -26,6 +26,9 @@ use crate::{
 pub(crate) struct Streamed {
     /// The head, until the first piece takes it along.
     head: Vec<u8>,
+    status: u16,
+    /// What rules had left for the head of a response, for the one that goes out if this one does not.
+    edits: HeaderEdits,
     framing: Framing,
     head_only: bool,
     /// The client's connection ends with the response.
@@ -95,11 +98,8 @@ pub(super) fn start(
         (false, false) => {}
     }
     out.extend_from_slice(b"\r\n");
-    seen.exchange.answered.status = head.status;
-    seen.exchange.answered.head_bytes = out.len() as u64;
-    tally::server(&seen.client.worker, &seen.exchange.server).generated(head.status);
     let head_only = seen.exchange.wants_head_only();
-    let streamed = Streamed { head: out, framing, head_only, close, pending };
+    let streamed = Streamed { head: out, status: head.status, edits, framing, head_only, close, pending };
     let said = seen.exchange.said_mut();
     if let Some(taken) = &mut said.response_body {
         taken.let_go();
@@ -127,7 +127,12 @@ pub(super) async fn write(
         return Ok(Given::Refused("no response has been started"));
     };
     let mut out = client.worker.buffers.lend_output();
-    out.bytes.append(&mut streamed.head);
+    if !streamed.head.is_empty() {
+        exchange.answered.status = streamed.status;
+        exchange.answered.head_bytes = streamed.head.len() as u64;
+        tally::server(&client.worker, &exchange.server).generated(streamed.status);
+        out.bytes.append(&mut streamed.head);
+    }
     let mut refused = false;
     let mut written = piece.len();
     if !streamed.head_only && !piece.is_empty() {
@@ -229,6 +234,17 @@ pub(super) fn broken(exchange: &mut Exchange<'_>, failure: Failure) -> Failure {
     exchange.answered.ends_by_close = true;
     Failure { progress: Progress::Answered, ..failure }
 }
+
+/// Takes back a response of which nothing has been sent: nobody knows how the rule would have gone on.
+pub(super) fn abandon(exchange: &mut Exchange<'_>) -> Failure {
+    let said = exchange.said_mut();
+    if let Some(streamed) = said.stream.take() {
+        said.response.fields = streamed.edits;
+    }
+    Failure::new(ABORTED, Progress::Unsent)
+}
+
+const ABORTED: Kind = Kind::Rule("a rule was aborted before its response had begun");
 
 /// Whether a rule has started a response, and none of it has been sent yet or more is to follow.
 pub(super) fn is_started(exchange: &Exchange<'_>) -> bool {
