@@ -4,6 +4,7 @@ mod bodies;
 mod faults;
 mod levels;
 mod messages;
+mod orders;
 mod routing;
 mod streams;
 mod tls;

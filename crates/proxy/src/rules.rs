@@ -32,7 +32,7 @@ use tidegate_pool::Node;
 use tidegate_telemetry::logging::EventLimit;
 use tidegate_trafficscript::{End, Machine, Need, Step, pattern::PatternCache};
 
-pub(crate) use self::said::{Ending, Overrides, Said};
+pub(crate) use self::said::{Ending, Limit, Overrides, Said};
 use self::seen::{Seen, Stage};
 use crate::{
     connection::{Client, Flow},

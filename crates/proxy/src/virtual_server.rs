@@ -143,29 +143,41 @@ impl<'a> Exchange<'a> {
         self.said().map(|said| &said.limits)
     }
 
+    /// A limit that rules can set for this request.
+    fn limit<T: Copy + Default + PartialEq>(
+        &self,
+        own: fn(&rules::Overrides) -> rules::Limit<T>,
+        setting: Option<T>,
+    ) -> Option<T> {
+        self.overrides().map(own).unwrap_or_default().or(setting)
+    }
+
+    /// How long it may take as a whole (`max_transaction_duration`).
+    pub(crate) fn max_transaction_duration(&self) -> Option<Duration> {
+        self.limit(|own| own.max_transaction_duration, self.server.settings.max_transaction_duration)
+    }
+
     /// When it must be over by `max_transaction_duration`.
     pub(crate) fn end(&self) -> Option<Moment> {
-        let own = self.overrides().and_then(|own| own.max_transaction_duration);
-        own.or(self.server.settings.max_transaction_duration).map(|limit| Moment::at(self.began).after(limit))
+        self.max_transaction_duration().map(|limit| Moment::at(self.began).after(limit))
     }
 
     /// How long nothing may move (`connection.timeout`).
     pub(crate) fn idle_limit(&self) -> Option<Duration> {
-        self.overrides().and_then(|own| own.idle).or(self.server.settings.timeout)
+        self.limit(|own| own.idle, self.server.settings.timeout)
     }
 
     /// How long a node may take to answer (`max_reply_time`).
-    pub(crate) fn reply_limit(&self, pool: &RunningPool) -> Duration {
-        self.overrides().and_then(|own| own.max_reply_time).unwrap_or(pool.settings.max_reply_time)
+    pub(crate) fn reply_limit(&self, pool: &RunningPool) -> Option<Duration> {
+        self.limit(|own| own.max_reply_time, Some(pool.settings.max_reply_time))
     }
 
     /// Most nodes that are tried, and most of them that may time out.
     pub(crate) fn attempt_limits(&self, pool: &RunningPool) -> (Option<u32>, Option<u32>) {
-        let own = self.overrides();
         let settings = &pool.settings;
         (
-            own.and_then(|own| own.max_attempts).or(settings.max_connection_attempts),
-            own.and_then(|own| own.max_timed_out_attempts).or(settings.max_timed_out_connection_attempts),
+            self.limit(|own| own.max_attempts, settings.max_connection_attempts),
+            self.limit(|own| own.max_timed_out_attempts, settings.max_timed_out_connection_attempts),
         )
     }
 

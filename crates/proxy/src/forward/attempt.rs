@@ -433,7 +433,10 @@ async fn next_event(
             // The node's time to answer runs from the end of the request.
             let now = if armed { worker.elapsed() } else { worker.recent_elapsed() };
             *asked_at = Some(now);
-            guard.limit(Moment::at(now), exchange.reply_limit(pool));
+            match exchange.reply_limit(pool) {
+                Some(limit) => guard.limit(Moment::at(now), limit),
+                None => guard.progress(),
+            }
         }
         let room = if buffer.is_empty() { FIRST_READ } else { BUFFER };
         match connection.stream.poll_fill(cx, buffer, room) {

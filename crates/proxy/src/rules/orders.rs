@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use tidegate_trafficscript::host::Order;
 
 use super::{
-    said::{ChosenLevel, ChosenPool, Ending},
+    said::{ChosenLevel, ChosenPool, Ending, Limit},
     seen::{Seen, Stage, address, named_object},
     stream,
 };
@@ -46,14 +46,16 @@ pub(super) fn take(seen: &mut Seen<'_, '_>, order: Order) -> bool {
             seen.exchange.said_mut().client_before.get_or_insert(before);
         }
         Order::Idempotent(yes) => seen.exchange.said_mut().limits.idempotent = Some(yes),
-        Order::MaxReplyTime(limit) => seen.exchange.said_mut().limits.max_reply_time = Some(limit),
-        Order::MaxAttempts(most) => seen.exchange.said_mut().limits.max_attempts = Some(most),
-        Order::MaxTimedOutAttempts(most) => {
-            seen.exchange.said_mut().limits.max_timed_out_attempts = Some(most);
+        Order::MaxReplyTime(limit) => {
+            seen.exchange.said_mut().limits.max_reply_time = Limit::written(limit);
         }
-        Order::IdleTimeout(limit) => seen.exchange.said_mut().limits.idle = Some(limit),
+        Order::MaxAttempts(most) => seen.exchange.said_mut().limits.max_attempts = Limit::written(most),
+        Order::MaxTimedOutAttempts(most) => {
+            seen.exchange.said_mut().limits.max_timed_out_attempts = Limit::written(most);
+        }
+        Order::IdleTimeout(limit) => seen.exchange.said_mut().limits.idle = Limit::written(limit),
         Order::MaxTransactionDuration(limit) => {
-            seen.exchange.said_mut().limits.max_transaction_duration = Some(limit);
+            seen.exchange.said_mut().limits.max_transaction_duration = Limit::written(limit);
         }
         Order::ServerName(name) => seen.exchange.said_mut().server_name = Some(name),
         Order::LogRequest(yes) => seen.exchange.said_mut().logged = Some(yes),

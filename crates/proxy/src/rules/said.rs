@@ -88,7 +88,7 @@ impl Said {
     /// Bytes of bodies that are held for rules, or were made by them.
     pub(crate) fn held(&self) -> usize {
         let bodies = [&self.request_body, &self.response_body];
-        bodies.iter().filter_map(|taken| taken.as_ref()).map(|taken| taken.len()).sum()
+        bodies.iter().filter_map(|taken| taken.as_ref()).map(Taken::len).sum()
     }
 
     /// Pool and node have answered.
@@ -177,11 +177,39 @@ pub(crate) struct Persistence {
 #[derive(Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) idempotent: Option<bool>,
-    pub(crate) max_reply_time: Option<Duration>,
-    pub(crate) idle: Option<Duration>,
-    pub(crate) max_transaction_duration: Option<Duration>,
-    pub(crate) max_attempts: Option<u32>,
-    pub(crate) max_timed_out_attempts: Option<u32>,
+    pub(crate) max_reply_time: Limit<Duration>,
+    pub(crate) idle: Limit<Duration>,
+    pub(crate) max_transaction_duration: Limit<Duration>,
+    pub(crate) max_attempts: Limit<u32>,
+    pub(crate) max_timed_out_attempts: Limit<u32>,
+}
+
+/// What rules have said about a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Limit<T> {
+    /// Nothing: the setting holds.
+    #[default]
+    AsSet,
+    /// There is none.
+    None,
+    /// It is another one.
+    Is(T),
+}
+
+impl<T: Copy + Default + PartialEq> Limit<T> {
+    /// As rules and settings write it: 0 is none.
+    pub(crate) fn written(limit: T) -> Self {
+        if limit == T::default() { Self::None } else { Self::Is(limit) }
+    }
+
+    /// The limit that holds where `setting` does for others.
+    pub(crate) fn or(self, setting: Option<T>) -> Option<T> {
+        match self {
+            Self::AsSet => setting,
+            Self::None => None,
+            Self::Is(limit) => Some(limit),
+        }
+    }
 }
 
 /// Most bytes of `connection.data`, keys and values.

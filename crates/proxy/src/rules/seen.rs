@@ -346,8 +346,7 @@ impl Host for Seen<'_, '_> {
     }
 
     fn max_transaction_duration(&self) -> Option<Duration> {
-        let own = self.exchange.said().and_then(|said| said.limits.max_transaction_duration);
-        own.or(self.exchange.server.settings.max_transaction_duration)
+        self.exchange.max_transaction_duration()
     }
 
     fn times(&self) -> Times {
