@@ -225,6 +225,7 @@ const FULLY: &[(&str, &str, &[&str])] = &[
             "enabled",
             "filename",
             "format",
+            "save_all",
             "server_connection_failures",
             "ssl_failures",
         ],

@@ -252,6 +252,8 @@ pub struct AccessLog {
     pub filename: Arc<str>,
     /// `format`, macros included.
     pub format: Arc<str>,
+    /// `save_all`: every request is logged of which rules do not say otherwise; else those that rules include.
+    pub save_all: bool,
 }
 
 /// Which failures are told in the event log (`log.*` of a virtual server, whether or not it keeps an access log).

@@ -4,7 +4,8 @@
 //! asked (request line, headers) → answered (pool, node, response headers) → record (one line, never waits)
 //! ```
 //!
-//! Nothing here runs for a virtual server that keeps no log.
+//! Nothing here runs for a virtual server that keeps no log. `log.save_all` says whether a request is logged of which
+//! rules (`requestlog.include`, `requestlog.exclude`) say nothing.
 
 use std::{
     sync::Arc,
@@ -43,10 +44,24 @@ impl Entry {
 /// A request came in.
 pub(crate) fn asked(exchange: &mut Exchange<'_>, client: &Client) {
     let Some(log) = &exchange.server.access_log else { return };
+    // Whatever rules may still say: it is too late to look at the request then.
+    if !(is_wanted(exchange) || exchange.server.rules.are_some()) {
+        return;
+    }
     let mut entry = client.worker.log_entries.lend();
     let bytes = exchange.head_bytes();
     capture_request(&mut entry.captured, log.format(), exchange.head, bytes);
     exchange.answered.log = Some(entry);
+}
+
+/// Whether the request is for the log, as far as it is known now.
+pub(crate) fn is_wanted(exchange: &Exchange<'_>) -> bool {
+    let server = &exchange.server;
+    server.access_log.is_some()
+        && exchange
+            .said()
+            .and_then(|said| said.logged)
+            .unwrap_or_else(|| server.settings.access_log.as_ref().is_some_and(|log| log.save_all))
 }
 
 /// A node answered it.
@@ -88,6 +103,11 @@ pub(crate) fn failed(exchange: &mut Exchange<'_>, failure: &Failure) {
 pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
     let Some(log) = &exchange.server.access_log else { return };
     let Some(mut entry) = exchange.answered.log.take() else { return };
+    if !is_wanted(exchange) {
+        entry.forget();
+        client.worker.log_entries.keep(entry);
+        return;
+    }
     let answered = &exchange.answered;
     let record = Record {
         client: client.peer.ip(),
@@ -119,6 +139,10 @@ pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
 /// What came was no request: its line says so, with nothing of what was sent.
 pub(crate) fn refused(client: &Client, failure: &Failure, status: u16, bytes: usize) {
     let Some(log) = &client.server.access_log else { return };
+    // No rule has seen it.
+    if client.server.settings.access_log.as_ref().is_none_or(|log| !log.save_all) {
+        return;
+    }
     let record = Record {
         client: client.peer.ip(),
         local: client.local,

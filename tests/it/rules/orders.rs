@@ -1,8 +1,8 @@
 //! Orders of rules that hold for one request: its limits, and whether it is logged.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
-use tidegate_harness::{Node, Reply, Site, json};
+use tidegate_harness::{Node, Reply, Site, eventually, json, volume::Volume};
 
 use super::Rules;
 
@@ -35,4 +35,59 @@ async fn a_limit_of_0_is_none() {
         assert_eq!(node.only().header("X-Duration"), Some(duration), "{path}");
     }
     site.tidegate.stop().await;
+}
+
+/// `requestlog.*` and its old names decide, `log.save_all` where they say nothing.
+#[tokio::test]
+async fn rules_choose_what_is_logged() {
+    let volume = Volume::new();
+    let node = Node::start("n").await;
+    let rules = Rules {
+        request: r#"
+            $path = http.getPath();
+            if( string.startsWith( $path, "/in" ) ) requestlog.include();
+            if( string.startsWith( $path, "/out" ) ) requestlog.exclude();
+            if( string.startsWith( $path, "/old-in" ) ) request.setLogEnabled( 1 );
+            if( string.startsWith( $path, "/old-out" ) ) request.setLogEnabled( 0 );
+            http.setHeader( "X-Logged", requestlog.markedForInclusion() );
+        "#,
+        response: r#"if( http.getPath() == "/out/and-in" ) requestlog.include();"#,
+        completion: r#"if( http.getPath() == "/in/and-out" ) requestlog.exclude();"#,
+    };
+    for save_all in [true, false] {
+        let path = volume.path().join(format!("{save_all}.log"));
+        let mut server = rules.properties();
+        server["log"] = json!({
+            "enabled": true, "filename": path.to_str().unwrap(), "format": "%U %h", "save_all": save_all,
+        });
+        let site =
+            Site::with(&[node.address], server, json!({}), |document| rules.into_document(document)).await;
+        let mut client = site.client().await;
+        let unsaid = if save_all { "1" } else { "0" };
+        for (path, logged) in [
+            ("/unsaid", unsaid),
+            ("/in", "1"),
+            ("/out", "0"),
+            ("/old-in", "1"),
+            ("/old-out", "0"),
+            ("/in/and-out", "1"),
+            ("/out/and-in", "0"),
+            ("/in/last", "1"),
+        ] {
+            assert_eq!(client.get(path).await.status, 200);
+            assert_eq!(node.received().last().unwrap().header("X-Logged"), Some(logged), "{path}");
+        }
+        let lines = eventually("the last line", async || {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            text.contains("/in/last").then_some(text)
+        })
+        .await;
+        let mut expected =
+            vec!["/in 127.0.0.1", "/old-in 127.0.0.1", "/out/and-in 127.0.0.1", "/in/last 127.0.0.1"];
+        if save_all {
+            expected.insert(0, "/unsaid 127.0.0.1");
+        }
+        assert_eq!(lines.lines().collect::<Vec<_>>(), expected, "save_all {save_all}");
+        site.tidegate.stop().await;
+    }
 }

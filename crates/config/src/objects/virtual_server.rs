@@ -271,9 +271,11 @@ fn error_page(reader: &Reader<'_>, configuration: &Configuration, report: &mut R
 }
 
 fn access_log(reader: &Reader<'_>) -> Option<AccessLog> {
-    reader
-        .flag("log", "enabled")
-        .then(|| AccessLog { filename: reader.text("log", "filename"), format: reader.text("log", "format") })
+    reader.flag("log", "enabled").then(|| AccessLog {
+        filename: reader.text("log", "filename"),
+        format: reader.text("log", "format"),
+        save_all: reader.flag("log", "save_all"),
+    })
 }
 
 fn upgrades(reader: &Reader<'_>) -> Vec<Arc<str>> {

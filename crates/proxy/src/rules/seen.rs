@@ -31,6 +31,7 @@ use super::{
     services::{Services, data::Table},
 };
 use crate::{
+    access,
     connection::Client,
     forward::attempt::Answer,
     snapshot::{RunningPool, RunningRule},
@@ -341,8 +342,7 @@ impl Host for Seen<'_, '_> {
     }
 
     fn is_logged(&self) -> bool {
-        let answered = &self.exchange.answered;
-        self.exchange.said().and_then(|said| said.logged).unwrap_or_else(|| answered.log.is_some())
+        access::is_wanted(self.exchange)
     }
 
     fn max_transaction_duration(&self) -> Option<Duration> {

@@ -414,7 +414,11 @@ impl Builder<'_> {
     ) -> Option<AccessLog> {
         let log = settings.access_log.as_ref()?;
         if let Some(previous) = previous
-            && previous.settings.access_log.as_ref() == Some(log)
+            && previous
+                .settings
+                .access_log
+                .as_ref()
+                .is_some_and(|known| (&known.filename, &known.format) == (&log.filename, &log.format))
         {
             return previous.access_log.clone();
         }

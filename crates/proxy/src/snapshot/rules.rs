@@ -92,4 +92,9 @@ impl Rules {
             && same(&self.response, &other.response)
             && same(&self.completion, &other.completion)
     }
+
+    /// Whether there are any.
+    pub(crate) fn are_some(&self) -> bool {
+        !(self.request.is_empty() && self.response.is_empty() && self.completion.is_empty())
+    }
 }
