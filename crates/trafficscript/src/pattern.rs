@@ -57,19 +57,29 @@ struct Inner {
 enum Engine {
     Linear {
         regex: regex::bytes::Regex,
-        has_dollar: bool,
         areas: Areas<regex::bytes::CaptureLocations>,
+        /// For subjects that end with a newline, where the pattern has a `$`: at the end of the subject Perl's also matches
+        /// in front of a newline, that of the linear engine does not. Made by the first of them.
+        newline: Option<OnceLock<Result<Backtracking, String>>>,
     },
-    /// `quick` gives up soon; what it gives up costs more instructions.
-    Backtracking {
-        quick: Regex,
-        /// Gives up where a match begins to be told, which most patterns never do.
-        warning: OnceLock<Option<Regex>>,
-        regex: Regex,
-        areas: Areas<pcre2::bytes::CaptureLocations>,
-    },
+    Backtracking(Backtracking),
     /// Why there is none. The pattern has been compiled before, so this does not happen.
     None(String),
+}
+
+/// An engine that counts its steps. `quick` gives up soon; what it gives up costs more instructions.
+struct Backtracking {
+    quick: Regex,
+    /// Gives up where a match begins to be told, which most patterns never do.
+    warning: OnceLock<Option<Regex>>,
+    regex: Regex,
+    areas: Areas<pcre2::bytes::CaptureLocations>,
+}
+
+/// The engine for one subject.
+enum Chosen<'e> {
+    Linear(&'e regex::bytes::Regex, &'e Areas<regex::bytes::CaptureLocations>),
+    Backtracking(&'e Backtracking),
 }
 
 /// Work areas for matches. Making one costs more than most matches.
@@ -155,14 +165,8 @@ impl Pattern {
         }
         let inner = &*self.inner;
         let count = inner.groups;
-        match inner.engine.get_or_init(|| inner.engine()) {
-            Engine::None(message) => Err(message.clone()),
-            // At the end of the subject Perl's `$` also matches in front of a newline, that of the linear engine does not.
-            Engine::Linear { has_dollar: true, .. } if subject.ends_with(b"\n") => {
-                let regex = inner.backtracking(inner.match_steps)?;
-                inner.search(&regex, &mut regex.capture_locations(), subject, from)
-            }
-            Engine::Linear { regex, areas, .. } => {
+        match inner.engine_for(subject)? {
+            Chosen::Linear(regex, areas) => {
                 if count == 1 {
                     let found = regex.find_at(subject, from);
                     return Ok(found.map(|found| Captures::of(1, |_| Some((found.start(), found.end())))));
@@ -173,7 +177,7 @@ impl Pattern {
                 areas.keep(area);
                 Ok(captures)
             }
-            Engine::Backtracking { regex, areas, .. } => {
+            Chosen::Backtracking(Backtracking { regex, areas, .. }) => {
                 let mut area = areas.take(|| regex.capture_locations());
                 let found = inner.search(regex, &mut area, subject, from);
                 areas.keep(area);
@@ -191,9 +195,8 @@ impl Pattern {
         meter: &mut Meter,
     ) -> Result<Option<Captures>, Interrupt> {
         let inner = &*self.inner;
-        if let Engine::Backtracking { quick, warning, areas, .. } =
-            inner.engine.get_or_init(|| inner.engine())
-        {
+        let engine = inner.engine_for(subject).map_err(Interrupt::Abort)?;
+        if let Chosen::Backtracking(Backtracking { quick, warning, areas, .. }) = engine {
             meter.steps(QUICK_COST)?;
             if from > subject.len() {
                 return Ok(None);
@@ -227,15 +230,27 @@ impl Pattern {
 impl Inner {
     fn engine(&self) -> Engine {
         if let Some((regex, has_dollar)) = linear::compile(&self.text, self.flags) {
-            return Engine::Linear { regex, has_dollar, areas: Areas::new() };
+            return Engine::Linear { regex, areas: Areas::new(), newline: has_dollar.then(OnceLock::new) };
         }
-        let quick = self.backtracking(self.match_steps.min(QUICK_STEPS));
-        match (quick, self.backtracking(self.match_steps)) {
-            (Ok(quick), Ok(regex)) => {
-                Engine::Backtracking { quick, warning: OnceLock::new(), regex, areas: Areas::new() }
+        self.counting().map_or_else(Engine::None, Engine::Backtracking)
+    }
+
+    fn engine_for(&self, subject: &[u8]) -> Result<Chosen<'_>, String> {
+        match self.engine.get_or_init(|| self.engine()) {
+            Engine::None(message) => Err(message.clone()),
+            Engine::Linear { newline: Some(engine), .. } if subject.ends_with(b"\n") => {
+                let engine = engine.get_or_init(|| self.counting()).as_ref();
+                engine.map(Chosen::Backtracking).map_err(Clone::clone)
             }
-            (Err(message), _) | (_, Err(message)) => Engine::None(message),
+            Engine::Linear { regex, areas, .. } => Ok(Chosen::Linear(regex, areas)),
+            Engine::Backtracking(engine) => Ok(Chosen::Backtracking(engine)),
         }
+    }
+
+    fn counting(&self) -> Result<Backtracking, String> {
+        let quick = self.backtracking(self.match_steps.min(QUICK_STEPS))?;
+        let regex = self.backtracking(self.match_steps)?;
+        Ok(Backtracking { quick, warning: OnceLock::new(), regex, areas: Areas::new() })
     }
 
     /// Steps from which a match is told: so many hundredths of the most, and not before the work is worth a word.

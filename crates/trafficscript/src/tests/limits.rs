@@ -171,3 +171,17 @@ fn random_programs_end() {
         assert!(matches!(end, End::Aborted(_)), "seed {seed}, round {round}: {end:?}\n{text}");
     }
 }
+
+/// In front of a newline at the end of a text, a `$` is matched by backtracking: it costs what that costs.
+#[test]
+fn a_dollar_in_front_of_a_newline_is_matched_with_counted_steps() {
+    let often = |subject: &str| {
+        run(format!(
+            "for( $i = 0; $i < 2000; $i++ ) $found = string.regexmatch( \"{subject}\", \"^(a|b)+$\" ); test.show( $found );"
+        ))
+    };
+    assert_eq!(often("aab").1, End::Finished);
+    assert!(matches!(often("aab\\n").1, End::Aborted(message) if message.contains("instructions")));
+    let slow = "string.regexmatch( \"aaaaaaaaaaaaaa!\\n\", \"^(a|a)*(a|a)*$\" );";
+    assert!(aborted(&slow.repeat(3)).contains("instructions"));
+}
