@@ -15,6 +15,7 @@
 mod body;
 mod commit;
 mod fields;
+mod lines;
 mod orders;
 mod process;
 mod reply;

@@ -28,8 +28,11 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Events that are kept; older ones are forgotten.
+/// Events that are kept; older ones are forgotten. As many again are kept of what rules say: they say as much as clients
+/// make them, and nothing else may be forgotten for it.
 pub const MOST_EVENTS: usize = 1024;
+/// Target of the lines that rules write (`log.*`, `event.emit`).
+pub const RULE_LINES: &str = "tidegate_proxy::rules::lines";
 /// Longest text of an event, bytes; the rest is cut.
 const MAX_TEXT: usize = 4096;
 
@@ -119,10 +122,12 @@ fn category(tag: &str) -> Category {
 #[derive(Debug)]
 struct Ring {
     events: VecDeque<Event>,
+    /// Those that rules made.
+    of_rules: VecDeque<Event>,
     seen: u64,
 }
 
-static RING: Mutex<Ring> = Mutex::new(Ring { events: VecDeque::new(), seen: 0 });
+static RING: Mutex<Ring> = Mutex::new(Ring::new());
 
 fn ring() -> MutexGuard<'static, Ring> {
     RING.lock().unwrap_or_else(PoisonError::into_inner)
@@ -130,7 +135,7 @@ fn ring() -> MutexGuard<'static, Ring> {
 
 /// The events numbered above `after`, oldest first, as far as they are still there.
 pub fn recent(after: u64) -> Vec<Event> {
-    ring().events.iter().filter(|event| event.number > after).cloned().collect()
+    ring().recent(after)
 }
 
 /// How many events there were.
@@ -139,13 +144,28 @@ pub fn seen() -> u64 {
 }
 
 impl Ring {
-    fn push(&mut self, mut event: Event) {
+    const fn new() -> Self {
+        Self { events: VecDeque::new(), of_rules: VecDeque::new(), seen: 0 }
+    }
+
+    fn push(&mut self, mut event: Event, of_rule: bool) {
         self.seen += 1;
         event.number = self.seen;
-        if self.events.len() == MOST_EVENTS {
-            self.events.pop_front();
+        let events = if of_rule { &mut self.of_rules } else { &mut self.events };
+        if events.len() == MOST_EVENTS {
+            events.pop_front();
         }
-        self.events.push_back(event);
+        events.push_back(event);
+    }
+
+    fn recent(&self, after: u64) -> Vec<Event> {
+        let behind = |events: &VecDeque<Event>| events.partition_point(|event| event.number <= after);
+        let events = self.events.range(behind(&self.events)..);
+        let mut events: Vec<Event> =
+            events.chain(self.of_rules.range(behind(&self.of_rules)..)).cloned().collect();
+        // Two runs in order.
+        events.sort_by_key(|event| event.number);
+        events
     }
 }
 
@@ -168,6 +188,7 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Collector {
         let mut taken = Taken::default();
         event.record(&mut taken);
         let Some(tag) = taken.tag else { return };
+        let of_rule = event.metadata().target() == RULE_LINES;
         let level = match *event.metadata().level() {
             tracing::Level::ERROR => Level::Serious,
             tracing::Level::WARN => Level::Warn,
@@ -188,7 +209,7 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Collector {
         }
         let event =
             Event { number: 0, at: SystemTime::now(), level, tag, object: object.unwrap_or_default(), text };
-        ring().push(event);
+        ring().push(event, of_rule);
     }
 }
 
@@ -267,8 +288,23 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_rules_push_out_nothing_else() {
+        let subscriber = Registry::default().with(Collector.with_filter(Collector::filter()));
+        let before = seen();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(event = "nodefail", pool = %"pushed", "is still here");
+            for _ in 0..2 * MOST_EVENTS {
+                tracing::info!(target: RULE_LINES, event = "rulelogmsginfo", rule = "r", "talks");
+            }
+        });
+        let events = recent(before);
+        assert!(events.iter().any(|event| event.text.contains("is still here")));
+        assert!(events.is_sorted_by_key(|event| event.number));
+    }
+
+    #[test]
     fn the_ring_forgets_the_oldest() {
-        let mut ring = Ring { events: VecDeque::new(), seen: 0 };
+        let mut ring = Ring::new();
         let event = Event {
             number: 0,
             at: SystemTime::UNIX_EPOCH,
@@ -278,10 +314,23 @@ mod tests {
             text: String::new(),
         };
         for _ in 0..MOST_EVENTS + 5 {
-            ring.push(event.clone());
+            ring.push(event.clone(), false);
         }
         assert_eq!(ring.events.len(), MOST_EVENTS);
         assert_eq!(ring.events.front().unwrap().number, 6);
         assert_eq!(ring.seen, MOST_EVENTS as u64 + 5);
+        // Rules forget their own only.
+        for _ in 0..MOST_EVENTS + 1 {
+            ring.push(event.clone(), true);
+        }
+        ring.push(event, false);
+        let numbers = |after| ring.recent(after).iter().map(|event| event.number).collect::<Vec<_>>();
+        let most = MOST_EVENTS as u64;
+        assert_eq!(
+            numbers(0),
+            [(7..=most + 5), (most + 7..=2 * most + 7)].into_iter().flatten().collect::<Vec<_>>()
+        );
+        assert_eq!(numbers(2 * most + 5), [2 * most + 6, 2 * most + 7]);
+        assert_eq!(numbers(2 * most + 7), [0; 0]);
     }
 }

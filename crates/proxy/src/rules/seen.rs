@@ -26,7 +26,7 @@ use tidegate_trafficscript::{
 use super::{
     body::Taken,
     fields::Fields,
-    orders, process,
+    lines, orders, process,
     said::{Data, Said},
     services::{Services, data::Table},
 };
@@ -503,19 +503,7 @@ impl Host for Seen<'_, '_> {
     }
 
     fn log(&mut self, level: Level, message: &[u8]) {
-        let (server, rule) = (self.exchange.server.name(), self.rule.program.name());
-        let message = process::printable(message);
-        match level {
-            Level::Info => {
-                tracing::info!(event = "rulelogmsginfo", virtual_server = %server, rule, "{message}");
-            }
-            Level::Warn => {
-                tracing::warn!(event = "rulelogmsgwarn", virtual_server = %server, rule, "{message}");
-            }
-            Level::Error => {
-                tracing::error!(event = "rulelogmsgserious", virtual_server = %server, rule, "{message}");
-            }
-        }
+        lines::log(self, level, message);
     }
 
     fn warn(&mut self, tag: &'static str, message: &[u8]) {
@@ -527,9 +515,7 @@ impl Host for Seen<'_, '_> {
     }
 
     fn event(&mut self, id: &[u8], message: &[u8]) {
-        let server = self.exchange.server.name();
-        let (id, message) = (process::printable(id), process::printable(message));
-        tracing::info!(event = id.as_str(), virtual_server = %server, rule = self.rule.program.name(), "{message}");
+        lines::event(self, id, message);
     }
 
     fn now(&self) -> Duration {
