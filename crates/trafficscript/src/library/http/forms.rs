@@ -41,16 +41,29 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
     }).waits(),
 ];
 
-/// Name and value of every parameter in a query or a body.
-fn parameters(text: &[u8]) -> impl Iterator<Item = Pair> {
-    text.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+/// Instructions that a parameter counts for, whoever wants it.
+const PAIR_COST: u32 = 2;
+
+/// Name and value of every parameter in a query or a body. Looking at them counts.
+fn each_parameter(
+    call: &mut Call<'_, '_>,
+    text: &[u8],
+    mut each: impl FnMut(&mut Call<'_, '_>, Pair) -> Result<(), Interrupt>,
+) -> Result<(), Interrupt> {
+    for pair in text.split(|&byte| byte == b'&') {
+        call.meter.steps(PAIR_COST)?;
+        call.meter.work(pair.len())?;
+        if pair.is_empty() {
+            continue;
+        }
         let at = pair.iter().position(|&byte| byte == b'=');
         let (name, value) = match at {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &b""[..]),
         };
-        (url::decode(name, true), url::decode(value, true))
-    })
+        each(call, (url::decode(name, true), url::decode(value, true)))?;
+    }
+    Ok(())
 }
 
 fn query(call: &mut Call<'_, '_>) -> Result<Vec<u8>, Interrupt> {
@@ -83,12 +96,13 @@ fn values(call: &mut Call<'_, '_>, name: &[u8]) -> Result<Vec<Vec<u8>>, Interrup
 
 fn of_name(call: &mut Call<'_, '_>, text: &[u8], name: &[u8]) -> Result<Vec<Vec<u8>>, Interrupt> {
     let mut values = Vec::new();
-    for (known, value) in parameters(text) {
+    each_parameter(call, text, |call, (known, value)| {
         if known == name {
             charge_elements(call, 1, values.len() + 1)?;
             values.push(value);
         }
-    }
+        Ok(())
+    })?;
     Ok(values)
 }
 
@@ -98,14 +112,15 @@ fn all(call: &mut Call<'_, '_>) -> Result<IndexMap<Vec<u8>, Vec<Vec<u8>>>, Inter
     let mut count = 0;
     for (text, is_query) in [(query(call)?, true), (form(call)?, false)] {
         let of_query = all.len();
-        for (name, value) in parameters(&text) {
+        each_parameter(call, &text, |call, (name, value)| {
             count += 1;
             charge_elements(call, 1, count)?;
             let entry = all.entry(name);
             if is_query || entry.index() >= of_query {
                 entry.or_default().push(value);
             }
-        }
+            Ok(())
+        })?;
     }
     Ok(all)
 }

@@ -186,3 +186,21 @@ fn the_response_body_is_set() {
     give(&mut host, "http.setResponseBody", &["other", "chunked"]);
     assert_eq!(host.response.body, b"other");
 }
+
+/// Every parameter that is looked at counts, whether or not it is the one.
+#[test]
+fn many_parameters_reach_a_limit() {
+    for (name, arguments) in [
+        ("http.getFormParam", &["none"][..]),
+        ("http.doesFormParamExist", &["none"]),
+        ("http.getFormParams", &[]),
+        ("http.listFormParamNames", &[]),
+    ] {
+        for body in ["&", "a&", "a=b&"] {
+            let mut host =
+                Described::request("POST", "/").header("Content-Type", FORM).body(body.repeat(200_000));
+            let given = give(&mut host, name, arguments);
+            assert!(given.contains("instructions without yielding"), "{name} {body}: {given}");
+        }
+    }
+}
