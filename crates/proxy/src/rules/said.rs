@@ -6,7 +6,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_http1::edit::HeaderEdits;
 use tidegate_trafficscript::host::Reply;
 
-use super::{body::Taken, stream::Streamed};
+use super::{body::Taken, services::data::cost, stream::Streamed};
 use tidegate_model::PersistenceClass;
 use tidegate_pool::{Asked, Node};
 
@@ -212,7 +212,7 @@ impl<T: Copy + Default + PartialEq> Limit<T> {
     }
 }
 
-/// Most bytes of `connection.data`, keys and values.
+/// Most bytes of `connection.data`: keys, values, and what an entry costs besides.
 const MAX_DATA: usize = 1024 * 1024;
 
 /// `connection.data`: what rules of one request tell later ones.
@@ -227,14 +227,15 @@ impl Data {
         self.values.get(key).cloned()
     }
 
-    /// False = there is no room.
+    /// False, and nothing changes, if there is no room.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) -> bool {
-        self.remove(key);
-        let more = key.len() + value.len();
-        if self.bytes + more > MAX_DATA {
+        let before = self.values.get(key).map_or(0, |known| cost(key, known));
+        let bytes = self.bytes - before + cost(key, value);
+        // What does not grow always fits.
+        if bytes > MAX_DATA.max(self.bytes) {
             return false;
         }
-        self.bytes += more;
+        self.bytes = bytes;
         self.values.insert(key.into(), value.into());
         true
     }
@@ -242,17 +243,59 @@ impl Data {
     /// False = there was none.
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let Some(value) = self.values.remove(key) else { return false };
-        self.bytes -= key.len() + value.len();
+        self.bytes -= cost(key, &value);
         true
     }
 
     pub(crate) fn reset(&mut self, prefix: &[u8]) {
         self.values.retain(|key, _| !key.starts_with(prefix));
-        self.bytes = self.values.iter().map(|(key, value)| key.len() + value.len()).sum();
+        self.bytes = self.values.iter().map(|(key, value)| cost(key, value)).sum();
     }
 
     /// Bytes in use and bytes there may be.
     pub(crate) fn usage(&self) -> (usize, usize) {
         (self.bytes, MAX_DATA)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::services::data::ENTRY_OVERHEAD;
+
+    #[test]
+    fn data_that_does_not_fit_changes_nothing() {
+        let mut data = Data::default();
+        assert!(data.set(b"key", b"value"));
+        assert_eq!(data.usage(), (8 + ENTRY_OVERHEAD, MAX_DATA));
+        assert!(!data.set(b"key", &vec![0; MAX_DATA]));
+        assert_eq!((data.get(b"key").as_deref(), data.usage().0), (Some(&b"value"[..]), 8 + ENTRY_OVERHEAD));
+        assert!(data.set(b"key", &vec![0; MAX_DATA - 3 - ENTRY_OVERHEAD]));
+        assert!(!data.set(b"other", b""));
+        assert!(data.set(b"key", b"short"));
+        assert!(data.remove(b"key") && !data.remove(b"key"));
+        assert_eq!(data.usage().0, 0);
+    }
+
+    #[test]
+    fn many_small_entries_cost_what_they_cost() {
+        let mut data = Data::default();
+        let fits = (0..100_000_u32).take_while(|n| data.set(&n.to_be_bytes(), b"")).count();
+        assert_eq!(fits, MAX_DATA / (4 + ENTRY_OVERHEAD));
+        data.reset(&[0, 0]);
+        assert_eq!(data.usage().0, 0);
+    }
+
+    #[test]
+    fn a_limit_of_0_is_none_and_an_unsaid_one_is_the_setting() {
+        for (said, setting, expected) in [
+            (Limit::AsSet, Some(3), Some(3)),
+            (Limit::AsSet, None, None),
+            (Limit::written(0), Some(3), None),
+            (Limit::written(5), Some(3), Some(5)),
+            (Limit::written(5), None, Some(5)),
+        ] {
+            assert_eq!(said.or(setting), expected, "{said:?} {setting:?}");
+        }
     }
 }

@@ -168,7 +168,8 @@ fn lock(part: &Mutex<Entries>) -> MutexGuard<'_, Entries> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn cost(key: &[u8], value: &[u8]) -> usize {
+/// Bytes that an entry counts for.
+pub(crate) fn cost(key: &[u8], value: &[u8]) -> usize {
     key.len().saturating_add(value.len()).saturating_add(ENTRY_OVERHEAD)
 }
 
