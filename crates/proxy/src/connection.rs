@@ -19,7 +19,7 @@ use tidegate_http1::{
     proxy_header,
     request::{Parsed, RequestHead},
 };
-use tidegate_model::virtual_server::ProxyProtocol;
+use tidegate_model::{Moment, virtual_server::ProxyProtocol};
 use tidegate_telemetry::{access_log::TlsSession, logging::EventLimit};
 use tokio::io::Interest;
 use tokio_rustls::TlsAcceptor;
@@ -410,30 +410,48 @@ impl Client {
         Guarded::new(&self.worker, &self.deadline, exchange.idle_limit(), exchange.end())
     }
 
-    /// Sends all of `out`, within `connection.timeout` of the last movement. False if the client is gone.
-    pub(crate) async fn send(&mut self, out: Output) -> bool {
-        let idle = self.server.settings.timeout;
+    /// Sends all of `out`, within the limits of the exchange. An error is why that could not be: the client is gone, or
+    /// the transaction's time is over.
+    pub(crate) fn send(
+        &mut self,
+        out: Output,
+        exchange: &Exchange<'_>,
+    ) -> impl Future<Output = Result<(), Kind>> {
+        self.send_within(out, exchange.idle_limit(), exchange.end())
+    }
+
+    /// As [`Client::send`], within `idle` of the last movement and until `end`. What the socket takes at once is sent even
+    /// after the end, so that a client can be told that it has come.
+    pub(crate) async fn send_within(
+        &mut self,
+        out: Output,
+        idle: Option<Duration>,
+        end: Option<Moment>,
+    ) -> Result<(), Kind> {
         let Self { worker, stream, deadline, .. } = self;
-        let mut guard = Guarded::new(worker, deadline, idle, None);
+        let mut guard = Guarded::new(worker, deadline, idle, end);
         guard.progress();
         let mut written = 0;
-        poll_fn(|cx| {
+        let sent = poll_fn(|cx| {
             while let Some(rest) = out.bytes.get(written..).filter(|rest| !rest.is_empty()) {
                 match stream.poll_write(cx, rest) {
                     Poll::Ready(Ok(n)) if n > 0 => {
                         written += n;
                         guard.progress();
                     }
-                    Poll::Ready(_) => return Poll::Ready(false),
-                    Poll::Pending => {
-                        return guard.or_passed(cx, Poll::Pending).map(|sent| sent.unwrap_or(false));
-                    }
+                    Poll::Ready(_) => return Poll::Ready(Some(false)),
+                    Poll::Pending => return guard.or_passed(cx, Poll::Pending),
                 }
             }
             let flushed = stream.poll_flush(cx).map(|flushed| flushed.is_ok());
-            guard.or_passed(cx, flushed).map(|sent| sent.unwrap_or(false))
+            guard.or_passed(cx, flushed)
         })
-        .await
+        .await;
+        match sent {
+            Some(true) => Ok(()),
+            None if guard.transaction_is_over() => Err(Kind::TransactionTimedOut),
+            Some(false) | None => Err(Kind::ClientGone),
+        }
     }
 
     /// Waits until the client has acknowledged every byte, as long as it goes on doing so. A reset would throw away

@@ -203,7 +203,7 @@ async fn session_failed(
             exchange.answered.status = 302;
             exchange.answered.bytes = out.bytes.len() as u64;
             tally::server(&client.worker, &exchange.server).generated(302);
-            Ok(match (client.send(out).await, body, close) {
+            Ok(match (client.send(out, exchange).await.is_ok(), body, close) {
                 (true, true, _) => Flow::Linger,
                 (true, false, false) => Flow::KeepAlive,
                 (false, ..) | (true, false, true) => Flow::Close,

@@ -278,7 +278,7 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
     exchange.answered.status = status;
     exchange.answered.bytes = out.bytes.len() as u64;
     tally::server(&client.worker, &exchange.server).generated(status);
-    if !client.send(out).await {
+    if client.send(out, exchange).await.is_err() {
         return Flow::Close;
     }
     match (body_pending, needs_close_header) {
@@ -310,7 +310,8 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
     counters.generated(status);
     tally::moved(client, &client.server, client.buffer.len() as u64, out.bytes.len() as u64);
     access::refused(client, &failure, status, out.bytes.len());
-    if client.send(out).await { Flow::Linger } else { Flow::Close }
+    let idle = client.server.settings.timeout;
+    if client.send_within(out, idle, None).await.is_ok() { Flow::Linger } else { Flow::Close }
 }
 
 /// Clients decide how many there are.

@@ -2,9 +2,9 @@
 
 use std::{fs, time::Duration};
 
-use tidegate_harness::{Node, Reply, Site, eventually, json, volume::Volume};
+use tidegate_harness::{Node, Reply, Site, client::request, eventually, json, volume::Volume};
 
-use super::Rules;
+use super::{Rules, metric, site};
 
 /// 0 lifts a limit, as it does in the settings of the virtual server and the pool.
 #[tokio::test]
@@ -90,4 +90,45 @@ async fn rules_choose_what_is_logged() {
         assert_eq!(lines.lines().collect::<Vec<_>>(), expected, "save_all {save_all}");
         site.tidegate.stop().await;
     }
+}
+
+/// What a rule answers itself is within the limits of its request, like the answer of a node.
+#[tokio::test]
+async fn a_client_that_does_not_read_keeps_to_the_limits() {
+    let node = Node::start("n").await;
+    let rules = Rules {
+        request: r#"
+            $path = http.getPath();
+            $large = "012345678901234";
+            for( $i = 0; $i < 20; $i++ ) $large .= $large;
+            if( string.startsWith( $path, "/whole" ) ) request.setMaxTransactionDuration( 1 );
+            else request.setVirtualServerTimeout( 1 );
+            if( string.endsWith( $path, "/reply" ) ) http.sendResponse( 200, "text/plain", $large, "" );
+            if( string.endsWith( $path, "/close" ) ) connection.close( $large, 0 );
+            http.stream.startResponse( 200, "text/plain" );
+            http.stream.writeResponse( $large );
+            http.stream.finishResponse();
+        "#,
+        ..Rules::default()
+    };
+    let site = site(&[node.address], rules).await;
+    let mut clients = Vec::new();
+    for path in
+        ["/whole/reply", "/whole/close", "/whole/stream", "/idle/reply", "/idle/close", "/idle/stream"]
+    {
+        let mut client = site.client().await;
+        client.send(request("GET", path, &[], b"")).await;
+        clients.push(client);
+    }
+    // Nobody has read a byte.
+    eventually("the connections to end", async || {
+        let open = metric(&site, "tidegate_virtual_server_connections{virtual_server=\"site\"}").await;
+        let asked = metric(&site, "tidegate_virtual_server_requests_total{virtual_server=\"site\"}").await;
+        (open == 0 && asked == 6).then_some(())
+    })
+    .await;
+    for mut client in clients {
+        assert!(client.rest().await.len() < 15 << 20);
+    }
+    site.tidegate.stop().await;
 }

@@ -489,7 +489,7 @@ async fn pass_on_interim(
     };
     response_head::compose(&mut out.bytes, bytes, head, &rewrite);
     tally::server(&client.worker, &exchange.server).responded(head.status());
-    if client.send(out).await { Ok(()) } else { Err(Failure::new(Kind::ClientGone, Progress::Answered)) }
+    client.send(out, exchange).await.map_err(|kind| Failure::new(kind, Progress::Answered))
 }
 
 fn closed(connection: &NodeConnection, talk: &Talk) -> Failure {

@@ -276,9 +276,8 @@ async fn read_request(
             exchange.said_mut().request.continued = true;
             let mut out = client.worker.buffers.lend_output();
             out.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-            if !client.send(out).await {
-                return Err(Failure::new(Kind::ClientGone, Progress::Unsent));
-            }
+            let unsent = |kind| Failure::new(kind, Progress::Unsent);
+            client.send(out, exchange).await.map_err(unsent)?;
         }
         client.buffer.compact();
         let (idle, end) = (exchange.idle_limit(), exchange.end());

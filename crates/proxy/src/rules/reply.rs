@@ -44,7 +44,7 @@ pub(super) async fn send(
         out.bytes.extend_from_slice(&reply.body);
         exchange.answered.bytes = reply.body.len() as u64;
     }
-    match (client.send(out).await, body_pending, close) {
+    match (client.send(out, exchange).await.is_ok(), body_pending, close) {
         (true, true, _) => Flow::Linger,
         (true, false, false) => Flow::KeepAlive,
         (false, ..) | (true, false, true) => Flow::Close,
@@ -78,7 +78,7 @@ pub(super) async fn close(
     let mut out = client.worker.buffers.lend_output();
     out.bytes.extend_from_slice(&data);
     exchange.answered.bytes = data.len() as u64;
-    if client.send(out).await && read { Flow::Linger } else { Flow::Close }
+    if client.send(out, exchange).await.is_ok() && read { Flow::Linger } else { Flow::Close }
 }
 
 /// Whether bytes of the request's body are unread, before it went to a node or once `answer` is there.

@@ -154,9 +154,8 @@ pub(super) async fn write(
         exchange.answered.bytes += written as u64;
     }
     exchange.said_mut().stream = Some(streamed);
-    if !client.send(out).await {
-        return Err(Failure::new(Kind::ClientGone, Progress::Answered));
-    }
+    let answered = |kind| Failure::new(kind, Progress::Answered);
+    client.send(out, exchange).await.map_err(answered)?;
     Ok(if refused { Given::Refused("the response is longer than it was said to be") } else { Given::Done })
 }
 
@@ -211,8 +210,8 @@ pub(super) async fn finish(
         Framing::Chunked if !streamed.head_only => {
             let mut out = client.worker.buffers.lend_output();
             out.bytes.extend_from_slice(LAST_CHUNK);
-            if !client.send(out).await {
-                return Ok(Flow::Close);
+            if client.send(out, exchange).await.is_err() {
+                return Ok(Flow::Abort);
             }
         }
         // Shorter than it was said to be: only the manner of closing can tell the client.
@@ -229,6 +228,7 @@ pub(super) async fn finish(
 /// A failure, which ends a piecewise response in the middle if the client has seen part of one.
 pub(super) fn broken(exchange: &mut Exchange<'_>, failure: Failure) -> Failure {
     if !has_begun(exchange) {
+        take_back(exchange);
         return failure;
     }
     exchange.answered.ends_by_close = true;
@@ -237,11 +237,17 @@ pub(super) fn broken(exchange: &mut Exchange<'_>, failure: Failure) -> Failure {
 
 /// Takes back a response of which nothing has been sent: nobody knows how the rule would have gone on.
 pub(super) fn abandon(exchange: &mut Exchange<'_>) -> Failure {
-    let said = exchange.said_mut();
-    if let Some(streamed) = said.stream.take() {
+    take_back(exchange);
+    Failure::new(ABORTED, Progress::Unsent)
+}
+
+/// Another response goes out in the place of one that was started, with what rules had left for the head of any.
+fn take_back(exchange: &mut Exchange<'_>) {
+    if let Some(said) = &mut exchange.said
+        && let Some(streamed) = said.stream.take()
+    {
         said.response.fields = streamed.edits;
     }
-    Failure::new(ABORTED, Progress::Unsent)
 }
 
 const ABORTED: Kind = Kind::Rule("a rule was aborted before its response had begun");
