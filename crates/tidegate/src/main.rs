@@ -9,6 +9,7 @@ mod control;
 mod demo;
 mod document_files;
 mod health;
+mod home;
 mod listen_hosts;
 mod logging;
 mod metrics;

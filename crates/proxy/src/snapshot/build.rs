@@ -253,6 +253,7 @@ impl Builder<'_> {
                     weight: discovered.weight.unwrap_or(1),
                     priority: discovered.priority.unwrap_or(1),
                     source_ip: None,
+                    name: discovered.name.clone(),
                 },
             );
         }
@@ -268,6 +269,7 @@ impl Builder<'_> {
                     weight: entry.weight,
                     priority: entry.priority,
                     source_ip: entry.source_ip,
+                    name: None,
                 },
             );
         }
