@@ -161,7 +161,7 @@ fn note_answer(
 ) {
     let now = client.worker.recent();
     let status = answer.head.status();
-    exchange.answered.responded = Some(client.worker.recent_elapsed().saturating_sub(exchange.began));
+    exchange.answered.note_response(client.worker.recent_elapsed().saturating_sub(exchange.began));
     if status != 503 || !pool.settings.passive_monitoring {
         note_success(pool, claim, answer.response_time, now);
     }

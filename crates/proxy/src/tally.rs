@@ -207,7 +207,7 @@ pub(crate) fn not_shaken(client: &Client, error: Option<&std::io::Error>) {
 
 /// A request is over to which a node has responded: what that says about its class of service.
 pub(crate) fn level_of_response(client: &Client, exchange: &Exchange<'_>) {
-    if let (Some(level), Some(took)) = (exchange.service_level(), exchange.answered.responded) {
+    if let (Some(level), Some(took)) = (exchange.service_level(), exchange.answered.responded()) {
         count_level(client, level, Some(took));
     }
 }
@@ -218,7 +218,7 @@ pub(crate) fn level_of_failure(client: &Client, exchange: &Exchange<'_>, failure
         failure.node_failure().is_some() || matches!(failure.kind, Kind::NoNode | Kind::QueueTimedOut);
     if let Some(level) = exchange.service_level()
         && of_nodes
-        && exchange.answered.responded.is_none()
+        && exchange.answered.responded().is_none()
     {
         count_level(client, level, None);
     }

@@ -5,7 +5,7 @@
 //! request rules → forward to the pool (response rules on the way back) → completion rules → finish
 //! ```
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
 
 use tidegate_http1::{
     edit::HeaderEdits,
@@ -62,12 +62,25 @@ pub(crate) struct Answered {
     pub(crate) bytes_in: u64,
     /// Further attempts that were needed.
     pub(crate) retries: u32,
-    /// From its first byte to the beginning of the last response that a node has sent, for its class of service.
-    pub(crate) responded: Option<Duration>,
+    /// From its first byte to the beginning of the last response that a node has sent, microseconds.
+    responded: Option<NonZeroU32>,
     /// Time in queues of pools, microseconds.
     pub(crate) queued: Cell<u32>,
     /// What else the access log wants to know; `None` without one.
     pub(crate) log: Option<Box<access::Entry>>,
+}
+
+impl Answered {
+    /// A node's response has begun, so long after the first byte of the request.
+    pub(crate) fn note_response(&mut self, took: Duration) {
+        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        self.responded = NonZeroU32::new(micros.max(1));
+    }
+
+    /// How long it took until the last response began that a node has sent.
+    pub(crate) fn responded(&self) -> Option<Duration> {
+        self.responded.map(|micros| Duration::from_micros(micros.get().into()))
+    }
 }
 
 impl<'a> Exchange<'a> {
