@@ -26,6 +26,7 @@ mod observe;
 mod proxy;
 mod relay;
 mod rules;
+mod service_level;
 pub mod snapshot;
 mod socket;
 mod stream;

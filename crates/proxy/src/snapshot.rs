@@ -20,8 +20,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    ExtraFileName, GlobalSettings, Moment, PersistenceClass, PersistenceName, PoolName, RateClass, RateName,
-    ScriptName, VirtualServer, VirtualServerName,
+    ExtraFileName, GlobalSettings, LevelName, Moment, PersistenceClass, PersistenceName, PoolName, RateClass,
+    RateName, ScriptName, VirtualServer, VirtualServerName,
 };
 use tidegate_telemetry::{
     access_log::AccessLog,
@@ -32,6 +32,7 @@ pub use self::build::{BuildContext, Built, Problem, build};
 pub(crate) use self::rules::{Rules, RunningRule};
 use crate::{
     forward::queue::Queue,
+    service_level::RunningLevel,
     tls::{node::TlsClient, server::TlsServer},
 };
 
@@ -58,6 +59,8 @@ pub struct Snapshot {
     pub(crate) resources: BTreeMap<ExtraFileName, Arc<Resource>>,
     /// `rules` that compiled.
     pub(crate) rules: rules::Catalogue,
+    /// `service_level_monitors`.
+    pub(crate) service_levels: BTreeMap<LevelName, Arc<RunningLevel>>,
     /// `persistence`, for rules that choose one.
     pub(crate) persistence: BTreeMap<PersistenceName, Arc<PersistenceClass>>,
 }
@@ -85,6 +88,7 @@ impl Snapshot {
             rates: BTreeMap::new(),
             resources: BTreeMap::new(),
             rules: BTreeMap::new(),
+            service_levels: BTreeMap::new(),
             persistence: BTreeMap::new(),
         }
     }
@@ -181,6 +185,8 @@ pub(crate) struct RunningServer {
     pub(crate) pool: Option<Arc<RunningPool>>,
     pub(crate) rewrites: Rewrites,
     pub(crate) rules: Rules,
+    /// The class of service that its requests count for.
+    pub(crate) service_level: Option<Arc<RunningLevel>>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) counters: Arc<Sharded<VirtualServerCounters>>,
     pub(crate) connections: Arc<OpenConnections>,

@@ -8,7 +8,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    Configuration, ExtraFileName, Moment, NodeSet, PoolName, RateClass, RateName, VirtualServer,
+    Configuration, ExtraFileName, LevelName, Moment, NodeSet, PoolName, RateClass, RateName, ServiceLevel,
+    VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
@@ -25,6 +26,7 @@ use super::{
 use crate::{
     forward::queue::Queue,
     monitor::{self, MonitorTask},
+    service_level::RunningLevel,
     tls,
 };
 
@@ -106,7 +108,9 @@ pub fn build(
         problems: Vec::new(),
         pools: BTreeMap::new(),
         rules: rules::catalogue(configuration, known_rules, context.workers),
+        service_levels: BTreeMap::new(),
     };
+    builder.service_levels = builder.levels();
     for name in configuration.pools.keys() {
         builder.pool(name, 0);
     }
@@ -142,6 +146,7 @@ pub fn build(
         rates,
         resources,
         rules: builder.rules,
+        service_levels: builder.service_levels,
         persistence: configuration.persistence.clone(),
     });
     Built { snapshot, problems: builder.problems, next_expiry }
@@ -155,6 +160,7 @@ struct Builder<'a> {
     problems: Vec<Problem>,
     pools: BTreeMap<PoolName, Arc<RunningPool>>,
     rules: rules::Catalogue,
+    service_levels: BTreeMap<LevelName, Arc<RunningLevel>>,
 }
 
 /// Longest chain of failure pools. The configuration has none that loops; this bounds the recursion anyway.
@@ -284,6 +290,20 @@ impl Builder<'_> {
         self.configuration.rates.iter().map(rate).collect()
     }
 
+    /// Classes of service; what was counted for them stays.
+    fn levels(&self) -> BTreeMap<LevelName, Arc<RunningLevel>> {
+        let level = |(name, settings): (&LevelName, &Arc<ServiceLevel>)| {
+            let previous = self.previous.and_then(|snapshot| snapshot.service_levels.get(name));
+            let same = previous.filter(|previous| previous.settings == *settings).cloned();
+            let level = same.unwrap_or_else(|| {
+                let previous = previous.map(AsRef::as_ref);
+                Arc::new(RunningLevel::new(Arc::clone(settings), previous, self.context.workers))
+            });
+            (name.clone(), level)
+        };
+        self.configuration.service_levels.iter().map(level).collect()
+    }
+
     fn resources(&self) -> BTreeMap<ExtraFileName, Arc<Resource>> {
         let same = |a: &Arc<[u8]>, b: &Arc<[u8]>| Arc::ptr_eq(a, b) || a == b;
         let resource = |(name, bytes): (&ExtraFileName, &Arc<[u8]>)| {
@@ -361,16 +381,20 @@ impl Builder<'_> {
             DefaultPool::Discard | DefaultPool::Missing(_) => None,
         };
         let rules = Rules::of(settings, &self.rules);
+        let service_level =
+            settings.service_level.as_ref().and_then(|name| self.service_levels.get(name)).cloned();
         if let Some(previous) = previous
             && previous.settings == *settings
             && previous.rules.is_same(&rules)
             && previous.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
             && previous.pool.as_ref().map(Arc::as_ptr) == pool.as_ref().map(Arc::as_ptr)
+            && previous.service_level.as_ref().map(Arc::as_ptr) == service_level.as_ref().map(Arc::as_ptr)
         {
             return Some(Arc::clone(previous));
         }
         Some(Arc::new(RunningServer {
             rewrites: Rewrites::of(settings),
+            service_level,
             rules,
             access_log: self.access_log(settings, previous),
             counters: previous.map_or_else(
