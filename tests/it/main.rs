@@ -8,6 +8,7 @@
 
 mod access_log;
 mod alerts;
+mod ctl;
 mod discovery;
 mod documents;
 mod framing;

@@ -15,7 +15,7 @@
 mod body;
 mod commit;
 mod orders;
-mod process;
+pub(crate) mod process;
 mod reply;
 mod said;
 mod seen;

@@ -8,7 +8,7 @@ mod build;
 mod rules;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub(crate) resources: BTreeMap<ExtraFileName, Arc<Resource>>,
     /// `rules` that compiled.
     pub(crate) rules: rules::Catalogue,
+    /// Addresses that both the table of a pool and discovery name, for people.
+    pub(crate) joined: BTreeMap<PoolName, BTreeSet<SocketAddr>>,
     /// `persistence`, for rules that choose one.
     pub(crate) persistence: BTreeMap<PersistenceName, Arc<PersistenceClass>>,
 }
@@ -85,6 +87,7 @@ impl Snapshot {
             rates: BTreeMap::new(),
             resources: BTreeMap::new(),
             rules: BTreeMap::new(),
+            joined: BTreeMap::new(),
             persistence: BTreeMap::new(),
         }
     }

@@ -1,14 +1,18 @@
 //! Settings of the REST interface: where it listens, TLS, the password.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use clap::Args;
 use tidegate_admin::{PasswordSource, Strength, Transport};
 
 use super::{Environment, SettingsError, parsed, path, variable};
 
-/// Port of the interface unless set.
-const PORT: u16 = 9070;
+/// Where the interface listens unless set.
+pub(super) const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9070);
 
 /// Options of the REST interface.
 #[derive(Debug, Default, Args)]
@@ -57,7 +61,7 @@ impl FromStr for RestAddress {
 }
 
 /// A switch of the environment.
-struct Switch(bool);
+pub(super) struct Switch(pub(super) bool);
 
 impl FromStr for Switch {
     type Err = String;
@@ -87,7 +91,7 @@ pub(super) fn resolve(
     options: RestOptions,
     environment: &Environment,
 ) -> Result<Option<RestSettings>, SettingsError> {
-    let default = RestAddress::On(SocketAddr::from(([127, 0, 0, 1], PORT)));
+    let default = RestAddress::On(DEFAULT_ADDRESS);
     let address = parsed(options.rest, environment, "TIDEGATE_REST", "ADDR:PORT or off")?.unwrap_or(default);
     let RestAddress::On(address) = address else { return Ok(None) };
     let plain = options.rest_plain.then_some(Switch(true));
