@@ -315,16 +315,13 @@ impl Pool {
         let candidates =
             Candidates { pool: self, roster: &roster, tried, now, random, careful: roster.careful };
         let tokens = self.prepared(session).filter(|_| session.key != 0).and_then(Prepared::tokens);
-        let found = match tokens {
-            Some(tokens) => {
-                rendezvous::pick(&Candidates { careful: false, ..candidates }, session.key, tokens)
-            }
-            None => {
-                let turns = &self.shared.turns;
-                algorithm::pick(candidates, || {
-                    if REAL { turns.fetch_add(1, Ordering::Relaxed) } else { turns.load(Ordering::Relaxed) }
-                })
-            }
+        let found = if let Some(tokens) = tokens {
+            rendezvous::pick(&Candidates { careful: false, ..candidates }, session.key, tokens)
+        } else {
+            let turns = &self.shared.turns;
+            algorithm::pick(candidates, || {
+                if REAL { turns.fetch_add(1, Ordering::Relaxed) } else { turns.load(Ordering::Relaxed) }
+            })
         };
         match found {
             Some(slot) => Ok(choice(slot, false)),

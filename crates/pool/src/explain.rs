@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use tidegate_model::{
-    Moment,
+    Moment, MonitorName,
     pool::{Algorithm, NodeState},
 };
 
@@ -63,7 +63,7 @@ impl Pool {
             NodeState::Disabled => return no("is disabled"),
             _ if health.monitor_failed => {
                 let monitors = node.failing_monitors();
-                let names: Vec<&str> = monitors.iter().map(|monitor| monitor.as_str()).collect();
+                let names: Vec<&str> = monitors.iter().map(MonitorName::as_str).collect();
                 return (false, format!("is failed by a monitor: {}", names.join(", ")));
             }
             NodeState::Draining => return no("is draining: it gets requests of its sessions only"),

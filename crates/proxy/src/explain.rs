@@ -245,7 +245,7 @@ fn server_of<'s>(
         At::Port(port) => {
             servers.retain(|(address, _)| address.port() == *port);
             let any = servers.iter().find(|(address, _)| address.ip().is_unspecified());
-            let Some(first) = any.or(servers.first()).copied() else {
+            let Some(first) = any.or_else(|| servers.first()).copied() else {
                 let all =
                     snapshot.servers.iter().map(|(key, server)| (key.address, server)).collect::<Vec<_>>();
                 return Err(nobody(&all, *port));

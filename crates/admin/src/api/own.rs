@@ -9,7 +9,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use hyper::{Method, Uri};
+use hyper::{Method, Uri, http::uri::Authority};
 use serde_json::{Map, Value as Json, json};
 use tidegate_config::rest::{
     Type,
@@ -124,7 +124,7 @@ fn question(body: &[u8]) -> Result<Question, String> {
         Some("https") => true,
         _ => return Err(format!("“{url}” does not begin with http:// or https://")),
     };
-    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
     if authority.contains('@') {
         return Err("leave user and password out of the URL".to_owned());
     }

@@ -7,7 +7,10 @@
 //! Secrets (private keys, passwords) stand in it as references to files, `valueFrom: {fileRef: …}`, unless they are asked
 //! for in clear.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use base64::Engine as _;
 use serde_json::{Map, Value as Json, json};
@@ -83,24 +86,16 @@ impl Running<'_> {
     pub fn export(&self, secrets: Secrets) -> Export {
         let factory = Merged::factory();
         let mut export = Export::default();
-        let mut root = Map::new();
-        root.insert("version".to_owned(), version());
+        let mut root = json!({ "version": version() });
         for object_type in SCHEMA.types.values() {
             let of = Type(object_type);
             let objects = self.objects(of, &factory, secrets, &mut export);
             let Some(objects) = objects else { continue };
-            let mut level = &mut root;
-            let Some((last, above)) = object_type.document_keys.split_last() else { continue };
-            for key in above {
-                let entry = level.entry(key.clone()).or_insert_with(|| Json::Object(Map::new()));
-                match entry {
-                    Json::Object(inner) => level = inner,
-                    _ => break,
-                }
-            }
-            level.insert(last.clone(), objects);
+            // Indexing makes what is not there, and no collection lies below another.
+            let place = object_type.document_keys.iter().fold(&mut root, |level, key| &mut level[key]);
+            *place = objects;
         }
-        export.document = Json::Object(root);
+        export.document = root;
         export
     }
 
@@ -179,11 +174,15 @@ fn properties(
     for ((section, key), value) in settings {
         let is_secret = of.key(section, key).is_some_and(|key| key.secret || key.hashed);
         let mut value = value.to_json();
-        if is_secret && secrets == Secrets::References && value.as_str().is_some_and(|text| !text.is_empty())
+        if is_secret
+            && secrets != Secrets::Clear
+            && let Some(text) = value.as_str().filter(|text| !text.is_empty())
         {
-            let file = file_of(of, name, section, key);
-            export.files.insert(file.clone(), format!("{}/{name} {section}.{key}", of.path));
-            value = json!({ "valueFrom": { "fileRef": { "name": file } } });
+            let path = file_of(of, name, section, key);
+            let content = (secrets == Secrets::Files).then(|| text.to_owned());
+            let file = SecretFile { key: format!("{}/{name} {section}.{key}", of.path), content };
+            value = json!({ "valueFrom": { "fileRef": { "name": path } } });
+            export.files.insert(path, file);
         }
         let entry = sections.entry(section.clone()).or_insert_with(|| Json::Object(Map::new()));
         if let Json::Object(keys) = entry {
@@ -342,8 +341,8 @@ fn string(text: &str) -> String {
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
             _ if is_plain(c) => quoted.push(c),
-            _ if u32::from(c) > 0xffff => quoted.push_str(&format!("\\U{:08X}", u32::from(c))),
-            _ => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            _ if u32::from(c) > 0xffff => drop(write!(quoted, "\\U{:08X}", u32::from(c))),
+            _ => drop(write!(quoted, "\\u{:04X}", u32::from(c))),
         }
     }
     quoted.push('"');

@@ -200,7 +200,7 @@ impl Client {
 
     async fn open(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
         let host = self.uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let port = self.uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
+        let port = self.uri.port_u16().unwrap_or_else(|| if self.tls.is_some() { 443 } else { 80 });
         let stream =
             TcpStream::connect((host, port)).await.map_err(|error| self.unreachable(&error.to_string()))?;
         drop(stream.set_nodelay(true));
@@ -453,8 +453,9 @@ impl ServerCertVerifier for Verifier {
                     | CertificateError::BadSignature
                     | CertificateError::Other(_),
                 ) => {
-                    let print: String =
-                        Sha256::digest(end_entity).iter().map(|byte| format!("{byte:02x}")).collect();
+                    let digest = Sha256::digest(end_entity);
+                    let print =
+                        digest.iter().fold(String::new(), |print, byte| print + &format!("{byte:02x}"));
                     let unknown = Unknown(format!("SHA-256 fingerprint {print}"));
                     TlsError::InvalidCertificate(CertificateError::Other(rustls::OtherError(Arc::new(
                         unknown,

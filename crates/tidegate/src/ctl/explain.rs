@@ -1,5 +1,7 @@
 //! `explain`: the question, and how its answer looks.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -50,9 +52,9 @@ pub(super) fn text(explanation: &Json) -> String {
             Json::Null => String::new(),
             class => format!("{} ({}): ", cell(&class["class"]), cell(&class["type"])),
         };
-        text.push_str(&format!("pool {}: {}\n", cell(&pool["pool"]), cell(&pool["because"])));
-        text.push_str(&format!("  algorithm: {}\n", cell(&pool["algorithm"])));
-        text.push_str(&format!("  session: {persistence}{}\n", cell(&pool["session"])));
+        drop(writeln!(text, "pool {}: {}", cell(&pool["pool"]), cell(&pool["because"])));
+        drop(writeln!(text, "  algorithm: {}", cell(&pool["algorithm"])));
+        drop(writeln!(text, "  session: {persistence}{}", cell(&pool["session"])));
         let mut table =
             Table::new(&["NODE", "ELIGIBLE", "STATE", "HEALTH", "WEIGHT", "PRIORITY", "IN FLIGHT", "WHY"]);
         for node in pool["nodes"].as_array().into_iter().flatten() {
@@ -71,12 +73,12 @@ pub(super) fn text(explanation: &Json) -> String {
         text.push_str(&table.text("  "));
         // The last one says the same as the verdict.
         if pool["outcome"] != explanation["verdict"] {
-            text.push_str(&format!("  {}\n", cell(&pool["outcome"])));
+            drop(writeln!(text, "  {}", cell(&pool["outcome"])));
         }
     }
-    text.push_str(&format!("{}\n", cell(&explanation["verdict"])));
+    drop(writeln!(text, "{}", cell(&explanation["verdict"])));
     for note in list("notes").iter().filter_map(Json::as_str) {
-        text.push_str(&format!("note: {}\n", plain(note)));
+        drop(writeln!(text, "note: {}", plain(note)));
     }
     text
 }

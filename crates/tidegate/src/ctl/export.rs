@@ -83,17 +83,13 @@ fn run(options: ExportOptions, environment: &Environment) -> Result<(), Failure>
         (None, SecretsChoice::References) => Secrets::References,
         (None, SecretsChoice::Clear) => Secrets::Clear,
     };
-    let exported = match &options.base {
-        Some(base) => {
-            let base_config = base_config(options.base_config.clone(), environment);
-            of_documents(base, base_config.as_deref(), secrets)?
-        }
-        None => {
-            let access = crate::settings::ctl::resolve(options.access, environment)?;
-            let mut client = Client::new(access)?;
-            let path = format!("/api/tidegate/export?secrets={}", secrets.word());
-            on_runtime(async move { client.document(&path).await })??
-        }
+    let exported = if let Some(base) = &options.base {
+        let base_config = base_config(options.base_config.clone(), environment);
+        of_documents(base, base_config.as_deref(), secrets)?
+    } else {
+        let mut client = Client::new(crate::settings::ctl::resolve(options.access, environment)?)?;
+        let path = format!("/api/tidegate/export?secrets={}", secrets.word());
+        on_runtime(async move { client.document(&path).await })??
     };
     let document = &exported["document"];
     let text = match options.output {
@@ -129,7 +125,7 @@ fn run(options: ExportOptions, environment: &Environment) -> Result<(), Failure>
 
 /// As the REST interface answers it.
 fn of_documents(base: &Path, base_config: Option<&Path>, secrets: Secrets) -> Result<Json, Failure> {
-    let importer = Importer::new(base, base_config).map_err(|error| Failure::refused(error.to_string()))?;
+    let importer = Importer::new(base, base_config).map_err(Failure::refused)?;
     let files = document_files::read(base).map_err(|error| Failure::refused(error.to_string()))?;
     let imported = importer.read(&files, false);
     if imported.stopped() {

@@ -4,7 +4,7 @@
 //! an address in both has the state of the table. The row outlives what discovery says, so it is taken out again by
 //! `undrain`.
 
-use std::net::SocketAddr;
+use std::{fmt::Write as _, net::SocketAddr};
 
 use serde_json::{Value as Json, json};
 
@@ -168,12 +168,13 @@ pub(super) fn table(pools: &[Json]) -> String {
             Json::Null => String::new(),
             plugin => format!(", discovery by {}", cell(plugin)),
         };
-        text.push_str(&format!(
-            "{}: {}{discovery}{}{}\n",
+        drop(writeln!(
+            text,
+            "{}: {}{discovery}{}{}",
             cell(&pool["pool"]),
             cell(&pool["algorithm"]),
             count(sessions, "session"),
-            count(waiting, "waiting request"),
+            count(waiting, "waiting request")
         ));
     }
     text

@@ -122,7 +122,7 @@ pub(super) fn flat(value: &Json) -> Table {
                     walk(&path, value, table);
                 }
             }
-            Json::Array(items) if items.iter().any(|item| item.is_object()) => {
+            Json::Array(items) if items.iter().any(Json::is_object) => {
                 for (index, item) in items.iter().enumerate() {
                     walk(&format!("{path}[{index}]"), item, table);
                 }

@@ -1,5 +1,7 @@
 //! `stats`: groups of counters, and how they are shown.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value as Json};
 
 use super::show::{Table, cell, plain};
@@ -45,7 +47,7 @@ pub(super) fn table(objects: &Map<String, Json>, all: bool) -> String {
     let table = if objects.contains_key("") { alone } else { table };
     let mut text = table.text("");
     if left_out > 0 {
-        text.push_str(&format!("{left_out} zeros are left out; --all shows them\n"));
+        drop(writeln!(text, "{left_out} zeros are left out; --all shows them"));
     }
     text
 }

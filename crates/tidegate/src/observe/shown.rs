@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::{Value as Json, json};
 use tidegate_admin::Question;
-use tidegate_model::pool::{Algorithm, NodeState};
+use tidegate_model::{
+    MonitorName,
+    pool::{Algorithm, NodeState},
+};
 use tidegate_proxy::explain::{self, At, Candidate, Explanation, Origin, PoolNow, PoolOutcome};
 use tidegate_telemetry::{events::Event, logging::timestamp};
 
@@ -48,7 +51,7 @@ fn node(candidate: &Candidate) -> Json {
         "failures": node.totals.failures.iter().sum::<u64>(),
         "times_failed": node.totals.failed,
         "response_time_ms": node.response_time.map(|time| time.as_secs_f64() * 1000.0),
-        "failing_monitors": node.failing_monitors.iter().map(|monitor| monitor.as_str()).collect::<Vec<_>>(),
+        "failing_monitors": node.failing_monitors.iter().map(MonitorName::as_str).collect::<Vec<_>>(),
     })
 }
 
