@@ -211,7 +211,9 @@ fn explain(
     let mut host = rules::describe(snapshot, server, listens, question, now, random);
     rules::run(snapshot, server, &mut host, &mut found);
     if let Some(reply) = host.orders.iter().rev().find(|order| ends(order)) {
-        found.verdict = format!("A rule answers it: {}.", reply.phrase());
+        let what =
+            if matches!(reply, Order::Discard | Order::Close { .. }) { "decides" } else { "answers it" };
+        found.verdict = format!("A rule {what}: {}.", reply.phrase());
     } else {
         choose_pool(snapshot, server, &host, (now, random), &mut found);
     }

@@ -341,8 +341,12 @@ fn string(text: &str) -> String {
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
             _ if is_plain(c) => quoted.push(c),
-            _ if u32::from(c) > 0xffff => drop(write!(quoted, "\\U{:08X}", u32::from(c))),
-            _ => drop(write!(quoted, "\\u{:04X}", u32::from(c))),
+            _ if u32::from(c) > 0xffff => {
+                let _ = write!(quoted, "\\U{:08X}", u32::from(c));
+            }
+            _ => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
         }
     }
     quoted.push('"');

@@ -145,7 +145,7 @@ mod tests {
     fn yaml_gets_the_types_of_the_keys() {
         let expected = json!({ "basic": {
             "monitors": ["Ping"], "note": "5", "max_idle_connections_pernode": 7, "passive_monitoring": true,
-            "nodes_table": [{ "node": "a:80", "priority": 1, "state": "active", "weight": 3 }],
+            "nodes_table": [{ "node": "a:80", "priority": 1, "source_ip": "", "state": "active", "weight": 3 }],
         } });
         let inner = "basic:\n  monitors: [ Ping ]\n  note: 5\n  max_idle_connections_pernode: \"7\"\n  passive_monitoring: yes\n  nodes_table:\n  - { node: a:80, weight: 3 }\n";
         assert_eq!(body(pools(), inner.as_bytes()).unwrap(), expected);

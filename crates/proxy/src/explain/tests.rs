@@ -45,7 +45,7 @@ fn rule(name: &str, text: &str) -> Arc<Rule> {
         source: text.as_bytes().into(),
         options,
         imports: Vec::new(),
-        program: compiled.program.map(Arc::new),
+        program: compiled.program,
         notes: compiled.notes.into(),
     })
 }
@@ -146,7 +146,7 @@ fn what_rules_cannot_have_here_is_told() {
     )];
     let configuration = world(vec![server("site", 80, "web", &["r"])], vec![pool("web", &[1])], &rules);
     let found = ask(&configuration, &question("/")).unwrap();
-    assert_eq!(found.verdict, "The connection is closed: a rule has chosen the pool discard.");
+    assert_eq!(found.verdict, "A rule decides: the connection is closed without a reply.");
     let notes = found.notes.join("\n");
     assert!(notes.contains("http://127.0.0.1:1/") && notes.contains("a.example"), "{notes}");
 }

@@ -52,9 +52,9 @@ pub(super) fn text(explanation: &Json) -> String {
             Json::Null => String::new(),
             class => format!("{} ({}): ", cell(&class["class"]), cell(&class["type"])),
         };
-        drop(writeln!(text, "pool {}: {}", cell(&pool["pool"]), cell(&pool["because"])));
-        drop(writeln!(text, "  algorithm: {}", cell(&pool["algorithm"])));
-        drop(writeln!(text, "  session: {persistence}{}", cell(&pool["session"])));
+        let _ = writeln!(text, "pool {}: {}", cell(&pool["pool"]), cell(&pool["because"]));
+        let _ = writeln!(text, "  algorithm: {}", cell(&pool["algorithm"]));
+        let _ = writeln!(text, "  session: {persistence}{}", cell(&pool["session"]));
         let mut table =
             Table::new(&["NODE", "ELIGIBLE", "STATE", "HEALTH", "WEIGHT", "PRIORITY", "IN FLIGHT", "WHY"]);
         for node in pool["nodes"].as_array().into_iter().flatten() {
@@ -73,12 +73,12 @@ pub(super) fn text(explanation: &Json) -> String {
         text.push_str(&table.text("  "));
         // The last one says the same as the verdict.
         if pool["outcome"] != explanation["verdict"] {
-            drop(writeln!(text, "  {}", cell(&pool["outcome"])));
+            let _ = writeln!(text, "  {}", cell(&pool["outcome"]));
         }
     }
-    drop(writeln!(text, "{}", cell(&explanation["verdict"])));
+    let _ = writeln!(text, "{}", cell(&explanation["verdict"]));
     for note in list("notes").iter().filter_map(Json::as_str) {
-        drop(writeln!(text, "note: {}", plain(note)));
+        let _ = writeln!(text, "note: {}", plain(note));
     }
     text
 }

@@ -168,14 +168,14 @@ pub(super) fn table(pools: &[Json]) -> String {
             Json::Null => String::new(),
             plugin => format!(", discovery by {}", cell(plugin)),
         };
-        drop(writeln!(
+        let _ = writeln!(
             text,
             "{}: {}{discovery}{}{}",
             cell(&pool["pool"]),
             cell(&pool["algorithm"]),
             count(sessions, "session"),
             count(waiting, "waiting request")
-        ));
+        );
     }
     text
 }

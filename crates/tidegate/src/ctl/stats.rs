@@ -47,7 +47,7 @@ pub(super) fn table(objects: &Map<String, Json>, all: bool) -> String {
     let table = if objects.contains_key("") { alone } else { table };
     let mut text = table.text("");
     if left_out > 0 {
-        drop(writeln!(text, "{left_out} zeros are left out; --all shows them"));
+        let _ = writeln!(text, "{left_out} zeros are left out; --all shows them");
     }
     text
 }
