@@ -15,6 +15,7 @@
 )]
 
 pub mod client;
+pub mod ctl;
 pub mod dns;
 pub mod document;
 pub mod load;
@@ -30,6 +31,7 @@ pub mod wait;
 pub mod wire;
 
 pub use client::{Client, Response};
+pub use ctl::Ctl;
 pub use dns::Dns;
 pub use document::Document;
 pub use node::{Node, RawNode, Reply};

@@ -8,7 +8,7 @@ mod build;
 mod rules;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub(crate) rules: rules::Catalogue,
     /// `service_level_monitors`.
     pub(crate) service_levels: BTreeMap<LevelName, Arc<RunningLevel>>,
+    /// Addresses that both the table of a pool and discovery name, for people.
+    pub(crate) joined: BTreeMap<PoolName, BTreeSet<SocketAddr>>,
     /// `persistence`, for rules that choose one.
     pub(crate) persistence: BTreeMap<PersistenceName, Arc<PersistenceClass>>,
 }
@@ -89,6 +91,7 @@ impl Snapshot {
             resources: BTreeMap::new(),
             rules: BTreeMap::new(),
             service_levels: BTreeMap::new(),
+            joined: BTreeMap::new(),
             persistence: BTreeMap::new(),
         }
     }

@@ -3,6 +3,7 @@
 //! A flag wins over its `TIDEGATE_*` variable, which wins over the `ZEUS_*` variable of the product this
 //! follows. The environment comes in as a value, so that precedence is tested without touching the process.
 
+pub(crate) mod ctl;
 pub(crate) mod rest;
 
 use std::{
@@ -18,7 +19,12 @@ use clap::{Args, Parser, Subcommand};
 use tidegate_telemetry::{logging::LogFormat, metrics::Details};
 
 use self::rest::{RestOptions, RestSettings};
-use crate::{demo::script::Script, logging::DEFAULT_FILTER, rule::RuleCommand};
+use crate::{
+    ctl::{CtlOptions, completion::Shell, export::ExportOptions},
+    demo::script::Script,
+    logging::DEFAULT_FILTER,
+    rule::RuleCommand,
+};
 
 /// Most data workers that may be asked for.
 const MAX_WORKERS: usize = 512;
@@ -57,6 +63,17 @@ pub(crate) enum Command {
     /// Compile TrafficScript rules, and run one over a described request.
     #[command(subcommand)]
     Rule(RuleCommand),
+    /// Look at and change a running Tidegate through its REST interface.
+    Ctl(Box<CtlOptions>),
+    /// Write a configuration as one document: that of a running Tidegate, or that of documents.
+    ///
+    /// Exit status: as of `ctl`.
+    Export(Box<ExportOptions>),
+    /// Print a script that completes the words of this command line in a shell.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
     /// Show the main job on this machine: DNS server, sample nodes, documents and load in one process.
     Demo(DemoOptions),
     /// Print the version.
