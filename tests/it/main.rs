@@ -27,3 +27,4 @@ mod strictness;
 mod tidy;
 mod timeouts;
 mod tls;
+mod traces;

@@ -284,6 +284,7 @@ fn settings(base: PathBuf, health: SocketAddr, workers: usize) -> Settings {
         resolv_conf: PathBuf::from("/etc/resolv.conf"),
         in_kubernetes: false,
         rest: None,
+        traces: None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! follows. The environment comes in as a value, so that precedence is tested without touching the process.
 
 pub(crate) mod rest;
+pub(crate) mod traces;
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,10 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use tidegate_telemetry::{logging::LogFormat, metrics::Details};
 
-use self::rest::{RestOptions, RestSettings};
+use self::{
+    rest::{RestOptions, RestSettings},
+    traces::TracesOptions,
+};
 use crate::{demo::script::Script, logging::DEFAULT_FILTER, rule::RuleCommand};
 
 /// Most data workers that may be asked for.
@@ -133,6 +137,10 @@ pub(crate) struct RunOptions {
     /// The REST interface.
     #[command(flatten)]
     pub(crate) rest: RestOptions,
+
+    /// Distributed tracing.
+    #[command(flatten)]
+    pub(crate) traces: TracesOptions,
 }
 
 /// Options of `check`.
@@ -285,6 +293,8 @@ pub(crate) struct Settings {
     pub(crate) in_kubernetes: bool,
     /// The REST interface; `None` = off.
     pub(crate) rest: Option<RestSettings>,
+    /// Distributed tracing; `None` = off.
+    pub(crate) traces: Option<tidegate_telemetry::traces::Options>,
 }
 
 /// Settings that cannot be worked with: which, and what is expected instead.
@@ -340,6 +350,7 @@ pub(crate) fn resolve(
             .unwrap_or_else(|| PathBuf::from("/etc/resolv.conf")),
         in_kubernetes: in_kubernetes(environment),
         rest: rest::resolve(options.rest, environment)?,
+        traces: traces::resolve(options.traces, environment)?,
     })
 }
 
@@ -571,6 +582,16 @@ mod tests {
             "TIDEGATE_GRACE",
             "--resolv-conf",
             "TIDEGATE_RESOLV_CONF",
+            "--traces-endpoint",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "OTEL_SERVICE_NAME",
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "OTEL_SDK_DISABLED",
+            "--traces-sample",
+            "OTEL_TRACES_SAMPLER ",
+            "OTEL_TRACES_SAMPLER_ARG",
             "--rest ",
             "TIDEGATE_REST]",
             "--rest-certificate",

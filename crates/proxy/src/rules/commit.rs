@@ -22,6 +22,9 @@ const NO_RESPONSE: Kind = Kind::Rule("what rules made of the response is no vali
 pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let Some(said) = &mut exchange.said else { return Ok(()) };
     let edits = std::mem::take(&mut said.request);
+    if let Some(trace) = &mut exchange.trace {
+        trace.edited(|name| edits.fields.gives(name));
+    }
     let whole = said.request_body.as_ref().filter(|taken| taken.is_complete()).map(|taken| taken.bytes.len());
     if edits.is_empty() && whole.is_none() {
         return Ok(());

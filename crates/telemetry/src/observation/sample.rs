@@ -88,6 +88,7 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
                 alarm: false,
             }],
             peaks: Peaks { bytes_in: 4, bytes_out: 3, requests: 2, tls_connections: 1 },
+            traces: TraceTotals { exported: 5, queue_full: 4, refused: 3, undelivered: 2, failures: 1 },
             system: System {
                 descriptors_free: 1000,
                 descriptors_open: 24,
