@@ -172,7 +172,7 @@ fn span(of: v1::Span, resource: &BTreeMap<String, Value>) -> Span {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn attributes(of: Vec<KeyValue>) -> BTreeMap<String, Value> {

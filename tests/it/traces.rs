@@ -49,9 +49,11 @@ async fn a_request_and_its_attempt_are_spans() {
     let site = Site::set_up(
         |port| {
             let pool = json!({ "basic": { "persistence_class": "cookies" } });
-            document(port, &server)
-                .pool("nodes", &[node.address], &pool)
-                .add("persistence", "cookies", json!({ "basic": { "type": "transparent" } }))
+            document(port, &server).pool("nodes", &[node.address], &pool).add(
+                "persistence",
+                "cookies",
+                json!({ "basic": { "type": "transparent" } }),
+            )
         },
         |setup| {
             setup
@@ -216,11 +218,21 @@ async fn every_attempt_of_a_retried_request_is_a_span() {
     for server in spans.iter().filter(|span| span.kind == "server") {
         let attempts: Vec<_> = spans.iter().filter(|span| span.parent == server.span_id).collect();
         assert!(!server.is_error && !attempts.is_empty());
-        has(server, &[("tidegate.retries", json!(attempts.len() - 1)), ("tidegate.node", json!(good.address.to_string()))]);
+        has(
+            server,
+            &[
+                ("tidegate.retries", json!(attempts.len() - 1)),
+                ("tidegate.node", json!(good.address.to_string())),
+            ],
+        );
         for (number, attempt) in attempts.iter().enumerate() {
             let node = attempt.get("tidegate.node");
             let at_node = told.iter().find(|(span, _)| *span == attempt.span_id);
-            assert_eq!(at_node.map(|(_, node)| json!(node)), Some(node.clone()), "the node was told this span");
+            assert_eq!(
+                at_node.map(|(_, node)| json!(node)),
+                Some(node.clone()),
+                "the node was told this span"
+            );
             let resent = if number == 0 { json!(null) } else { json!(number) };
             let (error, status) = match node {
                 node if node == json!(bad.address.to_string()) => (json!("closed_early"), json!(null)),
@@ -318,7 +330,11 @@ async fn what_a_rule_writes_is_what_nodes_get() {
         let state = received.header("tracestate");
         assert_eq!(state, (path == "/state").then_some("rule=1"));
         if path == "/" {
-            assert_eq!(received.header("X-Seen"), header.strip_prefix("traceparent: "), "rules see the client's");
+            assert_eq!(
+                received.header("X-Seen"),
+                header.strip_prefix("traceparent: "),
+                "rules see the client's"
+            );
         }
     }
     site.tidegate.stop().await;
@@ -336,9 +352,8 @@ async fn off_means_that_nothing_is_touched() {
     ] {
         assert_eq!(site.request("GET", "/", &lines, b"").await.status, 200);
         let text = node.only().text();
-        let expected: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-        let head = format!("GET / HTTP/1.1\r\nHost: site\r\n{expected}");
-        assert!(text.starts_with(&head), "{text}");
+        let head = [&["GET / HTTP/1.1", "Host: site"], &lines[..]].concat().join("\r\n");
+        assert!(text.starts_with(&format!("{head}\r\n")), "{text}");
         let count = text.to_ascii_lowercase().matches("\r\ntrace").count();
         assert_eq!(count, lines.len(), "{text}");
     }

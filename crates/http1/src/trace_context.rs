@@ -141,9 +141,7 @@ fn is_key(key: &[u8]) -> bool {
 /// §3.3.1.3.2: printable ASCII without comma and equals sign, not ending with a space, not empty.
 fn is_value(value: &[u8]) -> bool {
     let allowed = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b',' | b'=');
-    value.len() <= MAX_PART
-        && value.last().is_some_and(|last| *last != b' ')
-        && value.iter().all(allowed)
+    value.len() <= MAX_PART && value.last().is_some_and(|last| *last != b' ') && value.iter().all(allowed)
 }
 
 #[cfg(test)]

@@ -100,8 +100,7 @@ pub(crate) async fn to_pool(
         'attempt: {
             trace::attempted(exchange, client, pool, &claimed);
             let outcome = attempt(client, exchange, pool, &mut claimed, &mut body).await;
-            trace::heard(exchange, client, &outcome);
-            let mut answer = match outcome {
+            let mut answer = match trace::heard(exchange, client, outcome) {
                 Ok(answer) if answer.head.status() == 503 => {
                     let unavailable = Failure::new(Kind::Unavailable, Progress::Sent);
                     note_failure(client, pool, &claimed, &unavailable);

@@ -121,12 +121,8 @@ pub(crate) fn began(exchange: &mut Exchange<'_>, client: &Client) {
     let own = TraceParent { trace_id, span_id, flags: kept | if sampled { SAMPLED } else { 0 } };
     let passes_state = caller.is_some() && is_trace_state(values(head, bytes, STATE));
     let span = sampled.then(|| {
-        let context = Context {
-            trace_id,
-            span_id,
-            parent: caller.map(|caller| caller.span_id),
-            flags: own.flags,
-        };
+        let context =
+            Context { trace_id, span_id, parent: caller.map(|caller| caller.span_id), flags: own.flags };
         let state = if passes_state { state(head, bytes) } else { String::new() };
         asked(exchange, client, context, state)
     });
@@ -144,16 +140,17 @@ fn caller(head: &RequestHead, bytes: &[u8]) -> Option<TraceParent> {
 
 /// Values of a field that is meant for whoever comes next.
 fn values<'h>(head: &'h RequestHead, bytes: &'h [u8], name: &'h [u8]) -> impl Iterator<Item = &'h [u8]> {
-    let named = head.headers().iter().filter(move |header| {
-        header.role() == Role::Other && header.name(bytes).eq_ignore_ascii_case(name)
-    });
+    let named = head
+        .headers()
+        .iter()
+        .filter(move |header| header.role() == Role::Other && header.name(bytes).eq_ignore_ascii_case(name));
     named.map(|header| header.value(bytes))
 }
 
 /// The caller's state as one list.
 fn state(head: &RequestHead, bytes: &[u8]) -> String {
     let all: Vec<&[u8]> = values(head, bytes, STATE).collect();
-    String::from_utf8_lossy(&all.join(&b','[..])).into_owned()
+    String::from_utf8_lossy(&all.join(b",".as_slice())).into_owned()
 }
 
 fn number(random: u64) -> NonZeroU64 {
@@ -213,7 +210,8 @@ pub(crate) fn pool(exchange: &mut Exchange<'_>, pool: &RunningPool) {
 pub(crate) fn attempted(exchange: &mut Exchange<'_>, client: &Client, pool: &RunningPool, claim: &Claim) {
     let Some(trace) = &exchange.trace else { return };
     let Some(span) = &trace.span else { return };
-    let told = if span.attempts.len() < MAX_ATTEMPTS { number(client.worker.random()) } else { trace.own.span_id };
+    let told =
+        if span.attempts.len() < MAX_ATTEMPTS { number(client.worker.random()) } else { trace.own.span_id };
     let began = client.worker.elapsed().saturating_sub(exchange.began);
     let (head, bytes) = (&*exchange.head, exchange.head_bytes());
     let attempt = Attempt {
@@ -251,11 +249,23 @@ fn end_attempt(span: &mut Finished, now: Duration) {
     }
 }
 
-/// The node has answered, or failed.
-pub(crate) fn heard(exchange: &mut Exchange<'_>, client: &Client, outcome: &Result<Answer, Failure>) {
+/// The node has answered, or failed. The outcome comes and goes by value: a borrowed one would stay in the state of every
+/// connection.
+pub(crate) fn heard(
+    exchange: &mut Exchange<'_>,
+    client: &Client,
+    outcome: Result<Answer, Failure>,
+) -> Result<Answer, Failure> {
     let now = client.worker.recent_elapsed().saturating_sub(exchange.began);
-    let Some(span) = recorded(exchange) else { return };
-    let Some(attempt) = span.attempts.last_mut().filter(|attempt| attempt.ended.is_none()) else { return };
+    if let Some(span) = recorded(exchange)
+        && let Some(attempt) = span.attempts.last_mut().filter(|attempt| attempt.ended.is_none())
+    {
+        note(attempt, now, &outcome);
+    }
+    outcome
+}
+
+fn note(attempt: &mut Attempt, now: Duration, outcome: &Result<Answer, Failure>) {
     match outcome {
         Ok(answer) => {
             attempt.status = Some(answer.head.status());
@@ -359,7 +369,9 @@ mod tests {
     #[test]
     fn what_a_rule_writes_is_left_alone() {
         let mut trace = Trace::default();
-        assert!(trace.told().is_some_and(|told| told.replaces(b"Traceparent") && told.replaces(b"TRACESTATE")));
+        assert!(
+            trace.told().is_some_and(|told| told.replaces(b"Traceparent") && told.replaces(b"TRACESTATE"))
+        );
         trace.edited(|_| false);
         trace.edited(|name| name == STATE);
         assert!(trace.told().is_some_and(|told| told.replaces(PARENT) && !told.replaces(STATE)));

@@ -152,13 +152,12 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let rest = Told::default();
     let (discovery, nodes) = following::start(&settings, home.path())?;
     let monitors = monitor::Options { runtime: Handle::current(), zeus_home: home.path().to_owned() };
-    let proxy = Arc::new(
-        Proxy::start(settings.workers, monitors, Arc::new(discovery.lookup()))
-            .map_err(|error| format!("the data workers cannot start: {error}"))?,
-    );
+    let proxy = Proxy::start(settings.workers, monitors, Arc::new(discovery.lookup()))
+        .map(Arc::new)
+        .map_err(|error| format!("the data workers cannot start: {error}"))?;
     let access_logs = Writer::start(WriterOptions::new(home.path()))
+        .map(Arc::new)
         .map_err(|error| format!("the writer of access logs cannot start: {error}"))?;
-    let access_logs = Arc::new(access_logs);
     let read_again = ReadAgain::default();
     let tracing = Tracing::start(settings.traces.clone(), settings.workers)?;
     let watching = Arc::new(Watching::new(
@@ -214,17 +213,10 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
 
     // Health answers, not ready, until the end; a build under way must not open listeners again.
     machine.finish().await;
-    let draining = Instant::now();
-    let left = tokio::select! {
-        left = proxy.drain(settings.grace) => left,
-        _ = hooks.stop.wait_for(|stop| *stop == Stop::Now) => proxy.connections(),
-    };
+    let (left, rest_of_grace) = drain(&proxy, &mut hooks.stop, settings.grace).await;
     hooks.status.send_replace(Status { nodes: proxy.nodes() });
     tasks.shutdown().await;
-    let (least, most) = LAST_SPANS_LIMIT;
-    let hurry = *hooks.stop.borrow() == Stop::Now;
-    let rest_of_grace = if hurry { least } else { settings.grace.saturating_sub(draining.elapsed()) };
-    tracing.finish(rest_of_grace.clamp(least, most)).await;
+    tracing.finish(rest_of_grace).await;
     drop(machine);
     if let Some(writer) = Arc::into_inner(access_logs) {
         // Blocks for what the disk takes, bounded; nothing else is left to do.
@@ -236,6 +228,15 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         warn!("{left} connections were cut off after the grace period; the end");
     }
     Ok(())
+}
+
+/// Waits for requests in flight. Returns how many connections were left, and what is left of `grace`.
+async fn drain(proxy: &Proxy, stop: &mut watch::Receiver<Stop>, grace: Duration) -> (u64, Duration) {
+    let began = Instant::now();
+    tokio::select! {
+        left = proxy.drain(grace) => (left, grace.saturating_sub(began.elapsed())),
+        _ = stop.wait_for(|stop| *stop == Stop::Now) => (proxy.connections(), Duration::ZERO),
+    }
 }
 
 /// Tracing, and the task that sends spans; neither where it is off.
@@ -252,9 +253,11 @@ impl Tracing {
         Ok(Self { traces: Some(traces), exporter: Some((stop, tokio::spawn(exporter.run(stopped)))) })
     }
 
-    /// Sends what is left, within `limit`.
-    async fn finish(self, limit: Duration) {
+    /// Sends what is left within the rest of the grace period, as far as [`LAST_SPANS_LIMIT`] allows.
+    async fn finish(self, rest_of_grace: Duration) {
         let Some((stop, mut task)) = self.exporter else { return };
+        let (least, most) = LAST_SPANS_LIMIT;
+        let limit = rest_of_grace.clamp(least, most);
         stop.send_replace(true);
         if tokio::time::timeout(limit, &mut task).await.is_err() {
             task.abort();

@@ -42,19 +42,7 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             not_after: 2_000_000_000,
         }],
         rules: vec![rule()],
-        rates: vec![Rate {
-            name: "rate-0".to_owned(),
-            per_second: 10,
-            per_minute: 100,
-            current: 3,
-            entered: 9,
-            left: 6,
-            dropped: 2,
-            waiting: 1,
-            contexts: 4,
-            contexts_forgotten: 5,
-            contexts_full: 7,
-        }],
+        rates: vec![rate()],
         user_counters: UserCounters { narrow: vec![4, 5], wide: vec![6 << 32 | 1, 7] },
         rule_services: RuleServices {
             data_bytes: 1,
@@ -107,6 +95,22 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             }],
             ..Control::default()
         },
+    }
+}
+
+fn rate() -> Rate {
+    Rate {
+        name: "rate-0".to_owned(),
+        per_second: 10,
+        per_minute: 100,
+        current: 3,
+        entered: 9,
+        left: 6,
+        dropped: 2,
+        waiting: 1,
+        contexts: 4,
+        contexts_forgotten: 5,
+        contexts_full: 7,
     }
 }
 

@@ -10,7 +10,9 @@ use hyper::{
     Method, Request, StatusCode,
     body::Bytes,
     client::conn::http1::{self, SendRequest},
-    header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT},
+    header::{
+        CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
+    },
 };
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -110,13 +112,11 @@ impl Collector {
     pub(super) async fn post(&mut self, body: &Bytes) -> Result<Taken, Refusal> {
         let limit = self.options.timeout;
         let post = Box::pin(self.post_unlimited(body));
-        match tokio::time::timeout(limit, post).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                self.sender = None;
-                Err(Refusal::out_of_reach(format!("no answer within {limit:?}")))
-            }
+        if let Ok(outcome) = tokio::time::timeout(limit, post).await {
+            return outcome;
         }
+        self.sender = None;
+        Err(Refusal::out_of_reach(format!("no answer within {limit:?}")))
     }
 
     async fn post_unlimited(&mut self, body: &Bytes) -> Result<Taken, Refusal> {
@@ -140,8 +140,10 @@ impl Collector {
         *request.method_mut() = Method::POST;
         *request.headers_mut() = self.headers.clone();
         let path = self.options.endpoint.path.parse();
-        *request.uri_mut() = path.map_err(|_| (false, Refusal::out_of_reach("the path of its URL is none")))?;
-        let broken = |error: &dyn std::fmt::Display| Refusal::out_of_reach(format!("the connection broke: {error}"));
+        *request.uri_mut() =
+            path.map_err(|_| (false, Refusal::out_of_reach("the path of its URL is none")))?;
+        let broken =
+            |error: &dyn std::fmt::Display| Refusal::out_of_reach(format!("the connection broke: {error}"));
         let response = sender.send_request(request).await.map_err(|error| {
             let stale = error.is_canceled() || error.is_closed() || error.is_incomplete_message();
             (stale, broken(&error))
@@ -160,7 +162,8 @@ impl Collector {
             .map_err(|error| format!("no connection to {}:{}: {error}", endpoint.host, endpoint.port))?;
         let Some((config, name)) = &self.tls else { return handshake(stream).await };
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
-        let stream = connector.connect(name.clone(), stream).await.map_err(|error| format!("TLS: {error}"))?;
+        let stream =
+            connector.connect(name.clone(), stream).await.map_err(|error| format!("TLS: {error}"))?;
         handshake(stream).await
     }
 }
@@ -179,7 +182,8 @@ async fn handshake<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S
 fn tls(options: &Options) -> Result<(Arc<ClientConfig>, ServerName<'static>), String> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &options.authorities {
-        let wrong = |error: &dyn std::fmt::Display| format!("{} holds no authorities: {error}", path.display());
+        let wrong =
+            |error: &dyn std::fmt::Display| format!("{} holds no authorities: {error}", path.display());
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
             let certificate = certificate.map_err(|error| wrong(&error))?;
             roots.add(certificate).map_err(|error| wrong(&error))?;
@@ -204,7 +208,8 @@ fn tls(options: &Options) -> Result<(Arc<ClientConfig>, ServerName<'static>), St
 fn verdict(status: StatusCode, retry_after: Option<&str>, body: &[u8]) -> Result<Taken, Refusal> {
     if status.is_success() {
         // An answer that cannot be read comes with spans that were taken all the same.
-        let partial = ExportTraceServiceResponse::decode(body).ok().and_then(|response| response.partial_success);
+        let partial =
+            ExportTraceServiceResponse::decode(body).ok().and_then(|response| response.partial_success);
         return Ok(partial.map_or_else(Taken::default, |partial| Taken {
             rejected: u64::try_from(partial.rejected_spans).unwrap_or_default(),
             message: told(&partial.error_message),

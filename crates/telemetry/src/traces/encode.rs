@@ -28,7 +28,8 @@ pub(super) fn encode(resource: &Resource, batch: &[Finished]) -> Vec<u8> {
     let mut spans = Vec::with_capacity(batch.iter().map(Finished::spans).sum());
     for finished in batch {
         spans.push(server(finished));
-        spans.extend(finished.attempts.iter().enumerate().map(|(n, attempt)| client(finished, n, attempt)));
+        let numbered = (0..).zip(&finished.attempts);
+        spans.extend(numbered.map(|(n, attempt)| client(finished, n, attempt)));
     }
     let mut attributes = Attributes::default();
     for (name, value) in &resource.0 {
@@ -91,7 +92,11 @@ fn server(of: &Finished) -> Span {
     let status = if failed || ours.is_some() { attributes.error(ours, of.status) } else { Status::default() };
     Span {
         span_id: of.context.span_id.get().to_be_bytes().to_vec(),
-        parent_span_id: of.context.parent.map(|parent| parent.get().to_be_bytes().to_vec()).unwrap_or_default(),
+        parent_span_id: of
+            .context
+            .parent
+            .map(|parent| parent.get().to_be_bytes().to_vec())
+            .unwrap_or_default(),
         flags: flags(of, of.context.parent.is_some()),
         kind: SpanKind::Server.into(),
         start_time_unix_nano: nanos(began(of)),
@@ -102,7 +107,7 @@ fn server(of: &Finished) -> Span {
 }
 
 /// The span of the attempt number `n`.
-fn client(of: &Finished, n: usize, attempt: &Attempt) -> Span {
+fn client(of: &Finished, n: i64, attempt: &Attempt) -> Span {
     let mut attributes = Attributes::default();
     let name = attributes.method(&attempt.method);
     attributes.text("url.full", &format!("{}://{}{}", scheme(attempt.tls), attempt.node, attempt.path));
@@ -113,7 +118,7 @@ fn client(of: &Finished, n: usize, attempt: &Attempt) -> Span {
     attributes.number("network.peer.port", attempt.address.port().into());
     attributes.text("network.protocol.version", "1.1");
     if n > 0 {
-        attributes.number("http.request.resend_count", n as i64);
+        attributes.number("http.request.resend_count", n);
     }
     if let Some(status) = attempt.status {
         attributes.number("http.response.status_code", status.into());

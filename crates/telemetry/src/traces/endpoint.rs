@@ -37,14 +37,17 @@ impl Endpoint {
         if authority.as_str().contains('@') {
             return wrong("it holds a user; secrets go into OTEL_EXPORTER_OTLP_HEADERS");
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let bracketed = authority.host();
+        let host = bracketed.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() {
             return wrong("it has no host");
         }
-        let Some(port) = authority.port().map_or(Some(if tls { 443 } else { 80 }), |port| port.as_str().parse().ok())
-        else {
-            return wrong("its port is none");
+        let port = match authority.as_str().strip_prefix(bracketed) {
+            Some("") => Some(if tls { 443 } else { 80 }),
+            Some(rest) => rest.strip_prefix(':').and_then(|port| port.parse().ok()).filter(|port| *port > 0),
+            None => None,
         };
+        let Some(port) = port else { return wrong("its port is none") };
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self {
             tls,
@@ -96,9 +99,18 @@ mod tests {
             assert_eq!(general.tls, url.starts_with("https"));
         }
         assert_eq!(Endpoint::of_traces("http://c:1/x?y=z").unwrap().to_string(), "http://c:1/x?y=z");
-        for url in
-            ["collector:4318", "", "ftp://c", "http://", "http://u:p@c", "/v1/traces", "http://c:99999", "http://a b"]
-        {
+        for url in [
+            "collector:4318",
+            "",
+            "ftp://c",
+            "http://",
+            "http://u:p@c",
+            "/v1/traces",
+            "http://c:99999",
+            "http://c:0",
+            "http://c:",
+            "http://a b",
+        ] {
             assert!(Endpoint::of_traces(url).is_err(), "{url}");
         }
         assert!(Endpoint::of_all("http://c/?x").is_err());

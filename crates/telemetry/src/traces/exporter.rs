@@ -90,7 +90,10 @@ impl Exporter {
             }
         }
         if let Some(outage) = self.outage {
-            warn!(spans = outage.lost, "spans were lost: the collector of traces was out of reach at the end");
+            warn!(
+                spans = outage.lost,
+                "spans were lost: the collector of traces was out of reach at the end"
+            );
         }
     }
 
@@ -163,7 +166,8 @@ impl Exporter {
         if self.outage.is_some() {
             return;
         }
-        let what = if refusal.again { "trying again; what finds no room meanwhile" } else { "what it refuses" };
+        let what =
+            if refusal.again { "trying again; what finds no room meanwhile" } else { "what it refuses" };
         warn!(
             "traces cannot be delivered to {}: {}; {what} is dropped and counted in tidegate_trace_spans_dropped_total",
             self.shown, refusal.why

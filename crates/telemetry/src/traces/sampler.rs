@@ -41,9 +41,8 @@ impl Sampler {
         let root = match root {
             "always_on" => Root::Always,
             "always_off" => Root::Never,
-            "traceidratio" => {
-                ratio(argument.unwrap_or("1")).ok_or((true, "a number from 0 to 1 is expected".to_owned()))?
-            }
+            "traceidratio" => ratio(argument.unwrap_or("1"))
+                .ok_or_else(|| (true, "a number from 0 to 1 is expected".to_owned()))?,
             _ => return Err((false, format!("{NAMES} is expected"))),
         };
         Ok(Self { parent_based, root })

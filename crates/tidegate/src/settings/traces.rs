@@ -135,13 +135,12 @@ fn endpoint(
 fn is_switched_off(environment: &Environment) -> Result<bool, SettingsError> {
     let environment = Reader(environment);
     // As the specification has it, nothing but "true" is true.
-    let disabled = environment.parsed("OTEL_SDK_DISABLED", |value| {
-        match value.to_ascii_lowercase().as_str() {
+    let disabled =
+        environment.parsed("OTEL_SDK_DISABLED", |value| match value.to_ascii_lowercase().as_str() {
             "true" => Ok(true),
             "false" => Ok(false),
             _ => Err("true or false is expected"),
-        }
-    })?;
+        })?;
     let none = environment.parsed("OTEL_TRACES_EXPORTER", |value| match value {
         "otlp" => Ok(false),
         "none" => Ok(true),
@@ -259,7 +258,8 @@ mod tests {
     const ALL: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318");
 
     fn of(flags: TracesOptions, pairs: &[(&str, &str)]) -> Result<Option<Options>, SettingsError> {
-        let environment = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let environment =
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         resolve(flags, &environment)
     }
 
@@ -277,7 +277,8 @@ mod tests {
     #[test]
     fn off_unless_an_endpoint_is_given() {
         let own = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://own/x");
-        let table: [(Option<&str>, &[(&str, &str)], Option<&str>); 9] = [
+        type Row<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)], Option<&'a str>);
+        let table: [Row<'_>; 9] = [
             (None, &[], None),
             (None, &[("OTEL_SERVICE_NAME", "x")], None),
             (None, &[ALL], Some("http://all:4318/v1/traces")),
@@ -300,8 +301,7 @@ mod tests {
     fn samplers() {
         assert_eq!(with(&[]).sampler, Sampler::default());
         let named = |name, argument| Sampler::named(name, argument).unwrap();
-        let environment =
-            [ALL, ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.5")];
+        let environment = [ALL, ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.5")];
         let sampler = |flag| of(flags(None, flag), &environment).unwrap().unwrap().sampler;
         assert_eq!(sampler(None), named("traceidratio", Some("0.5")));
         assert_eq!(sampler(Some("0.01")), named("parentbased_traceidratio", Some("0.01")));
@@ -367,8 +367,7 @@ mod tests {
             let error = of(flags(None, None), &[ALL, (name, value)]).unwrap_err();
             assert!(error.0.contains(name) && !error.0.contains("secret"), "{error}");
         }
-        let pairs =
-            [ALL, ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "lots")];
+        let pairs = [ALL, ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "lots")];
         let error = of(flags(None, None), &pairs).unwrap_err();
         assert!(error.0.contains("OTEL_TRACES_SAMPLER_ARG is `lots`"), "{error}");
     }
