@@ -10,6 +10,7 @@ mod access_log;
 mod alerts;
 mod discovery;
 mod documents;
+mod fairness;
 mod framing;
 mod headers;
 mod leaving;

@@ -158,6 +158,8 @@ impl Client {
                     if flow != Flow::KeepAlive {
                         break flow;
                     }
+                    // Pipelined requests that need no node never wait for anything: others get their turn here.
+                    tokio::task::coop::consume_budget().await;
                 }
                 Next::Done => break Flow::Close,
                 Next::Bad(failure) => break Box::pin(virtual_server::refuse(&mut self, failure)).await,

@@ -112,6 +112,16 @@ impl Snapshot {
         any
     }
 
+    /// Serves from now on, in the place of `before`: requests that wait for a node of a changed pool look again.
+    pub(crate) fn call_queues(&self, before: &Self, now: Moment) {
+        for (name, pool) in &self.pools {
+            let before = before.pools.get(name);
+            if before.is_some_and(|before| !Arc::ptr_eq(&before.pool, &pool.pool)) {
+                pool.pool.release_all(now);
+            }
+        }
+    }
+
     /// The virtual server that listens on `key`.
     pub(crate) fn server(&self, key: &ListenKey) -> Option<&Arc<RunningServer>> {
         self.servers.get(key)
