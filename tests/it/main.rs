@@ -30,3 +30,4 @@ mod strictness;
 mod tidy;
 mod timeouts;
 mod tls;
+mod traces;

@@ -34,6 +34,7 @@ mod stream;
 mod tally;
 mod timers;
 pub mod tls;
+mod trace;
 mod virtual_server;
 mod worker;
 

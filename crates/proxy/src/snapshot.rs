@@ -26,6 +26,7 @@ use tidegate_model::{
 use tidegate_telemetry::{
     access_log::AccessLog,
     counters::{ListenCounters, PoolCounters, Sharded, VirtualServerCounters},
+    traces::Traces,
 };
 
 pub use self::build::{BuildContext, Built, Problem, build};
@@ -191,6 +192,8 @@ pub(crate) struct RunningServer {
     /// The class of service that its requests count for.
     pub(crate) service_level: Option<Arc<RunningLevel>>,
     pub(crate) access_log: Option<AccessLog>,
+    /// `None`: tracing is off, and requests pay one look at this.
+    pub(crate) traces: Option<Traces>,
     pub(crate) counters: Arc<Sharded<VirtualServerCounters>>,
     pub(crate) connections: Arc<OpenConnections>,
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod ctl;
 pub(crate) mod rest;
+pub(crate) mod traces;
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,10 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use tidegate_telemetry::{logging::LogFormat, metrics::Details};
 
-use self::rest::{RestOptions, RestSettings};
+use self::{
+    rest::{RestOptions, RestSettings},
+    traces::TracesOptions,
+};
 use crate::{
     ctl::{CtlOptions, completion::Shell, export::ExportOptions},
     demo::script::Script,
@@ -154,6 +158,10 @@ pub(crate) struct RunOptions {
     /// The REST interface.
     #[command(flatten)]
     pub(crate) rest: RestOptions,
+
+    /// Distributed tracing.
+    #[command(flatten)]
+    pub(crate) traces: TracesOptions,
 }
 
 /// Options of `check`.
@@ -308,6 +316,8 @@ pub(crate) struct Settings {
     pub(crate) in_kubernetes: bool,
     /// The REST interface; `None` = off.
     pub(crate) rest: Option<RestSettings>,
+    /// Distributed tracing; `None` = off.
+    pub(crate) traces: Option<tidegate_telemetry::traces::Options>,
 }
 
 /// Settings that cannot be worked with: which, and what is expected instead.
@@ -365,6 +375,7 @@ pub(crate) fn resolve(
             .unwrap_or_else(|| PathBuf::from("/etc/hosts")),
         in_kubernetes: in_kubernetes(environment),
         rest: rest::resolve(options.rest, environment)?,
+        traces: traces::resolve(options.traces, environment)?,
     })
 }
 

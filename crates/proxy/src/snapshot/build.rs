@@ -17,6 +17,7 @@ use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
 use tidegate_telemetry::{
     access_log::{AccessLog, Writer},
     counters::Sharded,
+    traces::Traces,
 };
 
 use super::{
@@ -47,6 +48,8 @@ pub struct BuildContext {
     pub workers: usize,
     /// Writes access logs; without it none are written.
     pub access_logs: Option<Arc<Writer>>,
+    /// Records spans of requests; without it tracing is off. The same for every build.
+    pub traces: Option<Traces>,
 }
 
 /// A fault found while building that concerns one object; the last good state of that object keeps serving.
@@ -407,6 +410,7 @@ impl Builder<'_> {
             service_level,
             rules,
             access_log: self.access_log(settings, previous),
+            traces: self.context.traces.clone(),
             counters: previous.map_or_else(
                 || Arc::new(Sharded::new(self.context.workers)),
                 |previous| Arc::clone(&previous.counters),
@@ -508,6 +512,7 @@ mod tests {
             ipv6: false,
             workers: 1,
             access_logs: None,
+            traces: None,
         }
     }
 
