@@ -27,12 +27,14 @@ mod observe;
 mod proxy;
 mod relay;
 mod rules;
+mod service_level;
 pub mod snapshot;
 mod socket;
 mod stream;
 mod tally;
 mod timers;
 pub mod tls;
+mod trace;
 mod virtual_server;
 mod worker;
 

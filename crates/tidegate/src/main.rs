@@ -10,6 +10,7 @@ mod ctl;
 mod demo;
 mod document_files;
 mod health;
+mod home;
 mod listen_hosts;
 mod logging;
 mod metrics;

@@ -9,7 +9,7 @@ pub(crate) mod operate;
 use std::rc::Rc;
 
 use crate::{
-    host::{Answer, Host, Level, Need},
+    host::{Answer, Host, Need, tag},
     library::{CAPTURES, Call, Interrupt},
     meter::{Limits, Meter, Reached},
     pattern::PatternCache,
@@ -588,7 +588,7 @@ impl<'p> Machine<'p> {
         if self.strict {
             return Err(Interrupt::Abort(line));
         }
-        host.log(Level::Warn, line.as_bytes());
+        host.warn(tag::FAULT, line.as_bytes());
         Ok(())
     }
 

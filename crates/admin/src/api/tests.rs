@@ -1,5 +1,7 @@
 //! The tree of the interface over documents in memory and a control loop of a few lines.
 
+mod sequences;
+
 use std::{future, path::Path, sync::Mutex};
 
 use hyper::StatusCode;

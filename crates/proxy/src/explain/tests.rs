@@ -73,6 +73,7 @@ fn snapshot(configuration: &Configuration) -> Arc<Snapshot> {
         ipv6: false,
         workers: 1,
         access_logs: None,
+        traces: None,
     };
     let found: BTreeMap<_, NodeSet> = BTreeMap::new();
     build(configuration, &found, None, &context).snapshot

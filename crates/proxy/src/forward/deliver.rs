@@ -23,7 +23,7 @@ use crate::{
     rules::Said,
     snapshot::RunningPool,
     stream::Stream,
-    tally,
+    tally, trace,
     virtual_server::Exchange,
 };
 
@@ -152,6 +152,7 @@ fn compose(
     let bytes = answer.head_bytes();
     access::answered(exchange, pool, claim, &answer.head, bytes);
     access::decided(exchange, session, claim.slot, answer.response_time);
+    trace::decided(exchange, session, claim.slot);
     let request_bytes = exchange.head_bytes();
     let mut out = client.worker.buffers.lend_output();
     let rewrite = Rewrite {

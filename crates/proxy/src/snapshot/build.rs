@@ -8,7 +8,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    Configuration, ExtraFileName, Moment, NodeSet, PoolName, RateClass, RateName, VirtualServer,
+    Configuration, ExtraFileName, LevelName, Moment, NodeSet, PoolName, RateClass, RateName, ServiceLevel,
+    VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
@@ -16,6 +17,7 @@ use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
 use tidegate_telemetry::{
     access_log::{AccessLog, Writer},
     counters::Sharded,
+    traces::Traces,
 };
 
 use super::{
@@ -25,6 +27,7 @@ use super::{
 use crate::{
     forward::queue::Queue,
     monitor::{self, MonitorTask},
+    service_level::RunningLevel,
     tls,
 };
 
@@ -45,6 +48,8 @@ pub struct BuildContext {
     pub workers: usize,
     /// Writes access logs; without it none are written.
     pub access_logs: Option<Arc<Writer>>,
+    /// Records spans of requests; without it tracing is off. The same for every build.
+    pub traces: Option<Traces>,
 }
 
 /// A fault found while building that concerns one object; the last good state of that object keeps serving.
@@ -106,8 +111,10 @@ pub fn build(
         problems: Vec::new(),
         pools: BTreeMap::new(),
         rules: rules::catalogue(configuration, known_rules, context.workers),
+        service_levels: BTreeMap::new(),
         joined: BTreeMap::new(),
     };
+    builder.service_levels = builder.levels();
     for name in configuration.pools.keys() {
         builder.pool(name, 0);
     }
@@ -143,6 +150,7 @@ pub fn build(
         rates,
         resources,
         rules: builder.rules,
+        service_levels: builder.service_levels,
         joined: builder.joined,
         persistence: configuration.persistence.clone(),
     });
@@ -157,6 +165,7 @@ struct Builder<'a> {
     problems: Vec<Problem>,
     pools: BTreeMap<PoolName, Arc<RunningPool>>,
     rules: rules::Catalogue,
+    service_levels: BTreeMap<LevelName, Arc<RunningLevel>>,
     /// See [`Snapshot::joined`].
     joined: BTreeMap<PoolName, BTreeSet<SocketAddr>>,
 }
@@ -258,6 +267,7 @@ impl Builder<'_> {
                     weight: discovered.weight.unwrap_or(1),
                     priority: discovered.priority.unwrap_or(1),
                     source_ip: None,
+                    name: discovered.name.clone(),
                 },
             );
         }
@@ -278,6 +288,7 @@ impl Builder<'_> {
                     weight: entry.weight,
                     priority: entry.priority,
                     source_ip: entry.source_ip,
+                    name: None,
                 },
             );
         }
@@ -290,6 +301,20 @@ impl Builder<'_> {
             (name.clone(), Arc::clone(previous.filter(|previous| *previous == class).unwrap_or(class)))
         };
         self.configuration.rates.iter().map(rate).collect()
+    }
+
+    /// Classes of service; what was counted for them stays.
+    fn levels(&self) -> BTreeMap<LevelName, Arc<RunningLevel>> {
+        let level = |(name, settings): (&LevelName, &Arc<ServiceLevel>)| {
+            let previous = self.previous.and_then(|snapshot| snapshot.service_levels.get(name));
+            let same = previous.filter(|previous| previous.settings == *settings).cloned();
+            let level = same.unwrap_or_else(|| {
+                let previous = previous.map(AsRef::as_ref);
+                Arc::new(RunningLevel::new(Arc::clone(settings), previous, self.context.workers))
+            });
+            (name.clone(), level)
+        };
+        self.configuration.service_levels.iter().map(level).collect()
     }
 
     fn resources(&self) -> BTreeMap<ExtraFileName, Arc<Resource>> {
@@ -369,18 +394,23 @@ impl Builder<'_> {
             DefaultPool::Discard | DefaultPool::Missing(_) => None,
         };
         let rules = Rules::of(settings, &self.rules);
+        let service_level =
+            settings.service_level.as_ref().and_then(|name| self.service_levels.get(name)).cloned();
         if let Some(previous) = previous
             && previous.settings == *settings
             && previous.rules.is_same(&rules)
             && previous.tls.as_ref().map(Arc::as_ptr) == tls.as_ref().map(Arc::as_ptr)
             && previous.pool.as_ref().map(Arc::as_ptr) == pool.as_ref().map(Arc::as_ptr)
+            && previous.service_level.as_ref().map(Arc::as_ptr) == service_level.as_ref().map(Arc::as_ptr)
         {
             return Some(Arc::clone(previous));
         }
         Some(Arc::new(RunningServer {
             rewrites: Rewrites::of(settings),
+            service_level,
             rules,
             access_log: self.access_log(settings, previous),
+            traces: self.context.traces.clone(),
             counters: previous.map_or_else(
                 || Arc::new(Sharded::new(self.context.workers)),
                 |previous| Arc::clone(&previous.counters),
@@ -482,6 +512,7 @@ mod tests {
             ipv6: false,
             workers: 1,
             access_logs: None,
+            traces: None,
         }
     }
 

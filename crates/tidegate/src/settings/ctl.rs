@@ -1,6 +1,6 @@
 //! Settings of the commands that talk to a running Tidegate: where its REST interface is, who asks, whom to trust.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
@@ -120,11 +120,15 @@ pub(crate) fn resolve(options: AccessOptions, environment: &Environment) -> Resu
 
 /// The interface of a Tidegate that was started with this environment, seen from the same machine.
 fn own_url(environment: &Environment, plain: bool) -> Result<String, SettingsError> {
-    let address = parsed(None, environment, "TIDEGATE_REST", "ADDR:PORT or off")?;
+    let address = parsed(None, environment, "TIDEGATE_REST", "ADDR:PORT,… or off")?;
     let scheme = if plain { "http" } else { "https" };
     let address = match address {
         None => rest::DEFAULT_ADDRESS,
-        Some(RestAddress::On(address)) => address,
+        // The first that is certain to be reached from here.
+        Some(RestAddress::On(addresses)) => {
+            let near = |address: &&SocketAddr| address.ip().is_loopback() || address.ip().is_unspecified();
+            *addresses.iter().find(near).or(addresses.first()).unwrap_or(&rest::DEFAULT_ADDRESS)
+        }
         Some(RestAddress::Off) => {
             let text = "TIDEGATE_REST is off; name the REST interface with --url or TIDEGATE_CTL_URL";
             return Err(SettingsError(text.to_owned()));

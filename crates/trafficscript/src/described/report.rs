@@ -154,6 +154,8 @@ fn other_order(order: &Order) -> Option<String> {
         Order::AvoidNode(node) => format!("node {} is avoided", shown(node)),
         Order::Persistence(Some(class)) => format!("session persistence class {}", shown(class)),
         Order::Persistence(None) => "session persistence as of the pool".to_owned(),
+        Order::ServiceLevel(Some(class)) => format!("service level class {}", shown(class)),
+        Order::ServiceLevel(None) => "no service level class".to_owned(),
         Order::PersistenceKey(key) => format!("session persistence key {}", shown(key)),
         Order::PersistenceNode(node) => format!("session persistence node {}", shown(node)),
         Order::RemoteAddress(address) => format!("the client's address is {address}"),

@@ -164,7 +164,7 @@ fn sign(ordering: Ordering) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::test_host::{check, v};
+    use super::super::super::trial::{check, v};
 
     #[test]
     fn values() {
