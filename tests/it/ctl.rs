@@ -84,7 +84,7 @@ async fn objects_are_made_shown_changed_and_deleted() {
         (&["get", "pools/nowhere"][..], 5, "no resource"),
         (&["get", "pool"], 5, "did you mean “pools”"),
         (&["get", "pools/web/basics"], 5, "there are auto_scaling, basic"),
-        (&["delete", "pools/nowhere"], 5, "no resource"),
+        (&["delete", "pools/nowhere"], 5, "no object “nowhere”"),
         (&["delete", "pools/web/basic"], 2, "whole objects"),
         (&["put", "pools/web", "--set", "basic.nte=x"], 2, "did you mean “note”"),
         (&["put", "pools/web", "--set", "basic.note"], 2, "section.key=value"),

@@ -149,7 +149,7 @@ struct NodeOptions {
 struct ExplainOptions {
     /// The URL, as a client would ask for it. Port and host choose the virtual server.
     #[arg(value_name = "URL")]
-    url: String,
+    request: String,
     /// The method.
     #[arg(short = 'X', long, value_name = "METHOD", default_value = "GET")]
     method: String,

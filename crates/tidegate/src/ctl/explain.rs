@@ -20,7 +20,7 @@ pub(super) fn question(options: &ExplainOptions) -> Result<Json, String> {
         })
         .collect();
     Ok(json!({
-        "url": options.url,
+        "url": options.request,
         "method": options.method,
         "headers": headers?,
         "client": options.client.map(|client| client.to_string()),
@@ -89,7 +89,7 @@ mod tests {
 
     fn options(headers: &[&str]) -> ExplainOptions {
         ExplainOptions {
-            url: "http://a/".to_owned(),
+            request: "http://a/".to_owned(),
             method: "GET".to_owned(),
             headers: headers.iter().map(ToString::to_string).collect(),
             client: Some([10, 0, 0, 1].into()),
