@@ -296,11 +296,12 @@ async fn a_kill_in_the_middle_of_writes_leaves_the_old_or_the_new() {
         acknowledged = found;
     }
     assert!(acknowledged.len() > 6, "{} writes in all rounds", acknowledged.len());
-    // A newest generation that is broken is passed over.
+    // A newest generation that is broken is passed over. (`….new` is what a kill left of one that was being written.)
     let newest = fs::read_dir(state.path().join("rest"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("generation-"))
+        .filter(|path| path.extension().is_none())
         .max()
         .unwrap();
     let bytes = fs::read(&newest).unwrap();

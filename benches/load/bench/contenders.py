@@ -361,13 +361,13 @@ def run_tidegate(binary, name, folder, base, cpu):
     return process
 
 
-def start_tidegate(binary, folder, cpu, nodes):
+def start_tidegate(binary, folder, cpu, nodes, name="tidegate"):
     plain, tls = machine.free_ports(2)
-    base = folder / "tidegate"
+    base = folder / name
     servers = [virtual_server("plain", plain, "pool"), virtual_server("tls", tls, "pool", tls=True)]
     write_documents(base, folder, servers, [static_pool("pool", [f"127.0.0.1:{port}" for port in nodes])])
-    process = run_tidegate(binary, "tidegate", folder, base, cpu)
-    return Contender("tidegate", tidegate_version(binary), process, plain, tls)
+    process = run_tidegate(binary, name, folder, base, cpu)
+    return Contender(name, tidegate_version(binary), process, plain, tls)
 
 
 def tidegate_version(binary):

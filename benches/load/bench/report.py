@@ -73,6 +73,10 @@ def cpu(result):
             rows.append(row)
         out += ["Tidegate, median of the same-round ratios [smallest–largest]:", ""]
         out += table(["", "to HAProxy", "to the relay"], rows)
+    if "before" in names:
+        found = {work: ratio(figures, "tidegate", "before") for work, figures in done.items()}
+        out += ["Tidegate to the binary before:", ""]
+        out += table(["", ""], [[work, f"{r[0]:.3f} [{r[1]:.3f}–{r[2]:.3f}]"] for work, r in found.items() if r])
     return out
 
 

@@ -36,6 +36,7 @@ class Setting:
         self.rounds, self.seconds = options.rounds, options.seconds
         self.names = options.contenders
         self.tidegate = contenders.tidegate_binary(options.tidegate) if "tidegate" in self.names else None
+        self.before = options.before
         ports = machine.free_ports(4 + rules.OTHER_POOLS)
         self.node_ports, self.other_ports = ports[:4], ports[4:]
         self.faults = []
@@ -56,6 +57,9 @@ class Setting:
     def start(self, name):
         if name == "tidegate":
             one = contenders.start_tidegate(self.tidegate, self.folder, self.proxy_cpu, self.node_ports)
+        elif name == "before":
+            binary = contenders.tidegate_binary(self.before)
+            one = contenders.start_tidegate(binary, self.folder, self.proxy_cpu, self.node_ports, name)
         elif name in rules.STARTERS:
             one = rules.STARTERS[name](self)
         else:

@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(SCHEMA.types.len(), 43);
         let keys: usize =
             SCHEMA.types.values().flat_map(|object| object.sections.values()).map(BTreeMap::len).sum();
-        assert_eq!(keys, 986);
+        assert_eq!(keys, 987);
         assert_eq!(SCHEMA.versions.last().map(String::as_str), Some("8.3"));
         assert_eq!(builtins("monitors").count(), 16);
     }

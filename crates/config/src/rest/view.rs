@@ -149,7 +149,8 @@ impl<'a> Running<'a> {
                     shown.insert(name.clone(), value);
                 }
             }
-            if !shown.is_empty() || !keys.values().all(|key| key.expert || !version.has(key)) {
+            // A section of nothing but hidden keys is shown empty.
+            if keys.values().any(|key| version.has(key)) {
                 sections.insert(section.clone(), Json::Object(shown));
             }
         }
