@@ -540,10 +540,7 @@ mod tests {
             (access("https://x/api", Trust::Any), "host and a port"),
             (access("a b", Trust::Any), "URL"),
             (access("https://x", Trust::File(missing.clone())), "/nowhere"),
-            (
-                Access { password: Password::File(missing.clone()), ..access("http://x", Trust::Any) },
-                "/nowhere",
-            ),
+            (Access { password: Password::File(missing), ..access("http://x", Trust::Any) }, "/nowhere"),
         ] {
             let error = Client::new(access).err().expect("an error");
             assert_eq!(error.kind, Kind::Usage);

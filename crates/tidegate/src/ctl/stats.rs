@@ -58,17 +58,17 @@ mod tests {
 
     use super::*;
 
-    fn of(value: Json) -> Map<String, Json> {
+    fn of(value: &Json) -> Map<String, Json> {
         value.as_object().unwrap().clone()
     }
 
     #[test]
     fn zeros_are_left_out_unless_asked_for() {
-        let pools = of(json!({ "web": { "b": 5, "a": 0, "state": "active" }, "off": null }));
+        let pools = of(&json!({ "web": { "b": 5, "a": 0, "state": "active" }, "off": null }));
         let expected = "OBJECT  COUNTER  VALUE\noff     -        no counters now\nweb     b        5\nweb     state    active\n1 zeros are left out; --all shows them\n";
         assert_eq!(table(&pools, false), expected);
         assert!(table(&pools, true).contains("web     a        0\n"));
-        assert_eq!(table(&of(json!({ "": { "a": 7 } })), false), "COUNTER  VALUE\na            7\n");
+        assert_eq!(table(&of(&json!({ "": { "a": 7 } })), false), "COUNTER  VALUE\na            7\n");
     }
 
     #[test]

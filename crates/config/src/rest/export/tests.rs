@@ -36,7 +36,7 @@ fn same_again(imported: &Imported, layer: &Layer) -> String {
     text
 }
 
-const SITE: &str = r##"
+const SITE: &str = r#"
 version: 6.2
 virtual_servers:
 - name: "a site: ünï #1"
@@ -78,7 +78,7 @@ global_settings:
   properties:
     basic: { so_rbuff_size: 1, }
     ssl: { signature_algorithms: "yes" }
-"##;
+"#;
 
 #[test]
 fn what_is_imported_again_is_the_same() {
