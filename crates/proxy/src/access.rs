@@ -103,7 +103,7 @@ pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
         status: (answered.status != 0).then_some(answered.status),
         body_sent: answered.bytes,
         bytes_in: answered.bytes_in + exchange.head_bytes().len() as u64,
-        bytes_out: answered.bytes + answered.head_bytes,
+        bytes_out: answered.bytes + u64::from(answered.head_bytes),
         duration: client.worker.elapsed().saturating_sub(exchange.began),
         retries: answered.retries,
         tls: client.tls_session(),

@@ -59,8 +59,8 @@ pub(crate) struct Answered {
     pub(crate) bytes: u64,
     /// The client knows the end of the body by the end of the connection.
     pub(crate) ends_by_close: bool,
-    /// Bytes of the response head sent.
-    pub(crate) head_bytes: u64,
+    /// Bytes of the response head sent; a head is never so long that they would not fit.
+    pub(crate) head_bytes: u32,
     /// Request body bytes received.
     pub(crate) bytes_in: u64,
     /// Further attempts that were needed.

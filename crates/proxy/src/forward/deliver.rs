@@ -165,7 +165,7 @@ fn compose(
         worker: client.worker.index,
     };
     response_head::compose(&mut out.bytes, bytes, &answer.head, &rewrite);
-    exchange.answered.head_bytes = out.bytes.len() as u64;
+    exchange.answered.head_bytes = out.bytes.len() as u32;
     if !exchange.server.rules.completion.is_empty() {
         exchange.said_mut().sent_head.clone_from(&out.bytes);
     }

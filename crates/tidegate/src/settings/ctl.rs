@@ -127,7 +127,7 @@ fn own_url(environment: &Environment, plain: bool) -> Result<String, SettingsErr
         // The first that is certain to be reached from here.
         Some(RestAddress::On(addresses)) => {
             let near = |address: &&SocketAddr| address.ip().is_loopback() || address.ip().is_unspecified();
-            *addresses.iter().find(near).or(addresses.first()).unwrap_or(&rest::DEFAULT_ADDRESS)
+            *addresses.iter().find(near).or_else(|| addresses.first()).unwrap_or(&rest::DEFAULT_ADDRESS)
         }
         Some(RestAddress::Off) => {
             let text = "TIDEGATE_REST is off; name the REST interface with --url or TIDEGATE_CTL_URL";
