@@ -186,7 +186,7 @@ async fn the_private_home_of_a_killed_process_is_removed_by_the_next() {
     assert_eq!(left.len(), 1, "{left:?}");
     site.tidegate.kill_and_restart().await;
     assert_eq!(homes(&site).len(), 2, "the one that was left might be that of a process that has just begun");
-    let old = SystemTime::now() - Duration::from_secs(3600);
+    let old = SystemTime::now() - Duration::from_hours(1);
     for home in homes(&site) {
         File::open(home).unwrap().set_modified(old).unwrap();
     }

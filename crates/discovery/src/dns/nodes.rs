@@ -77,9 +77,9 @@ impl Choice {
     }
 
     /// [`Choice::choose`] among addresses that each say whether they may be loopback ones.
-    pub(crate) fn choose_marked(&self, addresses: &[(IpAddr, bool)]) -> (Vec<IpAddr>, u64) {
+    pub(crate) fn choose_marked(self, addresses: &[(IpAddr, bool)]) -> (Vec<IpAddr>, u64) {
         let good = addresses.iter().filter(|(address, loopback)| usable(*address, *loopback).is_some());
-        let (chosen, _) = Self { loopback: true, ..*self }.choose(good.clone().map(|(address, _)| *address));
+        let (chosen, _) = Self { loopback: true, ..self }.choose(good.clone().map(|(address, _)| *address));
         (chosen, (addresses.len() - good.count()) as u64)
     }
 }
