@@ -42,6 +42,7 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             not_after: 2_000_000_000,
         }],
         rules: vec![rule()],
+        service_levels: vec![("level-0".into(), 99)],
         rates: vec![Rate {
             name: "rate-0".to_owned(),
             per_second: 10,
