@@ -30,7 +30,7 @@ use crate::{
     http::error_page,
     rules::{self, Said, Verdict},
     snapshot::RunningPool,
-    tally,
+    tally, trace,
     virtual_server::Exchange,
 };
 
@@ -59,6 +59,7 @@ pub(crate) async fn to_pool(
     let mut other: Option<Arc<RunningPool>> = None;
     let mut session = session_of(client, exchange, pool);
     tally::asked(client, pool, &session);
+    trace::pool(exchange, pool);
     let mut body = attempt::RequestBody::of(client, exchange)?;
     let streaming = body.is_streaming();
     let mut attempts = Attempts::new(streaming);
@@ -81,6 +82,7 @@ pub(crate) async fn to_pool(
                 tally::pool(&client.worker, pool).failed_over.add(1);
                 session = session_of(client, exchange, failure_pool);
                 tally::asked(client, failure_pool, &session);
+                trace::pool(exchange, failure_pool);
                 attempts = Attempts::new(streaming);
                 other = Some(Arc::clone(failure_pool));
                 continue;
@@ -97,7 +99,9 @@ pub(crate) async fn to_pool(
             }
         };
         'attempt: {
-            let mut answer = match attempt(client, exchange, pool, &mut claimed, &mut body).await {
+            trace::attempted(exchange, client, pool, &claimed);
+            let outcome = attempt(client, exchange, pool, &mut claimed, &mut body).await;
+            let mut answer = match trace::heard(exchange, client, outcome) {
                 Ok(answer) if answer.head.status() == 503 => {
                     let unavailable = Failure::new(Kind::Unavailable, Progress::Sent);
                     note_failure(client, pool, &claimed, &unavailable);

@@ -52,6 +52,7 @@ pub(crate) mod tests {
             tls: None,
             pool: None,
             access_log: None,
+            traces: None,
             counters: Arc::new(tidegate_telemetry::counters::Sharded::new(1)),
             connections: Arc::default(),
         }

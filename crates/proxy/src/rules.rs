@@ -16,7 +16,7 @@ mod body;
 mod commit;
 mod fields;
 mod orders;
-mod process;
+pub(crate) mod process;
 mod reply;
 mod said;
 mod seen;

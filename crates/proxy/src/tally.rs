@@ -43,8 +43,10 @@ pub(crate) fn begun(client: &Client, exchange: &Exchange<'_>) {
 /// The request is over, `duration` after it began.
 pub(crate) fn finished(client: &Client, exchange: &Exchange<'_>, duration: Duration) {
     let answered = &exchange.answered;
-    let (bytes_in, bytes_out) =
-        (answered.bytes_in + exchange.head_bytes().len() as u64, answered.bytes + answered.head_bytes);
+    let (bytes_in, bytes_out) = (
+        answered.bytes_in + exchange.head_bytes().len() as u64,
+        answered.bytes + u64::from(answered.head_bytes),
+    );
     moved(client, &exchange.server, bytes_in, bytes_out);
     // What follows an upgrade is a conversation of any length.
     if answered.status != 101 {

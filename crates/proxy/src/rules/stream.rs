@@ -95,7 +95,7 @@ pub(super) fn start(
     }
     out.extend_from_slice(b"\r\n");
     seen.exchange.answered.status = head.status;
-    seen.exchange.answered.head_bytes = out.len() as u64;
+    seen.exchange.answered.head_bytes = out.len() as u32;
     tally::server(&seen.client.worker, &seen.exchange.server).generated(head.status);
     let head_only = seen.exchange.wants_head_only();
     let streamed = Streamed { head: out, framing, head_only, close, pending };
