@@ -12,7 +12,7 @@ use super::{
     },
     folded, offset_at,
 };
-use crate::value::Value;
+use crate::{meter::BYTES_PER_INSTRUCTION, value::Value};
 
 /// The functions of this topic.
 pub(in crate::library) const FUNCTIONS: &[Function] = &[
@@ -54,11 +54,16 @@ fn len<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 /// 1 or 0: what the first two arguments are to each other. Work is in proportion to the second.
 #[inline]
-fn test<'p>(call: &mut Call<'_, 'p>, test: impl Fn(&[u8], &[u8]) -> bool) -> Outcome<'p> {
-    if let (Some(text), Some(part)) = (call.bytes(0), call.bytes(1)) {
-        charge_work(call, part.len())?;
-        return Ok(Value::flag(test(text, part)));
+fn test<'p>(call: &mut Call<'_, 'p>, test: fn(&[u8], &[u8]) -> bool) -> Outcome<'p> {
+    match (call.bytes(0), call.bytes(1)) {
+        (Some(text), Some(part)) if part.len() < BYTES_PER_INSTRUCTION => Ok(Value::flag(test(text, part))),
+        _ => tested(call, test),
     }
+}
+
+/// As [`test`], of any arguments.
+#[inline(never)]
+fn tested<'p>(call: &mut Call<'_, 'p>, test: fn(&[u8], &[u8]) -> bool) -> Outcome<'p> {
     let (text, part) = (call.text(0)?, call.text(1)?);
     charge_work(call, part.len())?;
     Ok(Value::flag(test(&text, &part)))
