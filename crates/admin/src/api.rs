@@ -20,6 +20,7 @@ use hyper::{Method, body::Bytes};
 use tidegate_config::rest::Version;
 use tokio::sync::watch;
 
+pub(crate) use self::own::EXPLAIN;
 use crate::{
     answer::Answer,
     backups::Backups,

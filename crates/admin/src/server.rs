@@ -30,7 +30,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     answer::Answer,
-    api::{Api, Asked},
+    api::{Api, Asked, EXPLAIN},
     certificate::{Followed, Transport},
     guard::{Guard, Verdict},
     request::Target,
@@ -199,7 +199,8 @@ impl Server {
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
-        let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+        let asks = request.uri().path().trim_end_matches('/') == EXPLAIN;
+        let writes = !asks && !matches!(*request.method(), Method::GET | Method::HEAD);
         let written = writes.then(|| (request.method().clone(), request.uri().path().to_owned()));
         let authorization = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes().to_vec());
         let answer = match self.guard.judge(authorization.as_deref(), peer).await {

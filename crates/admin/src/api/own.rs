@@ -22,6 +22,8 @@ use crate::{answer::Answer, observe::Question};
 
 /// Its name below `/api`.
 pub(super) const ROOT: &str = "tidegate";
+/// What is asked by POST and changes nothing.
+pub(crate) const EXPLAIN: &str = "/api/tidegate/explain";
 /// Most header fields of a request to be explained.
 const MAX_HEADERS: usize = 100;
 
