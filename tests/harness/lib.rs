@@ -17,6 +17,7 @@
 
 pub mod client;
 pub mod collector;
+pub mod ctl;
 pub mod dns;
 pub mod document;
 pub mod load;
@@ -33,6 +34,7 @@ pub mod wire;
 
 pub use client::{Client, Response};
 pub use collector::Collector;
+pub use ctl::Ctl;
 pub use dns::Dns;
 pub use document::Document;
 pub use node::{Node, RawNode, Reply};

@@ -8,6 +8,8 @@
 
 mod access_log;
 mod alerts;
+mod ctl;
+mod deployment;
 mod discovery;
 mod documents;
 mod fairness;

@@ -4,9 +4,8 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
-    path::Path,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -32,12 +31,12 @@ use tracing::{debug, info, warn};
 use crate::{
     answer::Answer,
     api::{Api, Asked},
-    certificate::{self, Transport},
+    certificate::{Followed, Transport},
     guard::{Guard, Verdict},
     request::Target,
 };
 
-/// Connections at a time.
+/// Connections at a time, on all addresses together.
 pub(crate) const MAX_CONNECTIONS: usize = 256;
 /// Longest TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -56,7 +55,7 @@ const MAX_LARGE_BODIES: usize = 4;
 /// Longest wait for a place.
 const PLACE_LIMIT: Duration = Duration::from_secs(30);
 /// How often the files of the certificate are looked at.
-const CERTIFICATE_LOOK: Duration = Duration::from_secs(30);
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(2);
 /// Pause before the address is tried again.
 const BIND_AGAIN: Duration = Duration::from_secs(1);
 /// Pause after an accept that failed.
@@ -71,41 +70,62 @@ pub(crate) struct Server {
     pub(crate) guard: Arc<Guard>,
     /// `None`: no TLS. Replaced when the files it was read from change.
     tls: Option<ArcSwap<ServerConfig>>,
+    places: Arc<Semaphore>,
     large: Semaphore,
 }
 
 impl Server {
     pub(crate) fn new(api: Api, guard: Guard, tls: Option<Arc<ServerConfig>>) -> Self {
         let tls = tls.map(ArcSwap::new);
-        Self { api, guard: Arc::new(guard), tls, large: Semaphore::new(MAX_LARGE_BODIES) }
-    }
-
-    /// Reads the files of the certificate again from time to time: they are renewed while we run.
-    pub(crate) async fn follow_certificate(&self, transport: Transport) {
-        let (Transport::Files { .. }, Some(tls)) = (&transport, &self.tls) else { return };
-        let mut seen = fingerprint(transport.clone()).await;
-        loop {
-            tokio::time::sleep(CERTIFICATE_LOOK).await;
-            let now = fingerprint(transport.clone()).await;
-            if now == seen {
-                continue;
-            }
-            let again = transport.clone();
-            match spawn_blocking(move || certificate::load(&again, None, "")).await {
-                Ok(Ok(Some(config))) => {
-                    tls.store(config);
-                    info!("REST: the certificate was read again");
-                }
-                Ok(Ok(None)) | Err(_) => {}
-                Ok(Err(reason)) => warn!("REST: the certificate stays as it was: {reason}"),
-            }
-            seen = now;
+        Self {
+            api,
+            guard: Arc::new(guard),
+            tls,
+            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            large: Semaphore::new(MAX_LARGE_BODIES),
         }
     }
 
-    /// Serves `address` for as long as the task lives. An address that cannot be had is told and tried again: the
-    /// process before this one may still have it.
-    pub(crate) async fn run(self: Arc<Self>, address: SocketAddr) {
+    /// Reads the files of the certificate again and again: they are renewed while we run. Connections keep what they
+    /// were made with.
+    pub(crate) async fn follow_certificate(&self, transport: Transport) {
+        let (Some(mut followed), Some(tls)) = (Followed::new(&transport), &self.tls) else { return };
+        // Between the start and the first look they may have changed already: that look takes them in any case.
+        let mut first = true;
+        loop {
+            let looked = spawn_blocking(move || {
+                let changed = followed.changed();
+                (followed, changed)
+            });
+            let Ok((again, changed)) = looked.await else { return };
+            followed = again;
+            match changed {
+                Some(Ok(config)) => {
+                    tls.store(config);
+                    if !first {
+                        info!("REST: the certificate was read again");
+                    }
+                }
+                Some(Err(reason)) => warn!("REST: the certificate stays as it was: {reason}"),
+                None => {}
+            }
+            first = false;
+            tokio::time::sleep(CERTIFICATE_LOOK).await;
+        }
+    }
+
+    /// Serves `addresses` for as long as the task lives.
+    pub(crate) async fn run(self: Arc<Self>, addresses: Vec<SocketAddr>) {
+        // Dropped with this task.
+        let mut serving = tokio::task::JoinSet::new();
+        for address in addresses {
+            serving.spawn(Arc::clone(&self).serve(address));
+        }
+        while serving.join_next().await.is_some() {}
+    }
+
+    /// An address that cannot be had is told and tried again: the process before this one may still have it.
+    async fn serve(self: Arc<Self>, address: SocketAddr) {
         let mut told = false;
         let listener = loop {
             match listen(address) {
@@ -126,12 +146,11 @@ impl Server {
     }
 
     pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         // Dropped with this task: connections end with the interface.
         let mut connections = tokio::task::JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -267,16 +286,6 @@ impl Server {
             Err(_) => Err(Answer::refused("http.timeout", "the body took too long")),
         }
     }
-}
-
-/// What tells a renewed certificate from the one before; `None` where a file cannot be seen.
-async fn fingerprint(transport: Transport) -> Option<[(u64, SystemTime); 2]> {
-    let Transport::Files { certificate, key } = transport else { return None };
-    let look = move |path: &Path| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.len(), metadata.modified().ok()?))
-    };
-    spawn_blocking(move || Some([look(&certificate)?, look(&key)?])).await.ok()?
 }
 
 /// A media type without its parameters, in lower case.

@@ -52,6 +52,8 @@ pub struct Member {
     pub priority: u32,
     /// Address to connect from.
     pub source_ip: Option<IpAddr>,
+    /// Host name it is configured by, if it is.
+    pub name: Option<Arc<str>>,
     /// When it leaves the pool; `None` = it does not.
     pub leaving: Option<Leaving>,
 }

@@ -46,6 +46,7 @@ pub(crate) mod tests {
     pub(crate) fn running(settings: VirtualServer) -> RunningServer {
         RunningServer {
             rewrites: Rewrites::of(&settings),
+            service_level: None,
             rules: Rules::default(),
             settings: Arc::new(settings),
             tls: None,

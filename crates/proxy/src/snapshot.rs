@@ -8,7 +8,7 @@ mod build;
 mod rules;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -20,8 +20,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    ExtraFileName, GlobalSettings, Moment, PersistenceClass, PersistenceName, PoolName, RateClass, RateName,
-    ScriptName, VirtualServer, VirtualServerName,
+    ExtraFileName, GlobalSettings, LevelName, Moment, PersistenceClass, PersistenceName, PoolName, RateClass,
+    RateName, ScriptName, VirtualServer, VirtualServerName,
 };
 use tidegate_telemetry::{
     access_log::AccessLog,
@@ -33,6 +33,7 @@ pub use self::build::{BuildContext, Built, Problem, build};
 pub(crate) use self::rules::{Rules, RunningRule};
 use crate::{
     forward::queue::Queue,
+    service_level::RunningLevel,
     tls::{node::TlsClient, server::TlsServer},
 };
 
@@ -59,6 +60,10 @@ pub struct Snapshot {
     pub(crate) resources: BTreeMap<ExtraFileName, Arc<Resource>>,
     /// `rules` that compiled.
     pub(crate) rules: rules::Catalogue,
+    /// `service_level_monitors`.
+    pub(crate) service_levels: BTreeMap<LevelName, Arc<RunningLevel>>,
+    /// Addresses that both the table of a pool and discovery name, for people.
+    pub(crate) joined: BTreeMap<PoolName, BTreeSet<SocketAddr>>,
     /// `persistence`, for rules that choose one.
     pub(crate) persistence: BTreeMap<PersistenceName, Arc<PersistenceClass>>,
 }
@@ -86,6 +91,8 @@ impl Snapshot {
             rates: BTreeMap::new(),
             resources: BTreeMap::new(),
             rules: BTreeMap::new(),
+            service_levels: BTreeMap::new(),
+            joined: BTreeMap::new(),
             persistence: BTreeMap::new(),
         }
     }
@@ -182,6 +189,8 @@ pub(crate) struct RunningServer {
     pub(crate) pool: Option<Arc<RunningPool>>,
     pub(crate) rewrites: Rewrites,
     pub(crate) rules: Rules,
+    /// The class of service that its requests count for.
+    pub(crate) service_level: Option<Arc<RunningLevel>>,
     pub(crate) access_log: Option<AccessLog>,
     /// `None`: tracing is off, and requests pay one look at this.
     pub(crate) traces: Option<Traces>,

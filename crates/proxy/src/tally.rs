@@ -11,6 +11,7 @@ use tidegate_telemetry::counters::{PoolCounters, ProcessCounters, VirtualServerC
 use crate::{
     connection::Client,
     failure::{Failure, Kind},
+    service_level::{RunningLevel, Standing},
     snapshot::{RunningPool, RunningServer},
     virtual_server::Exchange,
     worker::Worker,
@@ -203,5 +204,64 @@ pub(crate) fn not_shaken(client: &Client, error: Option<&std::io::Error>) {
         )) => counters.client_certificates_expired.add(1),
         Some(rustls::Error::InvalidCertificate(_)) => counters.client_certificates_invalid.add(1),
         _ => {}
+    }
+}
+
+/// A request is over to which a node has responded: what that says about its class of service.
+pub(crate) fn level_of_response(client: &Client, exchange: &Exchange<'_>) {
+    if let (Some(level), Some(took)) = (exchange.service_level(), exchange.answered.responded()) {
+        count_level(client, level, Some(took));
+    }
+}
+
+/// A request failed for good: what that says about its class of service.
+pub(crate) fn level_of_failure(client: &Client, exchange: &Exchange<'_>, failure: &Failure) {
+    let of_nodes =
+        failure.node_failure().is_some() || matches!(failure.kind, Kind::NoNode | Kind::QueueTimedOut);
+    if let Some(level) = exchange.service_level()
+        && of_nodes
+        && exchange.answered.responded().is_none()
+    {
+        count_level(client, level, None);
+    }
+}
+
+fn count_level(client: &Client, level: &RunningLevel, took: Option<Duration>) {
+    let now = client.worker.recent();
+    let Some((before, standing)) = level.count(client.worker.index, took, now) else { return };
+    let (class, conforming) = (level.settings.name.as_str(), level.conforming(now));
+    match (before, standing) {
+        (_, Standing::Serious) => {
+            tracing::error!(
+                event = "slmfallenbelowserious",
+                class,
+                conforming,
+                "a service level class is not met"
+            );
+        }
+        (Standing::Serious, _) => {
+            tracing::warn!(
+                event = "slmrecoveredserious",
+                class,
+                conforming,
+                "a service level class is met again"
+            );
+        }
+        (_, Standing::Warning) => {
+            tracing::warn!(
+                event = "slmfallenbelowwarn",
+                class,
+                conforming,
+                "a service level class is hardly met"
+            );
+        }
+        (_, Standing::Fine) => {
+            tracing::info!(
+                event = "slmrecoveredwarn",
+                class,
+                conforming,
+                "a service level class is well met again"
+            );
+        }
     }
 }

@@ -5,9 +5,10 @@
 //! request rules → forward to the pool (response rules on the way back) → completion rules → finish
 //! ```
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
 
 use tidegate_http1::{
+    edit::HeaderEdits,
     limits::Limits,
     request::{Method, Parsed, RequestHead, Version},
 };
@@ -22,6 +23,7 @@ use crate::{
     forward,
     http::error_page,
     rules::{self, Said, Verdict},
+    service_level::RunningLevel,
     snapshot::{LocalServer, RunningPool},
     tally,
     trace::{self, Trace},
@@ -63,10 +65,25 @@ pub(crate) struct Answered {
     pub(crate) bytes_in: u64,
     /// Further attempts that were needed.
     pub(crate) retries: u32,
+    /// From its first byte to the beginning of the last response that a node has sent, microseconds.
+    responded: Option<NonZeroU32>,
     /// Time in queues of pools, microseconds.
     pub(crate) queued: Cell<u32>,
     /// What else the access log wants to know; `None` without one.
     pub(crate) log: Option<Box<access::Entry>>,
+}
+
+impl Answered {
+    /// A node's response has begun, so long after the first byte of the request.
+    pub(crate) fn note_response(&mut self, took: Duration) {
+        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        self.responded = NonZeroU32::new(micros.max(1));
+    }
+
+    /// How long it took until the last response began that a node has sent.
+    pub(crate) fn responded(&self) -> Option<Duration> {
+        self.responded.map(|micros| Duration::from_micros(micros.get().into()))
+    }
 }
 
 impl<'a> Exchange<'a> {
@@ -124,6 +141,19 @@ impl<'a> Exchange<'a> {
     /// What rules ordered instead of going on.
     pub(crate) fn take_ending(&mut self) -> Option<rules::Ending> {
         self.said.as_mut()?.ending.take()
+    }
+
+    /// What rules have made of the header fields of a response that no node has sent.
+    pub(crate) fn take_response_edits(&mut self) -> HeaderEdits {
+        self.said.as_mut().map(|said| std::mem::take(&mut said.response.fields)).unwrap_or_default()
+    }
+
+    /// The class of service that it counts for.
+    pub(crate) fn service_level(&self) -> Option<&Arc<RunningLevel>> {
+        match self.said().and_then(|said| said.service_level.as_ref()) {
+            Some(chosen) => chosen.level.as_ref(),
+            None => self.server.service_level.as_ref(),
+        }
     }
 
     fn overrides(&self) -> Option<&rules::Overrides> {
@@ -227,6 +257,7 @@ async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow
 async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
     tell(client, failure);
     tally::failed(client, exchange, &failure);
+    tally::level_of_failure(client, exchange, &failure);
     if failure.kind == Kind::ClientGone {
         exchange.server.counters.shard(client.worker.index).clients_gone.add(1);
     }
@@ -239,6 +270,7 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
     let body_pending = exchange.head.has_body() || exchange.said().is_some_and(Said::abandons_body);
     let close = body_pending || !exchange.keeps_alive(client);
     let mut out = client.worker.buffers.lend_output();
+    let edits = exchange.take_response_edits();
     let head_only = exchange.wants_head_only();
     let needs_close_header = close || exchange.head.version() == Version::Http10;
     error_page::compose(
@@ -246,6 +278,7 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
         status,
         &failure.to_string(),
         &exchange.server.settings.error_page,
+        &edits,
         head_only,
         needs_close_header,
     );
@@ -277,6 +310,7 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
         status,
         &failure.to_string(),
         &client.server.settings.error_page,
+        &HeaderEdits::default(),
         false,
         true,
     );
@@ -306,6 +340,7 @@ fn finish(client: &mut Client, mut exchange: Exchange<'_>) {
     // The clock was read where the request last waited.
     let duration = client.worker.recent_elapsed().saturating_sub(exchange.began);
     tally::finished(client, &exchange, duration);
+    tally::level_of_response(client, &exchange);
     access::record(client, &mut exchange);
     trace::record(client, &mut exchange);
     if let Some(client_before) = exchange.said.as_ref().and_then(|said| said.client_before) {

@@ -39,6 +39,8 @@ pub struct Observation {
     pub rules: Vec<Rule>,
     /// Every rate class.
     pub rates: Vec<Rate>,
+    /// Every service level class, and the percentage of the latest requests that conform to it.
+    pub service_levels: Vec<(Arc<str>, u8)>,
     /// What rules have counted by number.
     pub user_counters: UserCounters,
     /// What rules have asked of the process.

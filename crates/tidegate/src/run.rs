@@ -5,7 +5,7 @@
 //!         discovery ─────────┘      └────► health
 //! ```
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tidegate_admin::{Admin, Wiring};
 use tidegate_proxy::{NodeStatus, Proxy, monitor};
@@ -32,6 +32,7 @@ use crate::{
     },
     document_files::watch::{self as document_watch, ReadAgain},
     health::{Health, Readiness},
+    home::Home,
     listen_hosts,
     metrics::Metrics,
     observe::Observer,
@@ -287,7 +288,7 @@ async fn importer(settings: &Settings) -> Result<Importer, String> {
 async fn admin(settings: &Settings) -> Result<Option<Admin>, String> {
     let Some(rest) = settings.rest.clone() else { return Ok(None) };
     let options = tidegate_admin::Options {
-        address: rest.address,
+        addresses: rest.addresses,
         transport: rest.transport,
         password: rest.password,
         state_dir: settings.state_dir.clone(),
@@ -328,43 +329,4 @@ async fn shut_down(mut stop: watch::Receiver<Stop>, events: mpsc::Sender<Event>)
     drop(stop.wait_for(|stop| *stop != Stop::No).await);
     drop(events.send(Event::Shutdown).await);
     std::future::pending::<()>().await;
-}
-
-/// The directory laid out as `ZEUSHOME`; a private one goes at the end.
-enum Home {
-    Given(std::path::PathBuf),
-    Private(tempfile::TempDir),
-}
-
-impl Home {
-    fn prepare(given: Option<&Path>) -> Result<Self, String> {
-        match given {
-            Some(path) => {
-                std::fs::create_dir_all(path).map_err(|error| {
-                    format!("the home directory {} cannot be made: {error}", path.display())
-                })?;
-                Ok(Self::Given(path.to_owned()))
-            }
-            None => Ok(tempfile::Builder::new().prefix("tidegate-home-").tempdir().map_or_else(
-                |error| {
-                    let path = std::env::temp_dir().join("tidegate-home");
-                    // Most pools need no plugin: a root that cannot be written to stops nobody else.
-                    warn!(
-                        "no private directory can be made in {}: {error}; plugins and monitor programs cannot \
-                         run until --home or TIDEGATE_HOME names a writable directory",
-                        std::env::temp_dir().display()
-                    );
-                    Self::Given(path)
-                },
-                Self::Private,
-            )),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Given(path) => path,
-            Self::Private(directory) => directory.path(),
-        }
-    }
 }

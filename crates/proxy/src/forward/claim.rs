@@ -1,6 +1,6 @@
 //! Chooses a node and claims a place on it, waiting in the pool's queue when every node is at its limit.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use tidegate_model::persistence::FailureMode;
 use tidegate_pool::{InFlight, NoNode, Node, OpenConnection, Session, Slot};
@@ -10,6 +10,7 @@ use crate::{
     connection::Client,
     failure::{Failure, Kind, Progress},
     node::NodeConnection,
+    relay::Guarded,
     snapshot::RunningPool,
     tally,
     virtual_server::Exchange,
@@ -60,7 +61,7 @@ enum Look {
 }
 
 pub(crate) async fn claim(
-    client: &Client,
+    client: &mut Client,
     exchange: &Exchange<'_>,
     pool: &Arc<RunningPool>,
     session: &Session,
@@ -69,7 +70,7 @@ pub(crate) async fn claim(
     let may_reuse = may_reuse(exchange, pool, attempts);
     // Those who wait already come first.
     if !pool.queue.comes_first()
-        && let Look::Claimed(claimed) = look(client, pool, session, attempts, may_reuse)
+        && let Look::Claimed(claimed) = look(&client.worker, pool, session, attempts, may_reuse)
     {
         return Ok(claimed);
     }
@@ -85,7 +86,7 @@ pub(crate) fn claim_at_once(
     session: &Session,
     attempts: &Attempts,
 ) -> Option<Claim> {
-    match look(client, pool, session, attempts, may_reuse(exchange, pool, attempts)) {
+    match look(&client.worker, pool, session, attempts, may_reuse(exchange, pool, attempts)) {
         Look::Claimed(Claimed::Node(claim)) => Some(claim),
         _ => None,
     }
@@ -102,13 +103,12 @@ fn may_reuse(exchange: &Exchange<'_>, pool: &RunningPool, attempts: &Attempts) -
 }
 
 fn look(
-    client: &Client,
+    worker: &Worker,
     pool: &Arc<RunningPool>,
     session: &Session,
     attempts: &Attempts,
     may_reuse: bool,
 ) -> Look {
-    let worker = &client.worker;
     let chosen = match attempts.fixed {
         Some(slot) => pool.pool.choose_node(slot, attempts.tried(), worker.recent()),
         None => pool.pool.choose(session, attempts.tried(), worker.recent(), worker.random()),
@@ -144,15 +144,18 @@ fn room_for_connection(worker: &Worker, node: &Arc<Node>) -> Option<OpenConnecti
     node.open_connection().ok().or_else(|| worker.idle.take(node).map(NodeConnection::replace))
 }
 
-/// Waits at most `queue_timeout` for a node with room, first come first served among all workers.
+/// Waits at most `queue_timeout` for a node with room, first come first served among all workers. A client that resets
+/// its connection leaves the queue at once.
 async fn wait_in_queue(
-    client: &Client,
+    client: &mut Client,
     exchange: &Exchange<'_>,
     pool: &Arc<RunningPool>,
     session: &Session,
     attempts: &Attempts,
 ) -> Result<Claimed, Failure> {
-    let counters = tally::pool(&client.worker, pool);
+    let Client { worker, stream, deadline, .. } = client;
+    let worker: &Worker = worker;
+    let counters = tally::pool(worker, pool);
     let refused = || {
         counters.queue_timeouts.add(1);
         Failure::new(Kind::QueueTimedOut, Progress::Unsent)
@@ -162,31 +165,37 @@ async fn wait_in_queue(
         refused()
     })?;
     let place = pool.queue.join();
-    let _timed = tally::Waiting::new(&client.worker, pool, &exchange.answered.queued);
+    let _timed = tally::Waiting::new(worker, pool, &exchange.answered.queued);
     let may_reuse = may_reuse(exchange, pool, attempts);
-    let mut guard = client.guard(exchange);
-    let now = client.worker.now();
+    let mut guard = Guarded::new(worker, deadline, exchange.idle_limit(), exchange.end());
+    let now = worker.now();
     guard.limit(now, pool.settings.queue_timeout);
     let until = now.after(pool.settings.queue_timeout);
     loop {
         poll_fn(|cx| {
-            let called = place.poll_called(cx);
-            guard.or_passed(cx, called)
-        })
-        .await
-        .ok_or_else(|| {
-            if guard.transaction_is_over() {
-                return Failure::new(Kind::TransactionTimedOut, Progress::Unsent);
+            if place.poll_called(cx).is_ready() {
+                return Poll::Ready(Ok(()));
             }
-            refused()
-        })?;
+            if stream.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Failure::new(Kind::ClientGone, Progress::Unsent)));
+            }
+            guard.or_passed(cx, Poll::Pending).map(|passed| {
+                passed.ok_or_else(|| {
+                    if guard.transaction_is_over() {
+                        return Failure::new(Kind::TransactionTimedOut, Progress::Unsent);
+                    }
+                    refused()
+                })
+            })
+        })
+        .await?;
         // A node may have joined: the pool of today is asked.
-        if let Some(rebuilt) = client.worker.rebuilt(pool) {
+        if let Some(rebuilt) = worker.rebuilt(pool) {
             return Ok(Claimed::Rebuilt(rebuilt));
         }
-        match look(client, pool, session, attempts, may_reuse) {
+        match look(worker, pool, session, attempts, may_reuse) {
             Look::Claimed(claimed) => return Ok(claimed),
-            Look::Busy { .. } if client.worker.now() >= until => return Err(refused()),
+            Look::Busy { .. } if worker.now() >= until => return Err(refused()),
             Look::Busy { session_node } => place.wait_again(session_node),
         }
     }

@@ -25,8 +25,7 @@ pub(super) async fn send(
     let body_pending = body_is_pending(exchange, answer);
     let close = body_pending || !exchange.keeps_alive(client);
     let old_client = exchange.head.version() == Version::Http10;
-    let edits =
-        exchange.said.as_mut().map(|said| std::mem::take(&mut said.response.fields)).unwrap_or_default();
+    let edits = exchange.take_response_edits();
     let mut out = client.worker.buffers.lend_output();
     head(&mut out.bytes, &reply, &edits);
     if !is_bodyless(reply.status) {

@@ -42,6 +42,7 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             not_after: 2_000_000_000,
         }],
         rules: vec![rule()],
+        service_levels: vec![("level-0".into(), 99)],
         rates: vec![rate()],
         user_counters: UserCounters { narrow: vec![4, 5], wide: vec![6 << 32 | 1, 7] },
         rule_services: RuleServices {
