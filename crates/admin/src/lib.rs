@@ -52,7 +52,7 @@ pub use crate::{
     certificate::Transport,
     desk::{Batch, Done, Import},
     kept::Kept,
-    observe::{Coming, Fault, Group, NoCounters, Observe, PoolState, RunningState, ServerState},
+    observe::{Coming, Fault, Group, NoCounters, Observe, PoolState, Question, RunningState, ServerState},
     password::{PasswordSource, Strength},
 };
 

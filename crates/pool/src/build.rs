@@ -189,7 +189,6 @@ impl Pool {
         pool.shared.others.set_context(context);
         pool.obey_settings(context.now);
         pool.roster.store(Arc::new(Roster::new(&pool, context.now)));
-        pool.release_all(context.now);
         Arc::new(pool)
     }
 

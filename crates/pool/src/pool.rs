@@ -184,8 +184,9 @@ impl Pool {
         self.members.iter().filter(|member| takes_new_sessions(member) && member.node.usable(now)).count()
     }
 
-    /// Tells the queue of every node that can take requests: something other than a released claim made room.
-    pub(crate) fn release_all(&self, now: Moment) {
+    /// Tells the queue of every node that can take requests: something other than a released claim made room. For
+    /// whoever makes this build the serving one, once it is: those who are called look at the pool that serves.
+    pub fn release_all(&self, now: Moment) {
         for member in self.members.iter().filter(|member| member.node.usable(now)) {
             self.shared.release(&member.node);
         }

@@ -33,7 +33,7 @@ use crate::{
     stream::Stream,
     tally,
     timers::Deadline,
-    tls::headers,
+    tls::{choose::take_shown, headers},
     virtual_server::{self, Exchange},
     worker::Worker,
 };
@@ -158,6 +158,8 @@ impl Client {
                     if flow != Flow::KeepAlive {
                         break flow;
                     }
+                    // Pipelined requests that need no node never wait for anything: others get their turn here.
+                    tokio::task::coop::consume_budget().await;
                 }
                 Next::Done => break Flow::Close,
                 Next::Bad(failure) => break Box::pin(virtual_server::refuse(&mut self, failure)).await,
@@ -238,11 +240,16 @@ impl Client {
             acceptor.accept_with(socket, |connection| session = headers::prepare(connection, tls.settings()));
         let mut handshake = std::pin::pin!(accept);
         let mut hurry = Hurry::default();
-        let shaken = poll_fn(|cx| match handshake.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => {
-                hurry.look(&self.worker, &self.deadline);
-                self.deadline.poll_passed(cx).map(|()| None)
+        let mut shown = None;
+        let shaken = poll_fn(|cx| {
+            let polled = handshake.as_mut().poll(cx);
+            shown = take_shown().or_else(|| shown.take());
+            match polled {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending => {
+                    hurry.look(&self.worker, &self.deadline);
+                    self.deadline.poll_passed(cx).map(|()| None)
+                }
             }
         })
         .await;
@@ -250,7 +257,7 @@ impl Client {
             Some(Ok(stream)) => {
                 tally::shaken(self, stream.get_ref().1);
                 self.tls_lines = headers::client_headers(stream.get_ref().1, tls.settings(), session);
-                self.stream = Stream::tls(stream, false);
+                self.stream = Stream::of_client(stream, shown);
                 Some(())
             }
             outcome => {
@@ -556,6 +563,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size(Client::run);
-        assert!(size + size_of::<Client>() <= 2560, "{size} + {} bytes per connection", size_of::<Client>());
+        assert!(size + size_of::<Client>() <= 2576, "{size} + {} bytes per connection", size_of::<Client>());
     }
 }

@@ -33,6 +33,7 @@ use crate::{
     rules::{self, services::Services},
     snapshot::{ListenKey, RunningPool, Snapshot},
     timers::{SWEEP, Timers},
+    trace::Trace,
 };
 
 /// What every worker shares with the control side.
@@ -78,6 +79,7 @@ pub(crate) struct Worker {
     pub(crate) request_heads: Shelf<RequestHead>,
     pub(crate) response_heads: Shelf<ResponseHead>,
     pub(crate) log_entries: Shelf<access::Entry>,
+    pub(crate) traces: Shelf<Trace>,
     /// What rules keep on this thread.
     pub(crate) rules: rules::OnWorker,
 }
@@ -112,6 +114,7 @@ impl Worker {
             request_heads: Shelf::default(),
             response_heads: Shelf::default(),
             log_entries: Shelf::default(),
+            traces: Shelf::default(),
             rules,
         }
     }

@@ -285,6 +285,7 @@ fn settings(base: PathBuf, health: SocketAddr, workers: usize) -> Settings {
         hosts: PathBuf::from("/etc/hosts"),
         in_kubernetes: false,
         rest: None,
+        traces: None,
     }
 }
 

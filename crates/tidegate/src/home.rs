@@ -22,7 +22,7 @@ const PREFIX: &str = "tidegate-home-";
 const MAX_ENTRIES: usize = 65_536;
 
 /// Directories younger than this are left alone: their process may be about to lock them.
-const LEAST_AGE: Duration = Duration::from_secs(60);
+const LEAST_AGE: Duration = Duration::from_mins(1);
 
 /// The directory; a private one goes when this is dropped.
 #[derive(Debug)]

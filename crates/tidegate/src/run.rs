@@ -9,11 +9,16 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tidegate_admin::{Admin, Wiring};
 use tidegate_proxy::{NodeStatus, Proxy, monitor};
-use tidegate_telemetry::access_log::{Writer, WriterOptions};
+use tidegate_telemetry::{
+    access_log::{Writer, WriterOptions},
+    traces::{self, Traces},
+};
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
+    task::JoinHandle,
+    time::Instant,
 };
 use tracing::{error, info, warn};
 
@@ -44,6 +49,9 @@ const STATUS_PAUSE: Duration = Duration::from_millis(250);
 
 /// Longest wait for the last lines of access logs to reach their files.
 const LAST_LINES_LIMIT: Duration = Duration::from_secs(2);
+
+/// Time for the last spans at the end: what is left of the grace period, within these bounds.
+const LAST_SPANS_LIMIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// Whether to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,16 +153,20 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let rest = Told::default();
     let (discovery, nodes) = following::start(&settings, home.path())?;
     let monitors = monitor::Options { runtime: Handle::current(), zeus_home: home.path().to_owned() };
-    let proxy = Arc::new(
-        Proxy::start(settings.workers, monitors, Arc::new(discovery.lookup()))
-            .map_err(|error| format!("the data workers cannot start: {error}"))?,
-    );
+    let proxy = Proxy::start(settings.workers, monitors, Arc::new(discovery.lookup()))
+        .map(Arc::new)
+        .map_err(|error| format!("the data workers cannot start: {error}"))?;
     let access_logs = Writer::start(WriterOptions::new(home.path()))
+        .map(Arc::new)
         .map_err(|error| format!("the writer of access logs cannot start: {error}"))?;
-    let access_logs = Arc::new(access_logs);
     let read_again = ReadAgain::default();
-    let watching =
-        Arc::new(Watching::new(Arc::clone(&proxy), discovery.discovery(), hooks.readiness.subscribe()));
+    let tracing = Tracing::start(settings.traces.clone(), settings.workers)?;
+    let watching = Arc::new(Watching::new(
+        Arc::clone(&proxy),
+        discovery.discovery(),
+        hooks.readiness.subscribe(),
+        tracing.traces.clone(),
+    ));
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(document_watch::run(settings.base.clone(), read_again.clone(), readings_sender));
@@ -194,6 +206,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         session_key: key.key,
         workers: settings.workers,
         access_logs: Arc::clone(&access_logs),
+        traces: tracing.traces.clone(),
         rest,
         watching,
     });
@@ -201,12 +214,10 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
 
     // Health answers, not ready, until the end; a build under way must not open listeners again.
     machine.finish().await;
-    let left = tokio::select! {
-        left = proxy.drain(settings.grace) => left,
-        _ = hooks.stop.wait_for(|stop| *stop == Stop::Now) => proxy.connections(),
-    };
+    let (left, rest_of_grace) = drain(&proxy, &mut hooks.stop, settings.grace).await;
     hooks.status.send_replace(Status { nodes: proxy.nodes() });
     tasks.shutdown().await;
+    tracing.finish(rest_of_grace).await;
     drop(machine);
     if let Some(writer) = Arc::into_inner(access_logs) {
         // Blocks for what the disk takes, bounded; nothing else is left to do.
@@ -218,6 +229,42 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         warn!("{left} connections were cut off after the grace period; the end");
     }
     Ok(())
+}
+
+/// Waits for requests in flight. Returns how many connections were left, and what is left of `grace`.
+async fn drain(proxy: &Proxy, stop: &mut watch::Receiver<Stop>, grace: Duration) -> (u64, Duration) {
+    let began = Instant::now();
+    tokio::select! {
+        left = proxy.drain(grace) => (left, grace.saturating_sub(began.elapsed())),
+        _ = stop.wait_for(|stop| *stop == Stop::Now) => (proxy.connections(), Duration::ZERO),
+    }
+}
+
+/// Tracing, and the task that sends spans; neither where it is off.
+struct Tracing {
+    traces: Option<Traces>,
+    exporter: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+}
+
+impl Tracing {
+    fn start(options: Option<traces::Options>, workers: usize) -> Result<Self, String> {
+        let Some(options) = options else { return Ok(Self { traces: None, exporter: None }) };
+        let (traces, exporter) = traces::start(options, workers)?;
+        let (stop, stopped) = watch::channel(false);
+        Ok(Self { traces: Some(traces), exporter: Some((stop, tokio::spawn(exporter.run(stopped)))) })
+    }
+
+    /// Sends what is left within the rest of the grace period, as far as [`LAST_SPANS_LIMIT`] allows.
+    async fn finish(self, rest_of_grace: Duration) {
+        let Some((stop, mut task)) = self.exporter else { return };
+        let (least, most) = LAST_SPANS_LIMIT;
+        let limit = rest_of_grace.clamp(least, most);
+        stop.send_replace(true);
+        if tokio::time::timeout(limit, &mut task).await.is_err() {
+            task.abort();
+            warn!("the last spans could not be sent within {limit:?}; some are lost");
+        }
+    }
 }
 
 /// Base documents are read once, here: without them nothing may start, since what they hold back would be open.

@@ -3,7 +3,9 @@
 //! A flag wins over its `TIDEGATE_*` variable, which wins over the `ZEUS_*` variable of the product this
 //! follows. The environment comes in as a value, so that precedence is tested without touching the process.
 
+pub(crate) mod ctl;
 pub(crate) mod rest;
+pub(crate) mod traces;
 
 use std::{
     collections::BTreeMap,
@@ -17,8 +19,16 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use tidegate_telemetry::{logging::LogFormat, metrics::Details};
 
-use self::rest::{RestOptions, RestSettings};
-use crate::{demo::script::Script, logging::DEFAULT_FILTER, rule::RuleCommand};
+use self::{
+    rest::{RestOptions, RestSettings},
+    traces::TracesOptions,
+};
+use crate::{
+    ctl::{CtlOptions, completion::Shell, export::ExportOptions},
+    demo::script::Script,
+    logging::DEFAULT_FILTER,
+    rule::RuleCommand,
+};
 
 /// Most data workers that may be asked for.
 const MAX_WORKERS: usize = 512;
@@ -57,6 +67,17 @@ pub(crate) enum Command {
     /// Compile TrafficScript rules, and run one over a described request.
     #[command(subcommand)]
     Rule(RuleCommand),
+    /// Look at and change a running Tidegate through its REST interface.
+    Ctl(Box<CtlOptions>),
+    /// Write a configuration as one document: that of a running Tidegate, or that of documents.
+    ///
+    /// Exit status: as of `ctl`.
+    Export(Box<ExportOptions>),
+    /// Print a script that completes the words of this command line in a shell.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
     /// Show the main job on this machine: DNS server, sample nodes, documents and load in one process.
     Demo(DemoOptions),
     /// Print the version.
@@ -137,6 +158,10 @@ pub(crate) struct RunOptions {
     /// The REST interface.
     #[command(flatten)]
     pub(crate) rest: RestOptions,
+
+    /// Distributed tracing.
+    #[command(flatten)]
+    pub(crate) traces: TracesOptions,
 }
 
 /// Options of `check`.
@@ -291,6 +316,8 @@ pub(crate) struct Settings {
     pub(crate) in_kubernetes: bool,
     /// The REST interface; `None` = off.
     pub(crate) rest: Option<RestSettings>,
+    /// Distributed tracing; `None` = off.
+    pub(crate) traces: Option<tidegate_telemetry::traces::Options>,
 }
 
 /// Settings that cannot be worked with: which, and what is expected instead.
@@ -348,6 +375,7 @@ pub(crate) fn resolve(
             .unwrap_or_else(|| PathBuf::from("/etc/hosts")),
         in_kubernetes: in_kubernetes(environment),
         rest: rest::resolve(options.rest, environment)?,
+        traces: traces::resolve(options.traces, environment)?,
     })
 }
 

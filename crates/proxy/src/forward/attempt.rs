@@ -366,6 +366,7 @@ fn compose_head(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool, cl
         keepalive: pool.settings.keepalive,
         upgrade: relays_upgrade(exchange),
         strip_tls_headers: true,
+        trace: exchange.trace.as_ref().and_then(|trace| trace.told()),
     };
     request_head::compose(&mut out.bytes, exchange.head_bytes(), exchange.head, &additions);
     out

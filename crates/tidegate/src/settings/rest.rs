@@ -1,14 +1,18 @@
 //! Settings of the REST interface: where it listens, TLS, the password.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use clap::Args;
 use tidegate_admin::{PasswordSource, Strength, Transport};
 
 use super::{Environment, SettingsError, parsed, path, variable};
 
-/// Port of the interface unless set.
-const PORT: u16 = 9070;
+/// Where the interface listens unless set.
+pub(super) const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9070);
 /// Most addresses it may listen on.
 const MAX_ADDRESSES: usize = 16;
 
@@ -72,7 +76,7 @@ impl FromStr for RestAddress {
 }
 
 /// A switch of the environment.
-struct Switch(bool);
+pub(super) struct Switch(pub(super) bool);
 
 impl FromStr for Switch {
     type Err = String;
@@ -103,7 +107,7 @@ pub(super) fn resolve(
     environment: &Environment,
 ) -> Result<Option<RestSettings>, SettingsError> {
     let addresses = match parsed(options.rest, environment, "TIDEGATE_REST", "ADDR:PORT,… or off")? {
-        None => vec![SocketAddr::from(([127, 0, 0, 1], PORT))],
+        None => vec![DEFAULT_ADDRESS],
         Some(RestAddress::On(addresses)) => addresses,
         Some(RestAddress::Off) => return Ok(None),
     };
