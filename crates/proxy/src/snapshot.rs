@@ -24,7 +24,7 @@ use tidegate_model::{
     ScriptName, VirtualServer, VirtualServerName,
 };
 use tidegate_telemetry::{
-    access_log::AccessLog,
+    access_log::{AccessLog, Losses},
     counters::{ListenCounters, PoolCounters, Sharded, VirtualServerCounters},
 };
 
@@ -172,6 +172,7 @@ pub(crate) struct RunningServer {
     pub(crate) rewrites: Rewrites,
     pub(crate) rules: Rules,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) log_losses: Arc<Losses>,
     pub(crate) counters: Arc<Sharded<VirtualServerCounters>>,
     pub(crate) connections: Arc<OpenConnections>,
 }
