@@ -218,6 +218,7 @@ fn snapshots(runner: &mut Runner) {
         ipv6: true,
         workers: 2,
         access_logs: None,
+        traces: None,
     };
     let title = |what: &str| format!("snapshot, {POOLS} pools x {NODES} nodes, {what}");
     runner.time(&title("from nothing"), None, || {
@@ -295,12 +296,14 @@ fn rules(runner: &mut Runner) {
         ("empty", String::new(), Some(Duration::from_nanos(150))),
         ("20 if/else if, none true", chain(&|n| format!("string.startsWith( $path, \"/x{n}\" )")), None),
         ("20 if/else if, comparisons", chain(&|n| format!("$path == \"/x{n}\"")), None),
+        ("20 times getHeader", "$h = http.getHeader( \"Accept\" );\n".repeat(20), None),
+        ("20 joins", format!("$path = http.getPath();\n{}", "$x = $path . \"/\" . 1;\n".repeat(20)), None),
         ("regexmatch, constant", "string.regexmatch( http.getPath(), \"^/(shop|cart)/\" );".to_owned(), None),
         ("setResponseHeader", "http.setResponseHeader( \"X-Served-By\", \"tidegate\" );".to_owned(), None),
         ("loop of 1000 rounds", "for( $i = 0; $i < 1000; $i++ ) { }".to_owned(), None),
     ] {
         let program = rule(&text);
-        let mut host = Described::request("GET", "/basket/12345?item=4711");
+        let mut host = Described::request("GET", "/basket/12345?item=4711").header("Accept", "text/html");
         let mut patterns = PatternCache::new(57, RuleLimits::default().match_steps);
         runner.time(&format!("rule, {name}"), bound, || {
             let mut machine = Machine::new(black_box(&program), RuleLimits::default());

@@ -2,9 +2,11 @@
 
 mod bodies;
 mod faults;
+mod levels;
 mod messages;
 mod routing;
 mod streams;
+mod tls;
 mod waiting;
 
 use std::net::SocketAddr;

@@ -3,9 +3,11 @@
 //! ```text
 //! /api/tm/<version>/config/active/…       configuration
 //! /api/tm/<version>/status/<tm>/…         status, backups
+//! /api/tidegate/…                         what is Tidegate's own
 //! ```
 
 mod configuration;
+mod own;
 mod saved;
 mod status;
 #[cfg(test)]
@@ -79,6 +81,8 @@ enum Route<'a> {
     Configuration(Version, &'a [String]),
     /// Below `status/<tm>`.
     Status(&'a [String]),
+    /// Below `/api/tidegate`.
+    Own(&'a [String]),
     Nothing,
 }
 
@@ -88,6 +92,7 @@ impl Api {
         match self.route(&asked.target.segments) {
             Route::Configuration(version, rest) => configuration::body_limit(version, rest, asked),
             Route::Status(rest) => saved::body_limit(rest, asked),
+            Route::Own(rest) => own::body_limit(rest, asked),
             Route::Directory(_) => Err(cannot_be_made()),
             Route::Nothing => Err(Answer::not_found()),
         }
@@ -108,12 +113,17 @@ impl Api {
                 configuration::answer(self, version, rest, &segments, asked).await
             }
             Route::Status(rest) => status::answer(self, rest, &segments, asked).await,
+            Route::Own(rest) => own::answer(self, rest, &segments, asked).await,
             Route::Nothing => Answer::not_found(),
         }
     }
 
     fn route<'a>(&'a self, segments: &'a [String]) -> Route<'a> {
         let (Some("api") | None) = segments.first().map(String::as_str) else { return Route::Nothing };
+        // Not among the children of `/api`: clients that walk the tree find the one they know.
+        if segments.get(1).map(String::as_str) == Some(own::ROOT) {
+            return Route::Own(segments.get(2..).unwrap_or_default());
+        }
         let (Some("tm") | None) = segments.get(1).map(String::as_str) else { return Route::Nothing };
         let version = match segments.get(2) {
             Some(text) => match Version::parse(text) {

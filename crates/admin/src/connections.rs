@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -125,7 +126,9 @@ impl Connections {
     /// A place for a connection from `address`; waits while everybody who is here may stay.
     pub(crate) async fn enter(self: &Arc<Self>, address: IpAddr) -> Place {
         loop {
-            let freed = self.freed.notified();
+            let mut freed = pin!(self.freed.notified());
+            // From here on: what becomes free while we look is not missed.
+            freed.as_mut().enable();
             if let Some((number, go)) = self.table().enter(host(address)) {
                 return Place { connections: Arc::clone(self), number, go };
             }

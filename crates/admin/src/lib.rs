@@ -55,7 +55,7 @@ pub use crate::{
     certificate::Transport,
     desk::{Batch, Done, Import},
     kept::Kept,
-    observe::{Coming, Fault, Group, NoCounters, Observe, PoolState, RunningState, ServerState},
+    observe::{Coming, Fault, Group, NoCounters, Observe, PoolState, Question, RunningState, ServerState},
     password::{PasswordSource, Strength},
 };
 
@@ -68,7 +68,7 @@ const DIRECTORY: &str = "rest";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Where to listen.
-    pub address: SocketAddr,
+    pub addresses: Vec<SocketAddr>,
     /// TLS or not.
     pub transport: Transport,
     /// Password of the user `admin`.
@@ -127,11 +127,9 @@ impl Admin {
         let hash = password::load(&options.password, directory.as_deref())?;
         let guard = Guard::new(hash)?;
         let tls = certificate::load(&options.transport, directory.as_deref(), &name)?;
-        if tls.is_none() && !options.address.ip().is_loopback() {
-            warn!(
-                "the REST interface listens on {} without TLS: passwords can be read on the way",
-                options.address
-            );
+        for address in options.addresses.iter().filter(|address| tls.is_none() && !address.ip().is_loopback())
+        {
+            warn!("the REST interface listens on {address} without TLS: passwords can be read on the way");
         }
         let identity = Identity {
             name,
@@ -163,7 +161,7 @@ impl Admin {
         let api = Api { current, counter, backups, observe, faults, identity, keeps, large };
         let server = Arc::new(Server::new(api, guard, tls));
         let follow = server.follow_certificate(options.transport);
-        tokio::join!(desk.run(), Arc::clone(&server).run(options.address), follow);
+        tokio::join!(desk.run(), Arc::clone(&server).run(options.addresses), follow);
     }
 }
 

@@ -4,9 +4,8 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
-    path::Path,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -32,7 +31,7 @@ use crate::{
     answer::Answer,
     api::{Api, Asked, MAX_ARCHIVE_BODY},
     body::{Body, LARGE, Place},
-    certificate::{self, Transport},
+    certificate::{Followed, Transport},
     connections::{self, Connections},
     guard::{Guard, Verdict},
     request::Target,
@@ -49,7 +48,7 @@ const CONNECTION_LIMIT: Duration = Duration::from_hours(1);
 /// Largest request head, bytes.
 const MAX_HEAD: usize = 64 << 10;
 /// How often the files of the certificate are looked at.
-const CERTIFICATE_LOOK: Duration = Duration::from_secs(30);
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(2);
 /// Pause before the address is tried again.
 const BIND_AGAIN: Duration = Duration::from_secs(1);
 /// Pause after an accept that failed.
@@ -64,40 +63,56 @@ pub(crate) struct Server {
     pub(crate) guard: Arc<Guard>,
     /// `None`: no TLS. Replaced when the files it was read from change.
     tls: Option<ArcSwap<ServerConfig>>,
+    /// On all addresses together.
+    connections: Arc<Connections>,
 }
 
 impl Server {
     pub(crate) fn new(api: Api, guard: Guard, tls: Option<Arc<ServerConfig>>) -> Self {
         let tls = tls.map(ArcSwap::new);
-        Self { api, guard: Arc::new(guard), tls }
+        Self { api, guard: Arc::new(guard), tls, connections: Arc::default() }
     }
 
-    /// Reads the files of the certificate again from time to time: they are renewed while we run.
+    /// Reads the files of the certificate again and again: they are renewed while we run. Connections keep what they
+    /// were made with.
     pub(crate) async fn follow_certificate(&self, transport: Transport) {
-        let (Transport::Files { .. }, Some(tls)) = (&transport, &self.tls) else { return };
-        let mut seen = fingerprint(transport.clone()).await;
+        let (Some(mut followed), Some(tls)) = (Followed::new(&transport), &self.tls) else { return };
+        // Between the start and the first look they may have changed already: that look takes them in any case.
+        let mut first = true;
         loop {
-            tokio::time::sleep(CERTIFICATE_LOOK).await;
-            let now = fingerprint(transport.clone()).await;
-            if now == seen {
-                continue;
-            }
-            let again = transport.clone();
-            match spawn_blocking(move || certificate::load(&again, None, "")).await {
-                Ok(Ok(Some(config))) => {
+            let looked = spawn_blocking(move || {
+                let changed = followed.changed();
+                (followed, changed)
+            });
+            let Ok((again, changed)) = looked.await else { return };
+            followed = again;
+            match changed {
+                Some(Ok(config)) => {
                     tls.store(config);
-                    info!("REST: the certificate was read again");
+                    if !first {
+                        info!("REST: the certificate was read again");
+                    }
                 }
-                Ok(Ok(None)) | Err(_) => {}
-                Ok(Err(reason)) => warn!("REST: the certificate stays as it was: {reason}"),
+                Some(Err(reason)) => warn!("REST: the certificate stays as it was: {reason}"),
+                None => {}
             }
-            seen = now;
+            first = false;
+            tokio::time::sleep(CERTIFICATE_LOOK).await;
         }
     }
 
-    /// Serves `address` for as long as the task lives. An address that cannot be had is told and tried again: the
-    /// process before this one may still have it.
-    pub(crate) async fn run(self: Arc<Self>, address: SocketAddr) {
+    /// Serves `addresses` for as long as the task lives.
+    pub(crate) async fn run(self: Arc<Self>, addresses: Vec<SocketAddr>) {
+        // Dropped with this task.
+        let mut serving = tokio::task::JoinSet::new();
+        for address in addresses {
+            serving.spawn(Arc::clone(&self).serve(address));
+        }
+        while serving.join_next().await.is_some() {}
+    }
+
+    /// An address that cannot be had is told and tried again: the process before this one may still have it.
+    async fn serve(self: Arc<Self>, address: SocketAddr) {
         let mut told = false;
         let listener = loop {
             match listen(address) {
@@ -118,7 +133,6 @@ impl Server {
     }
 
     pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener) {
-        let connections = Arc::new(Connections::default());
         // Dropped with this task: connections end with the interface.
         let mut tasks = tokio::task::JoinSet::new();
         loop {
@@ -132,7 +146,7 @@ impl Server {
                 }
             };
             let server = Arc::clone(&self);
-            let place = Arc::new(connections.enter(peer.ip()).await);
+            let place = Arc::new(self.connections.enter(peer.ip()).await);
             tasks.spawn(async move {
                 let served = server.connection(stream, peer.ip(), Arc::clone(&place));
                 tokio::select! {
@@ -284,16 +298,6 @@ impl Server {
             Err(_) => Err(Answer::refused("http.timeout", "the body took too long")),
         }
     }
-}
-
-/// What tells a renewed certificate from the one before; `None` where a file cannot be seen.
-async fn fingerprint(transport: Transport) -> Option<[(u64, SystemTime); 2]> {
-    let Transport::Files { certificate, key } = transport else { return None };
-    let look = move |path: &Path| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.len(), metadata.modified().ok()?))
-    };
-    spawn_blocking(move || Some([look(&certificate)?, look(&key)?])).await.ok()?
 }
 
 /// A media type without its parameters, in lower case.

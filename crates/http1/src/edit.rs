@@ -13,10 +13,16 @@ pub const MAX_EDITED_FIELDS: usize = 64;
 /// Most values that edits can give to one field.
 pub const MAX_VALUES: usize = 64;
 
+/// Most bytes that all names and values of the edits of one head have. More than any head may have, so that edits which
+/// are taken back later do not count against what is sent.
+pub const MAX_EDIT_BYTES: usize = 64 * 1024;
+
 /// Edits of the fields of a head, one entry per name.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderEdits {
     fields: Vec<FieldEdit>,
+    /// Bytes of all names and values.
+    bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +52,13 @@ const FRAMING: [&[u8]; 9] = [
     b"upgrade",
 ];
 
+impl FieldEdit {
+    /// Bytes of its values.
+    fn bytes(&self) -> usize {
+        self.values.iter().map(SmallVec::len).sum()
+    }
+}
+
 impl HeaderEdits {
     /// Whether nothing was edited.
     pub fn is_empty(&self) -> bool {
@@ -55,31 +68,53 @@ impl HeaderEdits {
     /// The field gets this value and no other.
     pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
         check(name, value)?;
+        let before = self.of(name).map_or(0, FieldEdit::bytes);
+        self.make_room(name, value, before)?;
         let field = self.field(name)?;
         field.keeps = false;
         field.values.clear();
         field.values.push(Bytes::from_slice(value.trim_ascii()));
+        self.bytes = self.bytes - before + value.trim_ascii().len();
         Ok(())
     }
 
     /// One more field of this name.
     pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
         check(name, value)?;
+        self.make_room(name, value, 0)?;
         let field = self.field(name)?;
         if field.values.len() >= MAX_VALUES {
             return Err("a header field would have too many values");
         }
         field.values.push(Bytes::from_slice(value.trim_ascii()));
+        self.bytes += value.trim_ascii().len();
         Ok(())
     }
 
     /// No field of this name.
     pub fn remove(&mut self, name: &[u8]) -> Result<(), Refusal> {
         check(name, b"")?;
+        let before = self.of(name).map_or(0, FieldEdit::bytes);
+        self.make_room(name, b"", before)?;
         let field = self.field(name)?;
         field.keeps = false;
         field.values.clear();
+        self.bytes -= before;
         Ok(())
+    }
+
+    /// Whether there is room for a name and a value, `less` bytes of values being given up for them.
+    fn make_room(&self, name: &[u8], value: &[u8], less: usize) -> Result<(), Refusal> {
+        let name = if self.of(name).is_some() { 0 } else { name.len() };
+        if self.bytes - less + name + value.trim_ascii().len() > MAX_EDIT_BYTES {
+            return Err("all edits of one head would have too many bytes");
+        }
+        Ok(())
+    }
+
+    /// Whether edits give the field a value.
+    pub fn gives(&self, name: &[u8]) -> bool {
+        self.of(name).is_some_and(|field| !field.values.is_empty())
     }
 
     fn field(&mut self, name: &[u8]) -> Result<&mut FieldEdit, Refusal> {
@@ -89,6 +124,7 @@ impl HeaderEdits {
             if self.fields.len() >= MAX_EDITED_FIELDS {
                 return Err("too many header fields are edited");
             }
+            self.bytes += name.len();
             self.fields.push(FieldEdit {
                 name: Bytes::from_slice(name),
                 keeps: true,
@@ -233,12 +269,14 @@ mod tests {
         edits.set(b"x-A", b" 3 ").unwrap();
         assert_eq!(written(&edits), "Host: a\r\nX-A: 3\r\nAccept: */*\r\n");
         assert_eq!(values(&edits, b"X-a"), ["3"]);
+        assert!(edits.gives(b"x-a") && !edits.gives(b"Accept"));
         edits.add(b"X-A", b"4").unwrap();
         edits.add(b"X-New", b"5").unwrap();
         assert_eq!(written(&edits), "Host: a\r\nX-A: 3\r\nX-A: 4\r\nAccept: */*\r\nX-New: 5\r\n");
         edits.remove(b"x-a").unwrap();
         assert_eq!(written(&edits), "Host: a\r\nAccept: */*\r\nX-New: 5\r\n");
         assert_eq!(values(&edits, b"x-a"), [""; 0]);
+        assert!(!edits.gives(b"x-a"));
         edits.add(b"Accept", b"text/html").unwrap();
         assert_eq!(values(&edits, b"accept"), ["*/*", "text/html"]);
         assert_eq!(written(&edits), "Host: a\r\nAccept: */*\r\nX-New: 5\r\nAccept: text/html\r\n");
@@ -265,6 +303,11 @@ mod tests {
             edits.set(format!("x-{index}").as_bytes(), b"v").unwrap();
         }
         assert!(edits.set(b"x-more", b"v").is_err());
+        let half = vec![b'a'; MAX_EDIT_BYTES / 2];
+        assert!(edits.set(b"x-2", &half).is_ok() && edits.set(b"x-2", &half).is_ok());
+        assert!(edits.set(b"x-3", &half).is_err() && edits.add(b"x-2", &half).is_err());
+        assert!(edits.remove(b"x-2").is_ok() && edits.add(b"x-3", &half).is_ok());
+        assert_eq!(edits.bytes, edits.fields.iter().map(|field| field.name.len() + field.bytes()).sum());
         assert!(edits.set(b"x-1", b"w").is_ok());
         assert!(
             is_target(b"/a?b")

@@ -37,6 +37,8 @@ pub enum Category {
     Pools,
     /// `rules`.
     Rules,
+    /// `slm`.
+    ServiceLevels,
     /// `trafficscript`: events that rules raise themselves.
     TrafficScript,
     /// `vservers`.
@@ -45,8 +47,15 @@ pub enum Category {
 
 impl Category {
     /// Every category of which Tidegate has events.
-    pub const ALL: [Self; 6] =
-        [Self::General, Self::Monitors, Self::Pools, Self::Rules, Self::TrafficScript, Self::VirtualServers];
+    pub const ALL: [Self; 7] = [
+        Self::General,
+        Self::Monitors,
+        Self::Pools,
+        Self::Rules,
+        Self::ServiceLevels,
+        Self::TrafficScript,
+        Self::VirtualServers,
+    ];
 
     /// Its section in an event type.
     pub fn section(self) -> &'static str {
@@ -55,6 +64,7 @@ impl Category {
             Self::Monitors => "monitors",
             Self::Pools => "pools",
             Self::Rules => "rules",
+            Self::ServiceLevels => "slm",
             Self::TrafficScript => "trafficscript",
             Self::VirtualServers => "vservers",
         }

@@ -11,7 +11,7 @@
 //! configuration key (`section.key` of the document format) a field comes from.
 //!
 //! Reading order: [`name`], [`configuration`], [`virtual_server`], [`pool`], [`persistence`], [`monitor`],
-//! [`tls`], [`rule`], [`node_set`], [`moment`]; [`mod@counters`] are what the crates above count with.
+//! [`tls`], [`rule`], [`service_level`], [`node_set`], [`moment`]; [`mod@counters`] are what the crates above count with.
 
 pub mod alert;
 pub mod configuration;
@@ -23,6 +23,7 @@ pub mod node_set;
 pub mod persistence;
 pub mod pool;
 pub mod rule;
+pub mod service_level;
 pub mod tls;
 pub mod virtual_server;
 
@@ -30,11 +31,12 @@ pub use configuration::{Configuration, GlobalSettings};
 pub use moment::Moment;
 pub use monitor::Monitor;
 pub use name::{
-    ActionName, ActionProgramName, CaName, ExtraFileName, KeyName, MonitorName, PersistenceName, PluginName,
-    PoolName, RateName, RuleName, ScriptName, VirtualServerName,
+    ActionName, ActionProgramName, CaName, ExtraFileName, KeyName, LevelName, MonitorName, PersistenceName,
+    PluginName, PoolName, RateName, RuleName, ScriptName, VirtualServerName,
 };
 pub use node_set::{DiscoveredNode, NodeSet};
 pub use persistence::PersistenceClass;
 pub use pool::Pool;
 pub use rule::{RateClass, Rule, RuleEntry};
+pub use service_level::ServiceLevel;
 pub use virtual_server::VirtualServer;

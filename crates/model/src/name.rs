@@ -60,6 +60,8 @@ names! {
     RuleName;
     /// An entry of `rate`.
     RateName;
+    /// An entry of `service_level_monitors`.
+    LevelName;
     /// An entry of `ssl/server_keys` or `ssl/client_keys`.
     KeyName;
     /// An entry of `ssl/cas`.

@@ -84,6 +84,10 @@ pub struct RuleSettings {
     /// `regex_match_limit`: steps of a match after which the rule is aborted. Where no document sets it, the 5 million of
     /// [`Limits`](tidegate_trafficscript::Limits): the format's 10 million are counted per position in the text, ours over all of it.
     pub match_steps: NonZeroU32,
+    /// `regex_match_warn_percentage`: hundredths of `match_steps` from which a match is told (default 5).
+    pub match_warning: u8,
+    /// `memory_warning`: a rule that makes a connection hold more bytes is told; `None` (0) = never (default 1 MiB).
+    pub memory_warning: Option<usize>,
     /// `data_size`: what `data.*` may hold (default 5 %).
     pub data_size: MemoryAmount,
     /// `data_local_size`: what `data.local.*` may hold in each worker (default 5 %).
@@ -99,6 +103,8 @@ impl Default for RuleSettings {
             execution_time_warning: Some(Duration::from_millis(500)),
             pattern_cache: 57,
             match_steps: const { NonZeroU32::new(5_000_000).unwrap() },
+            match_warning: 5,
+            memory_warning: Some(1 << 20),
             data_size: MemoryAmount::Percent(5),
             data_local_size: MemoryAmount::Percent(5),
             variable_pool_use: false,
@@ -112,6 +118,8 @@ impl RuleSettings {
         let mut options = Options::default();
         options.limits.instructions = self.instructions.get();
         options.limits.match_steps = self.match_steps.get();
+        options.limits.match_warning = self.match_warning;
+        options.limits.line = self.memory_warning.unwrap_or(usize::MAX);
         options.variable_pool_use = self.variable_pool_use;
         options
     }

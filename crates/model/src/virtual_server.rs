@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use crate::{PoolName, RuleEntry, VirtualServerName, tls::ServerTls};
+use crate::{LevelName, PoolName, RuleEntry, VirtualServerName, tls::ServerTls};
 
 /// An entry of `virtual_servers`.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,8 @@ pub struct VirtualServer {
     pub failure_log: FailureLog,
     /// `basic.ssl_decrypt` and `ssl.*`; `None` = plain.
     pub tls: Option<ServerTls>,
+    /// `basic.slm_class`, a class of this configuration.
+    pub service_level: Option<LevelName>,
     /// `tcp.nagle` on client connections.
     pub nagle: bool,
     /// `tcp.close_with_rst`.
@@ -89,6 +91,7 @@ impl VirtualServer {
             access_log: None,
             failure_log: FailureLog::default(),
             tls: None,
+            service_level: None,
             nagle: false,
             close_with_rst: false,
         }

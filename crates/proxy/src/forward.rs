@@ -30,7 +30,7 @@ use crate::{
     http::error_page,
     rules::{self, Said, Verdict},
     snapshot::RunningPool,
-    tally,
+    tally, trace,
     virtual_server::Exchange,
 };
 
@@ -47,6 +47,8 @@ pub(crate) struct Attempts {
     full: bool,
     /// The node that a rule has chosen.
     fixed: Option<Slot>,
+    /// Its place in the queue of a pool that was rebuilt while it waited.
+    wait: Option<Box<claim::Wait>>,
 }
 
 /// Serves the request from `pool`, or from its failure pool when all its nodes have failed.
@@ -59,16 +61,18 @@ pub(crate) async fn to_pool(
     let mut other: Option<Arc<RunningPool>> = None;
     let mut session = session_of(client, exchange, pool);
     tally::asked(client, pool, &session);
+    trace::pool(exchange, pool);
     let mut body = attempt::RequestBody::of(client, exchange)?;
     let streaming = body.is_streaming();
-    let mut attempts = Attempts::of(exchange, pool, streaming);
+    let mut attempts = Attempts::new(streaming);
     let mut last = Failure::new(Kind::NoNode, Progress::Unsent);
     let mut next = None;
     loop {
         let pool = other.as_ref().unwrap_or(pool);
+        attempts.heed_rules(exchange, pool);
         let claimed = match next.take() {
             Some(node) => Claimed::Node(node),
-            None => claim(client, exchange, pool, &session, &attempts).await?,
+            None => claim(client, exchange, pool, &session, &mut attempts).await?,
         };
         let mut claimed = match claimed {
             Claimed::Node(claimed) => claimed,
@@ -80,13 +84,14 @@ pub(crate) async fn to_pool(
                 tally::pool(&client.worker, pool).failed_over.add(1);
                 session = session_of(client, exchange, failure_pool);
                 tally::asked(client, failure_pool, &session);
-                attempts = Attempts::of(exchange, failure_pool, streaming);
+                trace::pool(exchange, failure_pool);
+                attempts = Attempts::new(streaming);
                 other = Some(Arc::clone(failure_pool));
                 continue;
             }
             Claimed::Rebuilt(rebuilt) => {
                 session = session_of(client, exchange, &rebuilt);
-                attempts.follow(pool, &rebuilt, exchange);
+                attempts.follow(pool, &rebuilt);
                 other = Some(rebuilt);
                 continue;
             }
@@ -96,7 +101,9 @@ pub(crate) async fn to_pool(
             }
         };
         'attempt: {
-            let mut answer = match attempt(client, exchange, pool, &mut claimed, &mut body).await {
+            trace::attempted(exchange, client, pool, &claimed);
+            let outcome = attempt(client, exchange, pool, &mut claimed, &mut body).await;
+            let mut answer = match trace::heard(exchange, client, outcome) {
                 Ok(answer) if answer.head.status() == 503 => {
                     let unavailable = Failure::new(Kind::Unavailable, Progress::Sent);
                     note_failure(client, pool, &claimed, &unavailable);
@@ -124,8 +131,11 @@ pub(crate) async fn to_pool(
             };
             note_answer(client, exchange, pool, &session, &claimed, &answer);
             if exchange.has_response_rules() {
+                // They box what waits: connections of virtual servers without rules have no room for it.
                 let resendable = body.is_replayable() && exchange.may_be_sent_again();
-                match past_rules(client, exchange, pool, &claimed, &mut answer, resendable).await? {
+                let from = (pool, claimed.node());
+                let verdict = rules::response(client, exchange, from, &mut answer, resendable).await;
+                match verdict.inspect_err(|failure| note_failure(client, pool, &claimed, failure))? {
                     Verdict::GoOn => {}
                     Verdict::Answered(flow) => return Ok(flow),
                     Verdict::Retry => break 'attempt,
@@ -135,13 +145,12 @@ pub(crate) async fn to_pool(
         }
         exchange.answered.retries += 1;
         tally::pool(&client.worker, pool).retries.add(1);
-        attempts.avoid(exchange, pool);
         // The nodes of today are asked, not those of when the request began.
         if next.is_none()
             && let Some(rebuilt) = client.worker.rebuilt(pool)
         {
             session = session_of(client, exchange, &rebuilt);
-            attempts.follow(pool, &rebuilt, exchange);
+            attempts.follow(pool, &rebuilt);
             other = Some(rebuilt);
         }
     }
@@ -158,6 +167,7 @@ fn note_answer(
 ) {
     let now = client.worker.recent();
     let status = answer.head.status();
+    exchange.answered.note_response(client.worker.recent_elapsed().saturating_sub(exchange.began));
     if status != 503 || !pool.settings.passive_monitoring {
         note_success(pool, claim, answer.response_time, now);
     }
@@ -168,19 +178,6 @@ fn note_answer(
     if !exchange.server.rules.completion.is_empty() {
         exchange.said_mut().note_served(pool, claim.node(), answer.response_time);
     }
-}
-
-/// The response rules. They box what waits, so that connections of virtual servers without rules have no room for it.
-async fn past_rules(
-    client: &mut Client,
-    exchange: &mut Exchange<'_>,
-    pool: &Arc<RunningPool>,
-    claim: &Claim,
-    answer: &mut Answer,
-    resendable: bool,
-) -> Result<Verdict, Failure> {
-    let verdict = rules::response(client, exchange, (pool, claim.node()), answer, resendable).await;
-    verdict.inspect_err(|failure| note_failure(client, pool, claim, failure))
 }
 
 fn session_of(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool) -> Session {
@@ -208,7 +205,7 @@ async fn session_failed(
             let close = body || exchange.head.version() == Version::Http10 || !exchange.keeps_alive(client);
             let mut out = client.worker.buffers.lend_output();
             let cookie = pool.pool.forget_cookie(session).unwrap_or_default();
-            error_page::redirect(&mut out.bytes, url, cookie, close);
+            error_page::redirect(&mut out.bytes, url, cookie, &exchange.take_response_edits(), close);
             exchange.answered.status = 302;
             exchange.answered.bytes = out.bytes.len() as u64;
             tally::server(&client.worker, &exchange.server).generated(302);
@@ -244,14 +241,12 @@ fn note_failure(client: &Client, pool: &RunningPool, claimed: &Claim, failure: &
 }
 
 impl Attempts {
-    fn of(exchange: &Exchange<'_>, pool: &RunningPool, streaming: bool) -> Self {
-        let mut attempts = Self { streaming, ..Self::default() };
-        attempts.avoid(exchange, pool);
-        attempts
+    fn new(streaming: bool) -> Self {
+        Self { streaming, ..Self::default() }
     }
 
-    /// Notes the nodes that rules avoid, and the one they have chosen.
-    fn avoid(&mut self, exchange: &Exchange<'_>, pool: &RunningPool) {
+    /// Notes the nodes of the pool that rules avoid by now, and the one they have chosen.
+    fn heed_rules(&mut self, exchange: &Exchange<'_>, pool: &RunningPool) {
         let Some(said) = exchange.said() else { return };
         for slot in said.avoided().filter_map(|node| pool.pool.find(node)) {
             self.tried.get_or_insert_default().avoid(slot);
@@ -266,11 +261,10 @@ impl Attempts {
     }
 
     /// The pool was rebuilt: the nodes that were tried have other places.
-    fn follow(&mut self, before: &RunningPool, now: &RunningPool, exchange: &Exchange<'_>) {
+    fn follow(&mut self, before: &RunningPool, now: &RunningPool) {
         if let Some(tried) = &mut self.tried {
             **tried = tried.in_build(&before.pool, &now.pool);
         }
-        self.avoid(exchange, now);
     }
 
     fn note(&mut self, failure: &Failure, claimed: &Claim) {

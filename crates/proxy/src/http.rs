@@ -46,12 +46,14 @@ pub(crate) mod tests {
     pub(crate) fn running(settings: VirtualServer) -> RunningServer {
         RunningServer {
             rewrites: Rewrites::of(&settings),
+            service_level: None,
             rules: Rules::default(),
             settings: Arc::new(settings),
             tls: None,
             pool: None,
             access_log: None,
             log_losses: tidegate_telemetry::access_log::Losses::new(1),
+            traces: None,
             counters: Arc::new(tidegate_telemetry::counters::Sharded::new(1)),
             connections: Arc::default(),
         }

@@ -1,6 +1,9 @@
 //! One look at the data path: every counter and gauge, without stopping anybody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tidegate_model::{PoolName, VirtualServerName};
 use tidegate_pool::NodeView;
@@ -44,6 +47,7 @@ impl Proxy {
             certificates: certificates(&snapshot),
             rules: rules(&snapshot),
             rates: self.rates(),
+            service_levels: self.service_levels(&snapshot),
             user_counters: self.user_counters(),
             rule_services: self.rule_services(),
             control: Control::default(),
@@ -86,6 +90,12 @@ impl Proxy {
             contexts_full: class.counters.together,
         };
         classes.into_iter().map(rate).collect()
+    }
+
+    fn service_levels(&self, snapshot: &Snapshot) -> Vec<(Arc<str>, u8)> {
+        let now = self.shared.now();
+        let levels = snapshot.service_levels.iter();
+        levels.map(|(name, level)| (name.as_str().into(), level.conforming(now))).collect()
     }
 
     fn user_counters(&self) -> UserCounters {

@@ -14,8 +14,9 @@
 
 mod body;
 mod commit;
+mod fields;
 mod orders;
-mod process;
+pub(crate) mod process;
 mod reply;
 mod said;
 mod seen;
@@ -82,8 +83,24 @@ pub(crate) async fn response(
     if answer.head.status() == SWITCHING_PROTOCOLS {
         return Ok(Verdict::GoOn);
     }
-    // Another node's answer is not edited by what rules have made of this one.
-    let before = exchange.said().filter(|_| resendable).map(|said| said.response.clone());
+    // What rules make of this answer is neither for another node's nor for an error page.
+    let before = exchange.said().map(|said| said.response.clone());
+    let verdict = past_response_rules(client, exchange, (pool, node), answer, resendable).await;
+    if matches!(verdict, Ok(Verdict::Retry) | Err(_))
+        && let Some(said) = &mut exchange.said
+    {
+        said.response = before.unwrap_or_default();
+    }
+    verdict
+}
+
+async fn past_response_rules(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    (pool, node): (&Arc<RunningPool>, &Arc<Node>),
+    answer: &mut Answer,
+    resendable: bool,
+) -> Result<Verdict, Failure> {
     let server = Rc::clone(&exchange.server);
     let mut stage = Stage::Response { answer: &mut *answer, pool, node, resendable };
     if let Some(suspended) = start(&server.rules.response, client, exchange, &mut stage) {
@@ -101,7 +118,6 @@ pub(crate) async fn response(
     tally::exchanged(client, pool, node, answer.sent + answer.upload.moved, head + body);
     if matches!(verdict, Verdict::Retry) {
         said.stream = None;
-        said.response = before.unwrap_or_default();
     }
     Ok(verdict)
 }
@@ -169,11 +185,12 @@ fn go_on<'p>(
 ) -> Gone {
     let worker = Rc::clone(&client.worker);
     let began = worker.recent_elapsed();
-    let mut seen = Seen { client: &mut *client, exchange: &mut *exchange, stage: stage.lend() };
+    let mut seen = Seen { client: &mut *client, exchange: &mut *exchange, stage: stage.lend(), rule };
     let step = machine.run(&mut seen, &mut worker.rules.patterns.borrow_mut());
     if machine.instructions() > UNTIMED {
         note_time(rule, &worker, worker.elapsed().saturating_sub(began));
     }
+    note_memory(rule, client, exchange);
     match step {
         Step::Wait(need) => Gone::Waits(need),
         Step::Done(End::Finished) => Gone::Next,
@@ -239,6 +256,21 @@ fn note_time(rule: &RunningRule, worker: &Worker, took: Duration) {
             held_back,
             "a rule ran for long"
         );
+    }
+}
+
+/// Clients decide how often a rule holds much.
+static LARGE: EventLimit = EventLimit::new();
+
+/// Tells, once for a request, that a rule made its connection hold more than `trafficscript.memory_warning`.
+fn note_memory(rule: &RunningRule, client: &Client, exchange: &mut Exchange<'_>) {
+    let (Some(limit), Some(said)) = (rule.memory_warning, &mut exchange.said) else { return };
+    let bytes = said.held();
+    if bytes <= limit || std::mem::replace(&mut said.told_large, true) {
+        return;
+    }
+    if let Some(held_back) = LARGE.admit(client.worker.recent()) {
+        tracing::warn!(event = "rulebufferlarge", virtual_server = %exchange.server.name(), rule = rule.program.name(), bytes, held_back, "a rule made a connection hold much");
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     io::{self, IoSlice},
     net::{Shutdown, SocketAddr},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -12,7 +13,7 @@ use tidegate_telemetry::access_log::TlsSession;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
-use crate::{buffer::Buffer, socket::Socket};
+use crate::{buffer::Buffer, socket::Socket, tls::choose::Shown};
 
 /// A plain or TLS byte stream.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct Tls {
     /// Whether the peer is told first, as far as the socket takes it at once (`ssl.send_close_alerts`). Client
     /// connections are shut down in their own time.
     alerts: bool,
+    /// The certificate that a client was shown.
+    shown: Option<Arc<Shown>>,
 }
 
 impl Drop for Tls {
@@ -50,7 +53,20 @@ impl Drop for Tls {
 impl Stream {
     /// A stream over TLS; with `alerts`, dropping it sends close_notify.
     pub(crate) fn tls(stream: impl Into<TlsStream<Socket>>, alerts: bool) -> Self {
-        Self::Tls(Box::new(Tls { stream: stream.into(), alerts }))
+        Self::Tls(Box::new(Tls { stream: stream.into(), alerts, shown: None }))
+    }
+
+    /// A client's stream over TLS, which was shown a certificate.
+    pub(crate) fn of_client(stream: impl Into<TlsStream<Socket>>, shown: Option<Arc<Shown>>) -> Self {
+        Self::Tls(Box::new(Tls { stream: stream.into(), alerts: false, shown }))
+    }
+
+    /// The certificate that a client was shown.
+    pub(crate) fn shown(&self) -> Option<&Shown> {
+        match self {
+            Self::Tls(tls) => tls.shown.as_deref(),
+            Self::Plain(_) | Self::Closed => None,
+        }
     }
 
     /// The TLS connection of a client.

@@ -5,9 +5,10 @@
 //! request rules → forward to the pool (response rules on the way back) → completion rules → finish
 //! ```
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
 
 use tidegate_http1::{
+    edit::HeaderEdits,
     limits::Limits,
     request::{Method, Parsed, RequestHead, Version},
 };
@@ -22,8 +23,10 @@ use crate::{
     forward,
     http::error_page,
     rules::{self, Said, Verdict},
+    service_level::RunningLevel,
     snapshot::{LocalServer, RunningPool},
     tally,
+    trace::{self, Trace},
 };
 
 /// One request and what is known of its answer.
@@ -41,6 +44,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) answered: Answered,
     /// What rules have said about it; `None` where no rule has said anything.
     pub(crate) said: Option<Box<Said>>,
+    /// Its place in a trace; `None` where tracing is off.
+    pub(crate) trace: Option<Box<Trace>>,
 }
 
 /// Most times that rules can send one request to another node.
@@ -54,16 +59,31 @@ pub(crate) struct Answered {
     pub(crate) bytes: u64,
     /// The client knows the end of the body by the end of the connection.
     pub(crate) ends_by_close: bool,
-    /// Bytes of the response head sent.
-    pub(crate) head_bytes: u64,
+    /// Bytes of the response head sent; a head is never so long that they would not fit.
+    pub(crate) head_bytes: u32,
     /// Request body bytes received.
     pub(crate) bytes_in: u64,
     /// Further attempts that were needed.
     pub(crate) retries: u32,
+    /// From its first byte to the beginning of the last response that a node has sent, microseconds.
+    responded: Option<NonZeroU32>,
     /// Time in queues of pools, microseconds.
     pub(crate) queued: Cell<u32>,
     /// What else the access log wants to know; `None` without one.
     pub(crate) log: Option<Box<access::Entry>>,
+}
+
+impl Answered {
+    /// A node's response has begun, so long after the first byte of the request.
+    pub(crate) fn note_response(&mut self, took: Duration) {
+        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        self.responded = NonZeroU32::new(micros.max(1));
+    }
+
+    /// How long it took until the last response began that a node has sent.
+    pub(crate) fn responded(&self) -> Option<Duration> {
+        self.responded.map(|micros| Duration::from_micros(micros.get().into()))
+    }
 }
 
 impl<'a> Exchange<'a> {
@@ -78,6 +98,7 @@ impl<'a> Exchange<'a> {
             began: client.worker.elapsed(),
             answered: Answered::default(),
             said: None,
+            trace: None,
         }
     }
 
@@ -120,6 +141,19 @@ impl<'a> Exchange<'a> {
     /// What rules ordered instead of going on.
     pub(crate) fn take_ending(&mut self) -> Option<rules::Ending> {
         self.said.as_mut()?.ending.take()
+    }
+
+    /// What rules have made of the header fields of a response that no node has sent.
+    pub(crate) fn take_response_edits(&mut self) -> HeaderEdits {
+        self.said.as_mut().map(|said| std::mem::take(&mut said.response.fields)).unwrap_or_default()
+    }
+
+    /// The class of service that it counts for.
+    pub(crate) fn service_level(&self) -> Option<&Arc<RunningLevel>> {
+        match self.said().and_then(|said| said.service_level.as_ref()) {
+            Some(chosen) => chosen.level.as_ref(),
+            None => self.server.service_level.as_ref(),
+        }
     }
 
     fn overrides(&self) -> Option<&rules::Overrides> {
@@ -182,6 +216,7 @@ pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_leng
     let mut exchange = Exchange::new(client, head, head_length);
     tally::begun(client, &exchange);
     access::asked(&mut exchange, client);
+    trace::began(&mut exchange, client);
     let flow = match answer(client, &mut exchange).await {
         Ok(flow) => flow,
         Err(failure) => {
@@ -222,10 +257,12 @@ async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow
 async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
     tell(client, failure);
     tally::failed(client, exchange, &failure);
+    tally::level_of_failure(client, exchange, &failure);
     if failure.kind == Kind::ClientGone {
         exchange.server.counters.shard(client.worker.index).clients_gone.add(1);
     }
     access::failed(exchange, &failure);
+    trace::failed(exchange, &failure);
     let Some(status) = failure.status() else {
         return if exchange.answered.ends_by_close { Flow::Abort } else { Flow::Close };
     };
@@ -233,6 +270,7 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
     let body_pending = exchange.head.has_body() || exchange.said().is_some_and(Said::abandons_body);
     let close = body_pending || !exchange.keeps_alive(client);
     let mut out = client.worker.buffers.lend_output();
+    let edits = exchange.take_response_edits();
     let head_only = exchange.wants_head_only();
     let needs_close_header = close || exchange.head.version() == Version::Http10;
     error_page::compose(
@@ -240,6 +278,7 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
         status,
         &failure.to_string(),
         &exchange.server.settings.error_page,
+        &edits,
         head_only,
         needs_close_header,
     );
@@ -271,6 +310,7 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
         status,
         &failure.to_string(),
         &client.server.settings.error_page,
+        &HeaderEdits::default(),
         false,
         true,
     );
@@ -295,12 +335,14 @@ fn tell(client: &Client, failure: Failure) {
     }
 }
 
-/// Counters and the access log.
+/// Counters, the access log and the trace.
 fn finish(client: &mut Client, mut exchange: Exchange<'_>) {
     // The clock was read where the request last waited.
     let duration = client.worker.recent_elapsed().saturating_sub(exchange.began);
     tally::finished(client, &exchange, duration);
+    tally::level_of_response(client, &exchange);
     access::record(client, &mut exchange);
+    trace::record(client, &mut exchange);
     if let Some(client_before) = exchange.said.as_ref().and_then(|said| said.client_before) {
         client.pretend(client_before);
     }

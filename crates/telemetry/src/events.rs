@@ -96,8 +96,14 @@ pub const TAGS: &[(Category, &[&str])] = &[
             "rulelogmsgserious",
             "rulelogmsgwarn",
             "rulenopersistence",
+            "ruleregexslow",
+            "ruleslow",
             "rulexmlerr",
         ],
+    ),
+    (
+        Category::ServiceLevels,
+        &["slmfallenbelowserious", "slmfallenbelowwarn", "slmrecoveredserious", "slmrecoveredwarn"],
     ),
     (
         Category::VirtualServers,
@@ -172,6 +178,7 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Collector {
             Category::Monitors => taken.monitor,
             Category::VirtualServers => taken.virtual_server,
             Category::Rules => taken.rule,
+            Category::ServiceLevels => taken.class,
             _ => None,
         };
         let mut text = taken.message;
@@ -194,6 +201,7 @@ struct Taken {
     monitor: Option<String>,
     virtual_server: Option<String>,
     rule: Option<String>,
+    class: Option<String>,
     fields: String,
 }
 
@@ -212,6 +220,7 @@ impl Taken {
                     "monitor" => self.monitor = Some(value),
                     "virtual_server" => self.virtual_server = Some(value),
                     "rule" => self.rule = Some(value),
+                    "class" => self.class = Some(value),
                     _ => {}
                 }
             }

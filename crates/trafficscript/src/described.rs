@@ -22,8 +22,8 @@ use std::{
 use crate::{
     End, Limits, Machine, PatternCache, Program, Step,
     host::{
-        Answer, CompletionCode, Fetched, Level, Need, Order, Phase, PoolNode, RateVerdict, Side, Store,
-        Times, TlsFact,
+        Answer, CompletionCode, Fetched, Level, Need, Order, Phase, PoolNode, RateVerdict, ServiceLevel,
+        Side, Store, Times, TlsFact,
     },
 };
 
@@ -119,6 +119,8 @@ pub struct Described {
     pub persistence_classes: Option<Vec<String>>,
     /// Rate classes and what they say; `None` = every class that is named exists and is within its limit.
     pub rates: Option<BTreeMap<String, RateVerdict>>,
+    /// Classes of service and how they are met; `None` = every class that is named exists and is met.
+    pub service_levels: Option<BTreeMap<String, ServiceLevel>>,
     /// How many wait in each rate class.
     pub backlog: u32,
     /// How often the request has been sent again.
@@ -210,6 +212,7 @@ impl Described {
             pools: None,
             persistence_classes: None,
             rates: None,
+            service_levels: None,
             backlog: 0,
             retries: 0,
             resendable: true,

@@ -35,7 +35,7 @@ How to read it:
 | yes | works |
 | old name | works; calling it is a warning that names the function to use |
 | no effect | accepted, so that rules which call it run; what it switches does not exist yet, and calling it is told |
-| planned | calling it is an error when the rule is compiled |
+| planned | does not exist yet, and what it waits for; calling it is an error when the rule is compiled |
 | no | will not be done, for the reason given; calling it is an error when the rule is compiled |
 ";
 
@@ -110,7 +110,7 @@ fn counts(functions: &[&Function]) -> [usize; 5] {
             Status::Works(_) => 0,
             Status::Deprecated { .. } => 1,
             Status::Switch { .. } => 2,
-            Status::Planned => 3,
+            Status::Planned(_) => 3,
             Status::Never(_) => 4,
         };
         counts[index] += 1;
@@ -143,8 +143,8 @@ fn state(status: &Status) -> String {
     match status {
         Status::Works(_) => "yes".to_owned(),
         Status::Deprecated { .. } => "old name".to_owned(),
-        Status::Switch { waits_for, .. } => format!("no effect until there is {}", cell(waits_for)),
-        Status::Planned => "planned".to_owned(),
+        Status::Switch { waits_for, .. } => format!("no effect; waits for {}", cell(waits_for)),
+        Status::Planned(waits_for) => format!("planned; waits for {}", cell(waits_for)),
         Status::Never(reason) => format!("no: {}", cell(reason)),
     }
 }

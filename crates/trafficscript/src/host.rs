@@ -91,6 +91,8 @@ pub enum Order {
     Reply(Reply),
     /// `request.retry`.
     Retry,
+    /// `connection.setServiceLevelClass`; `None` = none.
+    ServiceLevel(Option<Vec<u8>>),
     /// `request.avoidNode`: the node's label, such as `10.1.2.3:80`.
     AvoidNode(Vec<u8>),
     /// `connection.setPersistence`; `None` = the pool's own.
@@ -225,6 +227,15 @@ pub enum Store {
     Process,
 }
 
+/// How a class of service is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceLevel {
+    /// Hundredths of the latest requests that conform.
+    pub conforming: u8,
+    /// `serious_threshold`: hundredths below which the class is not met.
+    pub serious: u8,
+}
+
 /// Outcome of a question to a rate class that does not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateVerdict {
@@ -267,6 +278,26 @@ pub enum Level {
     Warn,
     /// `log.error`
     Error,
+}
+
+/// Tags of warnings about rules in the event log.
+pub mod tag {
+    /// Something went wrong in a rule.
+    pub const FAULT: &str = "rulelogmsgwarn";
+    /// A regular expression took many steps.
+    pub const SLOW_MATCH: &str = "ruleregexslow";
+    /// A document or a query of `xml.*` is none.
+    pub const XML: &str = "rulexmlerr";
+    /// A store of `data.*` is full.
+    pub const STORE_FULL: &str = "datastorefull";
+    /// There is no such rate class.
+    pub const NO_RATE: &str = "norate";
+    /// There is no such session persistence class.
+    pub const NO_PERSISTENCE: &str = "rulenopersistence";
+    /// The request cannot go to this pool: there is none.
+    pub const NO_POOL: &str = "pooluseunknown";
+    /// The nodes of this pool cannot be told: there is none.
+    pub const NO_POOL_NODES: &str = "poolactivenodesunknown";
 }
 
 /// Times of an exchange, as far as they are known.
@@ -401,6 +432,10 @@ pub trait Host {
     fn rate(&mut self, class: &[u8], context: &[u8]) -> RateVerdict;
     /// How many wait for a place in a rate class; `None` = no such class.
     fn rate_backlog(&self, class: &[u8], context: &[u8]) -> Option<u32>;
+    /// Name of the class of service that the request counts for.
+    fn service_class(&self) -> Option<Cow<'_, str>>;
+    /// How a class of service is met; `None` = no such class.
+    fn service_level(&self, class: &[u8]) -> Option<ServiceLevel>;
     /// The nodes of a pool; `None` = no such pool.
     fn pool_nodes(&self, pool: &[u8]) -> Option<Vec<PoolNode>>;
     /// Whether a request to the pool would wait for a place; `None` = no such pool.
@@ -409,6 +444,11 @@ pub trait Host {
     fn resource(&self, name: &[u8]) -> Option<(Arc<[u8]>, i64)>;
     /// Writes a line to the event log.
     fn log(&mut self, level: Level, message: &[u8]);
+    /// Writes a warning about the rule to the event log, under the tag of its kind. Clients may cause many: the host may
+    /// hold some back.
+    fn warn(&mut self, _tag: &'static str, message: &[u8]) {
+        self.log(Level::Warn, message);
+    }
     /// Emits an event of the user's own.
     fn event(&mut self, id: &[u8], message: &[u8]);
 

@@ -38,14 +38,14 @@ mod string;
 mod sys;
 mod tcp;
 #[cfg(test)]
-mod test_host;
-#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trial;
 mod xml;
 
-pub use self::call::{CAPTURES, Call, Interrupt, Outcome, Site};
+pub use self::call::{Argument, CAPTURES, Call, Interrupt, Outcome, Site};
 pub(crate) use self::http::{is_framing, reply::is_token, status::usual_reason, url::is_target_byte};
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -92,8 +92,8 @@ pub enum Status {
         /// The feature.
         waits_for: &'static str,
     },
-    /// Not supported yet; calling it is an error when compiling.
-    Planned,
+    /// Not supported yet, and what it waits for; calling it is an error when compiling.
+    Planned(&'static str),
     /// Will not be done, and why.
     Never(&'static str),
 }

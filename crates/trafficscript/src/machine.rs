@@ -9,7 +9,7 @@ pub(crate) mod operate;
 use std::rc::Rc;
 
 use crate::{
-    host::{Answer, Host, Level, Need},
+    host::{Answer, Host, Need, tag},
     library::{CAPTURES, Call, Interrupt},
     meter::{Limits, Meter, Reached},
     pattern::PatternCache,
@@ -328,6 +328,12 @@ impl<'p> Machine<'p> {
             strict,
         };
         match (site.does)(&mut call) {
+            // Taken apart and put together again: as a whole it would be read before it is written.
+            Ok(Value::Int(number)) => {
+                self.stack.truncate(from);
+                self.stack.push(Value::Int(number));
+                Ok(())
+            }
             Ok(value) => {
                 self.stack.truncate(from);
                 self.stack.push(value);
@@ -588,7 +594,7 @@ impl<'p> Machine<'p> {
         if self.strict {
             return Err(Interrupt::Abort(line));
         }
-        host.log(Level::Warn, line.as_bytes());
+        host.warn(tag::FAULT, line.as_bytes());
         Ok(())
     }
 

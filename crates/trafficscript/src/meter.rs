@@ -13,6 +13,10 @@ pub struct Limits {
     pub match_steps: u32,
     /// Bytes of the largest string.
     pub string: usize,
+    /// `regex_match_warn_percentage`: hundredths of [`match_steps`](Self::match_steps) from which a match is told.
+    pub match_warning: u8,
+    /// `memory_warning`: bytes that `request.getLine` and `response.getLine` look at for the end of a line.
+    pub line: usize,
     /// Bytes of strings and container elements made in one run.
     pub made: usize,
     /// Calls of subs within each other.
@@ -26,6 +30,8 @@ impl Default for Limits {
         Self {
             instructions: 100_000,
             match_steps: 5_000_000,
+            match_warning: 5,
+            line: 1 << 20,
             string: 16 << 20,
             made: 128 << 20,
             depth: 128,
@@ -72,12 +78,24 @@ pub struct Meter {
     limits: Limits,
     instructions: u32,
     made: usize,
+    /// Steps that a match has taken more than, if that is to be told.
+    slow_match: Option<u32>,
 }
 
 impl Meter {
     /// A full one.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, instructions: limits.instructions, made: limits.made }
+        Self { limits, instructions: limits.instructions, made: limits.made, slow_match: None }
+    }
+
+    /// Notes a match that took more than so many steps.
+    pub(crate) fn slow_match(&mut self, steps: u32) {
+        self.slow_match = Some(steps);
+    }
+
+    /// What [`slow_match`](Self::slow_match) has noted.
+    pub(crate) fn take_slow_match(&mut self) -> Option<u32> {
+        self.slow_match.take()
     }
 
     /// The limits.

@@ -63,6 +63,8 @@ enum Engine {
     /// `quick` gives up soon; what it gives up costs more instructions.
     Backtracking {
         quick: Regex,
+        /// Gives up where a match begins to be told, which most patterns never do.
+        warning: OnceLock<Option<Regex>>,
         regex: Regex,
         areas: Areas<pcre2::bytes::CaptureLocations>,
     },
@@ -189,7 +191,9 @@ impl Pattern {
         meter: &mut Meter,
     ) -> Result<Option<Captures>, Interrupt> {
         let inner = &*self.inner;
-        if let Engine::Backtracking { quick, areas, .. } = inner.engine.get_or_init(|| inner.engine()) {
+        if let Engine::Backtracking { quick, warning, areas, .. } =
+            inner.engine.get_or_init(|| inner.engine())
+        {
             meter.steps(QUICK_COST)?;
             if from > subject.len() {
                 return Ok(None);
@@ -200,6 +204,16 @@ impl Pattern {
             match found {
                 Ok(found) => return Ok(found),
                 Err(_) => meter.steps(meter.limits().instructions / 2)?,
+            }
+            let told = inner.told_steps(meter.limits().match_warning);
+            if told > QUICK_STEPS
+                && let Some(warning) = warning.get_or_init(|| inner.backtracking(told).ok())
+                && let Ok(found) = inner.search(warning, &mut warning.capture_locations(), subject, from)
+            {
+                return Ok(found);
+            }
+            if told < inner.match_steps {
+                meter.slow_match(told);
             }
         }
         let found = self.captures_at(subject, from).map_err(Interrupt::Abort)?;
@@ -217,9 +231,17 @@ impl Inner {
         }
         let quick = self.backtracking(self.match_steps.min(QUICK_STEPS));
         match (quick, self.backtracking(self.match_steps)) {
-            (Ok(quick), Ok(regex)) => Engine::Backtracking { quick, regex, areas: Areas::new() },
+            (Ok(quick), Ok(regex)) => {
+                Engine::Backtracking { quick, warning: OnceLock::new(), regex, areas: Areas::new() }
+            }
             (Err(message), _) | (_, Err(message)) => Engine::None(message),
         }
+    }
+
+    /// Steps from which a match is told: so many hundredths of the most, and not before the work is worth a word.
+    fn told_steps(&self, percentage: u8) -> u32 {
+        let steps = u64::from(self.match_steps) * u64::from(percentage) / 100;
+        u32::try_from(steps).unwrap_or(u32::MAX).max(QUICK_STEPS)
     }
 
     fn backtracking(&self, match_steps: u32) -> Result<Regex, String> {

@@ -97,7 +97,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
         status: Status::Switch { does: log_info, waits_for: "caching" },
         ..function("test.switch", (1, 1), log_info)
     },
-    Function { status: Status::Planned, ..function("test.planned", (0, ANY), log_info) },
+    Function { status: Status::Planned("a moon"), ..function("test.planned", (0, ANY), log_info) },
     Function { status: Status::Never("there is no Java"), ..function("test.never", (0, ANY), log_info) },
     Function { phases: &[Phase::Response], ..function("test.response", (0, 0), |_| Ok(Value::EMPTY)) },
     Function {

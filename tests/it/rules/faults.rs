@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use tidegate_harness::{Document, Node, Site, client::request, json};
+use tidegate_harness::{Document, Node, Reply, Site, client::request, json};
 
-use super::{Rules, metric, site};
+use super::{Rules, metric, site, site_with};
 
 #[tokio::test]
 async fn only_the_faulty_run_is_ended() {
@@ -40,6 +40,65 @@ async fn only_the_faulty_run_is_ended() {
     assert_eq!(metric(&site, "tidegate_rule_executions_total{rule=\"on response\"}").await, 4);
     assert_eq!(client.get("/").await.status, 200);
     assert_eq!(node.only().header("X-After"), Some("set"));
+    site.tidegate.stop().await;
+}
+
+/// What rules may do and operators want to know of: bodies that are held, patterns that take long, and what goes wrong, each
+/// under its tag and with the name of the rule.
+#[tokio::test]
+async fn warnings_name_the_rule() {
+    let node = Node::with("n", |_| Reply::ok("x".repeat(3000))).await;
+    let rules = Rules {
+        request: r#"
+            $path = http.getPath();
+            if( $path == "/body" ) http.getBody();
+            if( $path == "/made" ) http.setBody( string.urlencode( http.getBody() ) );
+            if( $path == "/pattern" ) string.regexmatch( "aaaaaaaaaaaaaaaaaa!", "^(a+)+\1$" );
+            if( $path == "/rate" ) rate.use.noQueue( "nowhere" );
+            if( $path == "/class" ) connection.setPersistence( "nobody" );
+            if( $path == "/nodes" ) pool.activenodes( "nothing" );
+            if( $path == "/xml" ) xml.xpath.matchNodeSet( "<a>", "", "/a" );
+            if( $path == "/full" ) for( $i = 0; $i < 5; $i++ ) data.set( "key" . $i, "0123456789" );
+            if( $path == "/zero" ) $x = 1 / ( $path == "/" );
+            if( $path == "/said" ) { log.info( "info said" ); log.warn( "warn said" ); log.error( "error said" ); event.emit( "my.own", "emitted" ); }
+        "#,
+        response: r#"if( http.getPath() == "/answer" ) http.getResponseBody();"#,
+        ..Rules::default()
+    };
+    let site = site_with(&[node.address], rules, json!({}), |document| {
+        document.with(&json!({ "global_settings": { "properties": { "trafficscript": {
+            "memory_warning": 1000, "regex_match_warn_percentage": 1, "data_size": "40",
+        } } } }))
+    })
+    .await;
+    let mut client = site.client().await;
+    let large = vec![b'a'; 2000];
+    for (path, body, parts) in [
+        ("/body", large.as_slice(), ["rulebufferlarge", "rule=\"on request\" bytes=2000"]),
+        ("/made", &[b' '; 400], ["rulebufferlarge", "rule=\"on request\" bytes=1200"]),
+        ("/answer", b"", ["rulebufferlarge", "rule=\"on response\" bytes=3000"]),
+        ("/pattern", b"", ["ruleregexslow", "took more than 50000 of the 5000000 steps"]),
+        ("/rate", b"", ["norate", "there is no rate class `nowhere`"]),
+        ("/class", b"", ["rulenopersistence", "there is no session persistence class `nobody`"]),
+        ("/nodes", b"", ["poolactivenodesunknown", "there is no pool `nothing`"]),
+        ("/xml", b"", ["rulexmlerr", "XPath: the document is no XML"]),
+        ("/full", b"", ["datastorefull", "there is no room to store `key"]),
+        ("/zero", b"", ["rulelogmsgwarn", "Division by zero"]),
+        ("/said", b"", ["rulelogmsginfo", "info said"]),
+        ("/said", b"", ["rulelogmsgwarn", "warn said"]),
+        ("/said", b"", ["rulelogmsgserious", "error said"]),
+        ("/said", b"", ["my.own", "emitted"]),
+    ] {
+        assert_eq!(client.request("POST", path, &[], body).await.status, 200, "{path}");
+        let line = site.tidegate.line(&parts).await;
+        assert!(line.contains("on re"), "no rule in {line}");
+    }
+    // Small bodies and quick patterns are nobody's concern.
+    let mark = site.tidegate.mark();
+    client.request("POST", "/body", &[], b"small").await;
+    client.request("POST", "/said", &[], b"").await;
+    site.tidegate.line_after(mark, &["info said"]).await;
+    assert_eq!(site.tidegate.lines(mark, &["rulebufferlarge"]), [""; 0]);
     site.tidegate.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use tidegate_harness::{Document, Node, Port, Reply, Setup, Site, client::request, json};
 
-use super::{Rules, site};
+use super::{Rules, site, site_with};
 
 /// The rules of the published example documents, where they stand in them: a probe's virtual server without a node, and
 /// headers of responses.
@@ -101,6 +101,93 @@ async fn heads_are_edited_both_ways() {
         assert_eq!(received.body.data, b"hello");
     }
     assert!(node.faults().is_empty());
+    site.tidegate.stop().await;
+}
+
+/// What request rules say of the response holds for error pages too; what response rules make of a node's answer does not.
+#[tokio::test]
+async fn error_pages_have_the_edits_that_request_rules_left() {
+    let node = Node::with("n", |request| match request.target.as_str() {
+        "/short" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").close(),
+        "/broken" => Reply::raw("HTTP/9 what\r\n\r\n"),
+        _ => Reply::ok("n"),
+    })
+    .await;
+    let rules = Rules {
+        request: r#"
+            http.setResponseCookie( "seen", "yes", "path=/" );
+            http.setResponseHeader( "Strict-Transport-Security", "max-age=60" );
+            http.setResponseHeader( "Content-Type", "text/x" );
+            http.removeResponseHeader( "Cache-Control" );
+            if( http.getPath() == "/none" ) pool.use( "nobody" );
+        "#,
+        response: r#"http.setResponseHeader( "X-Answer", "edited" ); http.getResponseBody();"#,
+        ..Rules::default()
+    };
+    let site =
+        site_with(&[node.address], rules, json!({}), |document| document.pool("nobody", &[], &json!({})))
+            .await;
+    for (path, status) in [("/none", 503), ("/broken", 502), ("/short", 502)] {
+        let response = site.get(path).await;
+        assert_eq!(response.status, status, "{path}");
+        assert_eq!(response.cookie("seen=").as_deref(), Some("seen=yes"), "{path}");
+        assert_eq!(response.header("Strict-Transport-Security"), Some("max-age=60"), "{path}");
+        assert_eq!(response.headers("Content-Type"), ["text/x"], "{path}");
+        assert_eq!((response.header("Cache-Control"), response.header("X-Answer")), (None, None), "{path}");
+        assert!(response.text().starts_with("<!doctype html>"), "{path}");
+    }
+    let response = site.get("/").await;
+    assert_eq!((response.header("X-Answer"), response.headers("Set-Cookie").len()), (Some("edited"), 1));
+    site.tidegate.stop().await;
+}
+
+/// A rule cannot make a head grow without bound: edits are refused, and a head that became too large is an error that says so.
+#[tokio::test]
+async fn heads_do_not_grow_without_bound() {
+    let node = Node::start("n").await;
+    let rules = Rules {
+        request: r#"
+            sub long( $bytes ) { $v = "0123456789"; while( string.len( $v ) < $bytes ) $v .= $v; return $v; }
+            $path = http.getPath();
+            if( $path == "/names" ) for( $i = 0; $i < 80; $i++ ) http.addHeader( "X-" . $i, "v" );
+            if( $path == "/values" ) for( $i = 0; $i < 80; $i++ ) http.addHeader( "X-Many", $i );
+            if( $path == "/bytes" ) for( $i = 0; $i < 20; $i++ ) http.addHeader( "X-Many", long( 9000 ) );
+            if( $path == "/one" ) http.setHeader( "X-Large", long( 40000 ) );
+        "#,
+        response: r#"
+            $v = "0123456789";
+            while( string.len( $v ) < 40000 ) $v .= $v;
+            if( http.getPath() == "/answer" ) http.setResponseHeader( "X-Large", $v );
+        "#,
+        ..Rules::default()
+    };
+    let site = site(&[node.address], rules).await;
+    let mut client = site.client().await;
+    for (path, most, told) in [
+        ("/names", 64, "too many header fields are edited"),
+        ("/values", 64, "a header field would have too many values"),
+    ] {
+        assert_eq!(client.get(path).await.status, 200, "{path}");
+        let received = node.only();
+        let added = received
+            .head
+            .headers
+            .iter()
+            .filter(|(name, _)| name.starts_with("X-") && name != "X-Cluster-Client-Ip");
+        assert_eq!(added.count(), most, "{path}");
+        site.tidegate.line(&["rulelogmsgwarn", told]).await;
+    }
+    for (path, told) in [
+        ("/bytes", "rules made the head of the request larger than a head may be"),
+        ("/one", "rules made the head of the request larger than a head may be"),
+        ("/answer", "rules made the head of the response larger than a head may be"),
+    ] {
+        let mark = site.tidegate.mark();
+        assert_eq!(site.get(path).await.status, 500, "{path}");
+        site.tidegate.line_after(mark, &["connerror", told]).await;
+    }
+    site.tidegate.line(&["all edits of one head would have too many bytes"]).await;
+    assert_eq!(site.get("/").await.status, 200);
     site.tidegate.stop().await;
 }
 
@@ -252,11 +339,11 @@ async fn a_head_that_grows_too_large() {
     let response = client.response_to("POST").await;
     assert_eq!((response.status, response.header("Connection")), (500, Some("close")));
     client.closed().await;
-    site.tidegate.line(&["WARN", "site", "no valid request"]).await;
+    site.tidegate.line(&["WARN", "site", "the head of the request larger than a head may be"]).await;
     let mut client = site.client().await;
     assert_eq!(client.request("HEAD", "/q", &[], b"").await.status, 500);
     assert_eq!(client.get("/r").await.status, 500);
-    site.tidegate.line(&["WARN", "site", "no valid response"]).await;
+    site.tidegate.line(&["WARN", "site", "the head of the response larger than a head may be"]).await;
     assert_eq!(client.get("/").await.text(), "n");
     assert!(node.received().iter().all(|request| request.target != "/smuggled"));
     site.tidegate.stop().await;

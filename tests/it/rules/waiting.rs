@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
-use tidegate_harness::{Client, Document, Node, Reply, Site, client::request, eventually, json, wait::takes};
+use tidegate_harness::{
+    Client, Document, Node, Port, Reply, Setup, Site,
+    client::request,
+    dns::{Dns, Mode},
+    eventually, json,
+    wait::takes,
+};
 
 use super::{Rules, metric, site, site_with};
 
@@ -59,8 +65,10 @@ async fn rate_classes_refuse_and_queue() {
         assert_eq!(client.response().await.status, 200);
     }
     assert!(began.elapsed() >= Duration::from_secs(2), "it took only {:?}", began.elapsed());
-    let order: Vec<String> =
+    let mut order: Vec<String> =
         node.received().iter().map(|request| request.header("X-Number").unwrap().to_owned()).collect();
+    // Two that leave together may overtake each other on their way.
+    order.chunks_mut(2).for_each(<[String]>::sort);
     assert_eq!(order, ["0", "1", "2", "3", "4"]);
     assert_eq!(metric(&site, "tidegate_rate_dropped_total{class=\"slow\"}").await, 3);
     assert_eq!(metric(&site, "tidegate_rate_entered_total{class=\"orderly\"}").await, 5);
@@ -120,6 +128,8 @@ async fn tables_and_sleep() {
     drop(sleeper);
     sleeping(0).await;
     site.tidegate.line(&["completed /long", "CONNECTION_CLOSED_CLIENT"]).await;
+    let counted = metric(&site, "tidegate_user_counter_total{bits=\"32\",number=\"2\"}").await;
+    assert!(counted > 0 && !site.tidegate.scrape().await.contains("number=\"1\""), "{counted}");
     site.tidegate.stop().await;
 }
 
@@ -208,6 +218,92 @@ async fn requests_of_rules_to_other_servers() {
         assert_eq!(client.get("/name").await.text(), "127.0.0.9");
     }
     assert_eq!(metric(&site, "tidegate_rule_requests_total").await, 6);
+    site.tidegate.stop().await;
+}
+
+/// Names come from the name servers of the resolver configuration; what they do not know, or do not say in time, is empty.
+#[tokio::test]
+async fn names_are_asked_of_the_name_servers() {
+    let (node, dns) = (Node::start("n").await, Dns::start().await);
+    dns.host("web.example.", &["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()]);
+    dns.host("v4.example.", &["192.0.2.8".parse().unwrap()]);
+    dns.alias("other.example.", "web.example.");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = format!("nameserver {}\noptions timeout:1 attempts:1 ndots:1\n", dns.address);
+    std::fs::write(file.path(), text).unwrap();
+    let rules = Rules {
+        request: r#"
+            $name = string.skip( http.getPath(), 1 );
+            $answer = "[" . net.dns.resolveHost( $name ) . "] [" . net.dns.resolveHost6( $name ) . "]";
+            http.sendResponse( 200, "text/plain", $answer, "" );
+        "#,
+        completion: "log.info( \"completed \" . http.getPath() );",
+        ..Rules::default()
+    };
+    let port = Port::free();
+    let document = Document::new().server("site", port.number(), "nodes", &rules.properties()).pool(
+        "nodes",
+        &[node.address],
+        &json!({}),
+    );
+    let path = file.path().to_str().unwrap();
+    let setup = Setup::new(&rules.into_document(document)).arguments(&["--resolv-conf", path]);
+    let tidegate = setup.start().await;
+    let mut client = Client::connect(port.address()).await;
+    for (name, expected) in [
+        ("web.example", "[192.0.2.7] [2001:db8::7]"),
+        ("web.example.", "[192.0.2.7] [2001:db8::7]"),
+        ("other.example", "[192.0.2.7] [2001:db8::7]"),
+        ("v4.example", "[192.0.2.8] []"),
+        ("nowhere.example", "[] []"),
+        ("192.0.2.9", "[192.0.2.9] []"),
+        ("not..a..name", "[] []"),
+    ] {
+        assert_eq!(client.get(&format!("/{name}")).await.text(), expected, "{name}");
+    }
+    // What was asked a moment ago is not asked again.
+    let asked = dns.queries();
+    assert_eq!(client.get("/nowhere.example").await.text(), "[] []");
+    assert_eq!(dns.queries(), asked);
+    for mode in [Mode::ServFail, Mode::Refused, Mode::Garbage] {
+        dns.mode(mode);
+        let name = format!("/{mode:?}.example");
+        assert_eq!(client.get(&name).await.text(), "[] []", "{mode:?}");
+    }
+    // A name server that says nothing holds up this request only, and not for long.
+    dns.mode(Mode::Drop);
+    let mut waiting = Client::connect(port.address()).await;
+    let asked = dns.queries().0;
+    waiting.send(request("GET", "/silent.example", &[], b"")).await;
+    eventually("the question", async || (dns.queries().0 > asked).then_some(())).await;
+    assert_eq!(client.get("/192.0.2.9").await.text(), "[192.0.2.9] []");
+    let (least, most) = (Duration::ZERO, Duration::from_secs(15));
+    assert_eq!(takes(least, most, waiting.response()).await.text(), "[] []");
+    let text = tidegate.scrape().await;
+    let failed =
+        text.lines().find_map(|line| line.strip_prefix("tidegate_rule_names_total{outcome=\"failed\"} "));
+    assert!(failed.is_some_and(|failed| failed.trim().parse::<u64>().unwrap() >= 6), "{failed:?}");
+    assert_eq!(node.requests(), 0);
+    tidegate.stop().await;
+}
+
+/// A client that has sent all it has to say still waits for its answer, whatever its rule waits for.
+#[tokio::test]
+async fn a_client_that_has_finished_sending_gets_its_answer() {
+    let node = Node::start("n").await;
+    let rules = Rules {
+        request: r#"if( http.getPath() == "/sleep" ) connection.sleep( 700 ); http.getBody();"#,
+        response: "connection.sleep( 300 );",
+        ..Rules::default()
+    };
+    let site = site(&[node.address], rules).await;
+    for (path, body) in [("/sleep", &b""[..]), ("/", b"body")] {
+        let mut client = site.client().await;
+        client.send(request("POST", path, &[], body)).await;
+        client.finish().await;
+        let response = client.response_to("POST").await;
+        assert_eq!((response.status, response.node()), (200, "n"), "{path}");
+    }
     site.tidegate.stop().await;
 }
 

@@ -1,5 +1,7 @@
 //! The tree of the interface over documents in memory and a control loop of a few lines.
 
+mod sequences;
+
 use std::{future, path::Path, sync::Mutex};
 
 use hyper::StatusCode;
@@ -13,7 +15,7 @@ use crate::{
     body::{Place, Places},
     desk::{Batch, Desk, Done, Import},
     kept::Generations,
-    observe::{Coming, Group, NoCounters, PoolState, RunningState, ServerState},
+    observe::{Coming, Group, NoCounters, PoolState, Question, RunningState, ServerState},
 };
 
 struct NoFiles;
@@ -70,6 +72,22 @@ impl Observe for Seen {
             virtual_servers: vec![ServerState { name: "v".to_owned(), port: 80, ..ServerState::default() }],
             failed_nodes: vec![("192.0.2.1:80".to_owned(), vec!["p".to_owned()])],
         }
+    }
+
+    fn nodes(&self, pool: &str) -> Option<Json> {
+        (pool == "p").then(|| json!({ "nodes": [{ "node": "192.0.2.1:80" }] }))
+    }
+
+    fn events(&self, after: u64) -> (Json, u64) {
+        (json!([{ "number": after + 1 }]), 9)
+    }
+
+    fn explain(&self, question: Question) -> Coming<'_, Result<Json, String>> {
+        let answer = match question.host.as_str() {
+            "nowhere" => Err("nobody listens there".to_owned()),
+            _ => Ok(json!(format!("{question:?}"))),
+        };
+        Box::pin(future::ready(answer))
     }
 }
 
@@ -277,6 +295,17 @@ async fn every_verb_has_its_status() {
         ("PUT", "/api/tm/8.3/status/local_tm/state", json, body, 403),
         ("DELETE", "/api/tm/8.3/status/local_tm/state", None, b"", 405),
         ("GET", "/api/tm/8.3/status/local_tm/blah", None, b"", 404),
+        ("GET", "/api/tidegate", None, b"", 200),
+        ("PUT", "/api/tidegate", json, body, 403),
+        ("DELETE", "/api/tidegate/export", None, b"", 405),
+        ("GET", "/api/tidegate/explain", None, b"", 405),
+        ("POST", "/api/tidegate/explain", json, b"{}", 400),
+        ("POST", "/api/tidegate/events", json, b"{}", 405),
+        ("GET", "/api/tidegate/nodes/", None, b"", 200),
+        ("GET", "/api/tidegate/nodes/p", None, b"", 200),
+        ("GET", "/api/tidegate/nodes/q", None, b"", 404),
+        ("GET", "/api/tidegate/blah", None, b"", 404),
+        ("POST", "/api/tidegate/blah", json, b"{}", 404),
     ] {
         let answer = desktop.ask(method, target, media_type, body).await;
         assert_eq!(status(&answer), expected, "{method} {target}: {answer:?}");
@@ -560,4 +589,53 @@ async fn the_end_of_the_control_loop_is_told_and_nothing_hangs() {
     desktop.tasks[0].abort();
     let answer = desktop.put(&format!("{ACTIVE}/pools/p"), json!({})).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn what_is_ours_lies_beside_the_tree_of_the_vtm() {
+    let text = r#"{"pools": [{"name": "web"}],
+        "ssl": {"server_keys": [{"name": "k", "properties": {"basic": {"public": "p", "private": "SECRET"}}}]}}"#;
+    let desktop = Desktop::new(text).await;
+    assert_eq!(names(desktop.get("/api").await), ["tm"]);
+    assert_eq!(names(desktop.get("/api/tidegate").await), ["events", "explain", "export", "nodes"]);
+    assert_eq!(names(desktop.get("/api/tidegate/nodes").await), ["web"]);
+    let events = json_of(desktop.get("/api/tidegate/events?after=6").await);
+    assert_eq!(events, json!({ "events": [{ "number": 7 }], "seen": 9 }));
+    let export = json_of(desktop.get("/api/tidegate/export").await);
+    assert_eq!(export["document"]["pools"], json!([{ "name": "web" }]));
+    assert!(!export.to_string().contains("SECRET"));
+    assert_eq!(export["files"].as_object().unwrap().len(), 1);
+    let clear = json_of(desktop.get("/api/tidegate/export?secrets=clear").await);
+    assert!(clear.to_string().contains("SECRET"));
+}
+
+#[tokio::test]
+async fn a_request_to_be_explained_is_read_strictly() {
+    let desktop = Desktop::new("").await;
+    let ask = async |body: &str| {
+        let answer =
+            desktop.ask("POST", "/api/tidegate/explain", Some("application/json"), body.as_bytes()).await;
+        (status(&answer), json_of(answer).to_string())
+    };
+    let (code, said) =
+        ask(r#"{"url": "https://a.example:8443/x?y", "headers": [["A", "b"]], "client": "::1"}"#).await;
+    assert_eq!(code, 200, "{said}");
+    for part in ["secure: true", "a.example", "8443", "/x?y", "::1", "method"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    for (body, told) in [
+        ("{", "no JSON"),
+        ("{}", "url"),
+        (r#"{"url": "ftp://a/"}"#, "http"),
+        (r#"{"url": "/x"}"#, "http"),
+        (r#"{"url": "http://u:p@a/"}"#, "password"),
+        (r#"{"url": "http://a/", "client": "me"}"#, "IP address"),
+        (r#"{"url": "http://a/", "headers": {"A": "b"}}"#, "list"),
+        (r#"{"url": "http://a/", "headers": [["A"]]}"#, "list"),
+        (r#"{"url": "http://a/", "body": "x"}"#, "body"),
+        (r#"{"url": "http://nowhere/"}"#, "nobody listens"),
+    ] {
+        let (code, said) = ask(body).await;
+        assert!(code == 400 && said.contains(told), "{body}: {said}");
+    }
 }

@@ -64,6 +64,8 @@ fn rules(reader: &Reader<'_>, report: &mut Report<'_>) -> RuleSettings {
         execution_time_warning: reader
             .limit(SECTION, "execution_time_warning")
             .map(|milliseconds| Duration::from_millis(milliseconds.into())),
+        match_warning: reader.number(SECTION, "regex_match_warn_percentage").clamp(1, 100) as u8,
+        memory_warning: reader.limit(SECTION, "memory_warning").map(|bytes| bytes as usize),
         pattern_cache: reader.number(SECTION, "regex_cache_size").min(MAX_PATTERN_CACHE) as usize,
         data_size: amount(reader, "data_size", default.data_size, report),
         data_local_size: amount(reader, "data_local_size", default.data_local_size, report),

@@ -270,6 +270,7 @@ impl<'a> Reader<'a> {
             "persistence" => "persistence class",
             "pools" => "pool",
             "rules" => "rule",
+            "service_level_monitors" => "service level class",
             "servicediscovery" => "service discovery plugin",
             "ssl/cas" => "certificate authority",
             "ssl/client_keys" => "client key",

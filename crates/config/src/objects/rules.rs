@@ -1,12 +1,12 @@
-//! `rules` and `rate`, and the lists of rules of virtual servers.
+//! `rules`, `rate` and `service_level_monitors`, and the lists of rules of virtual servers.
 //!
 //! A rule that was compiled before from the same source, with the same options and imports, is taken over as it is.
 //! What the compiler of rules has to say becomes diagnostics of the document that holds the rule, or refers to the
 //! file that does.
 
-use std::{cell::RefCell, collections::BTreeMap, num::NonZeroU32, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
-use tidegate_model::{Configuration, PoolName, RateClass, Rule, RuleEntry, RuleName};
+use tidegate_model::{Configuration, PoolName, RateClass, Rule, RuleEntry, RuleName, ServiceLevel};
 use tidegate_trafficscript::{Note, Options, Phase, compile};
 
 use super::{Reader, readers};
@@ -23,7 +23,7 @@ const LISTS: [(Phase, &str, &str); 3] = [
     (Phase::Completion, "completion_rules", "completion"),
 ];
 
-/// Compiles the rules and builds the rate classes. `configuration.global` is there already.
+/// Compiles the rules and builds the rate classes and the classes of service. `configuration.global` is there already.
 pub(crate) fn build(
     merged: &Merged,
     previous: Option<&Configuration>,
@@ -49,6 +49,16 @@ pub(crate) fn build(
             per_second: limit("max_rate_per_second"),
         };
         configuration.rates.insert(reader.name().into(), Arc::new(class));
+    }
+    for reader in readers(merged, "service_level_monitors") {
+        let share = |key: &str| u8::try_from(reader.number("basic", key)).unwrap_or(100).min(100);
+        let level = ServiceLevel {
+            name: reader.name().into(),
+            response_time: Duration::from_millis(u64::from(reader.number("basic", "response_time"))),
+            warning_threshold: share("warning_threshold"),
+            serious_threshold: share("serious_threshold"),
+        };
+        configuration.service_levels.insert(reader.name().into(), Arc::new(level));
     }
 }
 

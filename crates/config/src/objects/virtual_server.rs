@@ -6,7 +6,7 @@ use std::{
 };
 
 use tidegate_model::{
-    Configuration, ExtraFileName, PoolName, VirtualServer,
+    Configuration, ExtraFileName, LevelName, PoolName, VirtualServer,
     virtual_server::{
         AccessLog, CookieDomain, CookieRewrite, CookieSecure, DefaultPool, ErrorPage, FailureLog,
         HttpOptions, Listen, ListenHost, LocationRewrite, Protocol, ProxyProtocol, Substitution,
@@ -100,9 +100,25 @@ fn virtual_server(
         access_log: access_log(reader),
         failure_log: failure_log(reader),
         tls,
+        service_level: service_level(reader, configuration, report),
         nagle: reader.flag("tcp", "nagle"),
         close_with_rst: reader.flag("tcp", "close_with_rst"),
     }
+}
+
+fn service_level(
+    reader: &Reader<'_>,
+    configuration: &Configuration,
+    report: &mut Report<'_>,
+) -> Option<LevelName> {
+    let name = reader.some_text("basic", "slm_class")?;
+    if configuration.service_levels.contains_key(&*name) {
+        return Some((&*name).into());
+    }
+    let known = configuration.service_levels.keys().map(LevelName::as_str);
+    let then = "its requests count for none";
+    reader.missing(report, ("basic", "slm_class"), "service_level_monitors", &name, (known, then));
+    None
 }
 
 fn protocol(word: &str) -> Protocol {

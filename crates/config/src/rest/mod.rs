@@ -9,9 +9,11 @@
 //! written, and objects that were removed. The layer lies over the documents and is compiled with them; nothing
 //! here knows the model.
 
+pub mod export;
 pub mod layer;
 pub mod place;
 mod refusal;
+pub mod text;
 mod version;
 mod view;
 mod write;

@@ -1,13 +1,15 @@
 //! Replies of Tidegate's own: error pages (`connection_errors.error_file`) and session redirects.
 
+use tidegate_http1::edit::{HeaderEdits, write_line};
 use tidegate_model::virtual_server::ErrorPage;
 
-/// Appends a complete response that reports `status`.
+/// Appends a complete response that reports `status`, with the header fields that rules have edited.
 pub(crate) fn compose(
     out: &mut Vec<u8>,
     status: u16,
     detail: &str,
     page: &ErrorPage,
+    edits: &HeaderEdits,
     head_only: bool,
     close: bool,
 ) {
@@ -24,15 +26,18 @@ pub(crate) fn compose(
             (own.as_bytes(), "text/html")
         }
     };
-    let connection = if close { "Connection: close\r\n" } else { "" };
-    let retry = if status == 503 { "Retry-After: 1\r\n" } else { "" };
-    out.extend_from_slice(
-        format!(
-            "HTTP/1.1 {status} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{retry}{connection}\r\n",
-            body.len()
-        )
-        .as_bytes(),
-    );
+    let length = body.len().to_string();
+    let mut fields =
+        vec![("Content-Type", kind), ("Content-Length", &*length), ("Cache-Control", "no-store")];
+    if status == 503 {
+        fields.push(("Retry-After", "1"));
+    }
+    if close {
+        fields.push(("Connection", "close"));
+    }
+    out.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
+    write_fields(out, &fields, edits);
+    out.extend_from_slice(b"\r\n");
     if !head_only {
         out.extend_from_slice(body);
     }
@@ -40,15 +45,20 @@ pub(crate) fn compose(
 
 /// Appends a redirect to `url`, for a lost session whose class says so. `cookie` is a complete header line that
 /// makes the client forget the session, or nothing.
-pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8], close: bool) {
+pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8], edits: &HeaderEdits, close: bool) {
     out.extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: ");
     super::location::append_clean(out, url.as_bytes());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(cookie);
-    if close {
-        out.extend_from_slice(b"Connection: close\r\n");
-    }
-    out.extend_from_slice(b"Content-Length: 0\r\nCache-Control: no-store\r\n\r\n");
+    let fields = [("Content-Length", "0"), ("Cache-Control", "no-store"), ("Connection", "close")];
+    write_fields(out, if close { &fields } else { fields.get(..2).unwrap_or(&fields) }, edits);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Header lines as edited. Edits never name those that frame the message.
+fn write_fields(out: &mut Vec<u8>, fields: &[(&str, &str)], edits: &HeaderEdits) {
+    let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    edits.fields(fields, &mut |name, value| write_line(name, value, out));
 }
 
 fn looks_like_html(bytes: &[u8]) -> bool {

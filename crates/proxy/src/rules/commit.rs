@@ -3,6 +3,7 @@
 
 use tidegate_http1::{
     edit::write_line,
+    limits::Limits,
     request::{self, Method},
     response::{self, ResponseFraming},
 };
@@ -17,11 +18,23 @@ use crate::{
 
 const NO_REQUEST: Kind = Kind::Rule("what rules made of the request is no valid request");
 const NO_RESPONSE: Kind = Kind::Rule("what rules made of the response is no valid response");
+const LARGE_REQUEST: Kind = Kind::Rule("rules made the head of the request larger than a head may be");
+const LARGE_RESPONSE: Kind = Kind::Rule("rules made the head of the response larger than a head may be");
+
+/// Whether a head has more bytes or lines than any head may have.
+fn is_too_large(head: &[u8]) -> bool {
+    let limits = Limits::default();
+    // Start line and blank line are no header lines.
+    head.len() > limits.head || memchr::memchr_iter(b'\n', head).count() > limits.headers + 2
+}
 
 /// Writes the edits of the request phase into the request's head.
 pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let Some(said) = &mut exchange.said else { return Ok(()) };
     let edits = std::mem::take(&mut said.request);
+    if let Some(trace) = &mut exchange.trace {
+        trace.edited(|name| edits.fields.gives(name));
+    }
     let whole = said.request_body.as_ref().filter(|taken| taken.is_complete()).map(|taken| taken.bytes.len());
     if edits.is_empty() && whole.is_none() {
         return Ok(());
@@ -62,8 +75,9 @@ pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<()
     }
     out.bytes.extend_from_slice(b"\r\n");
     let wants_head = exchange.wants_head_only();
+    let too_large = is_too_large(&out.bytes);
     if !exchange.replace_head(out) {
-        return Err(Failure::new(NO_REQUEST, Progress::Unsent));
+        return Err(Failure::new(if too_large { LARGE_REQUEST } else { NO_REQUEST }, Progress::Unsent));
     }
     if wants_head != (exchange.head.method() == Method::Head) {
         exchange.said_mut().client_wants_head = Some(wants_head);
@@ -117,7 +131,8 @@ pub(super) fn response(
         write_line(b"Content-Length", length.to_string().as_bytes(), &mut out.bytes);
     }
     out.bytes.extend_from_slice(b"\r\n");
-    answer.replace_head(out, exchange.head).map_err(|()| Failure::new(NO_RESPONSE, Progress::Sent))
+    let why = if is_too_large(&out.bytes) { LARGE_RESPONSE } else { NO_RESPONSE };
+    answer.replace_head(out, exchange.head).map_err(|()| Failure::new(why, Progress::Sent))
 }
 
 /// Which bodies there are, and may be, on both sides of a response that rules have edited.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use tidegate_trafficscript::host::Order;
 
 use super::{
-    said::{ChosenPool, Ending},
+    said::{ChosenLevel, ChosenPool, Ending},
     seen::{Seen, Stage, address, named_object},
     stream,
 };
@@ -34,6 +34,7 @@ pub(super) fn take(seen: &mut Seen<'_, '_>, order: Order) -> bool {
             }
             avoided.push(String::from_utf8_lossy(&node).into());
         }
+        Order::ServiceLevel(class) => return service_level(seen, class.as_deref()),
         Order::PersistenceKey(key) => seen.exchange.said_mut().persistence.key = Some(key),
         Order::PersistenceNode(node) => {
             let node = String::from_utf8_lossy(&node).into();
@@ -94,6 +95,17 @@ fn pool(seen: &mut Seen<'_, '_>, name: &[u8], node: Option<(Vec<u8>, u16)>) -> b
     let said = seen.exchange.said_mut();
     said.pool = Some(ChosenPool { pool });
     said.fixed_node = fixed_node.map(Into::into);
+    true
+}
+
+/// `connection.setServiceLevelClass`.
+fn service_level(seen: &mut Seen<'_, '_>, class: Option<&[u8]>) -> bool {
+    let level =
+        class.map(|name| named_object(&seen.client.worker.view().service_levels, name).map(Arc::clone));
+    if matches!(level, Some(None)) {
+        return false;
+    }
+    seen.exchange.said_mut().service_level = Some(ChosenLevel { level: level.flatten() });
     true
 }
 

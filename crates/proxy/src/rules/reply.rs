@@ -25,8 +25,7 @@ pub(super) async fn send(
     let body_pending = body_is_pending(exchange, answer);
     let close = body_pending || !exchange.keeps_alive(client);
     let old_client = exchange.head.version() == Version::Http10;
-    let edits =
-        exchange.said.as_mut().map(|said| std::mem::take(&mut said.response.fields)).unwrap_or_default();
+    let edits = exchange.take_response_edits();
     let mut out = client.worker.buffers.lend_output();
     head(&mut out.bytes, &reply, &edits);
     if !is_bodyless(reply.status) {
@@ -39,7 +38,7 @@ pub(super) async fn send(
     }
     out.bytes.extend_from_slice(b"\r\n");
     exchange.answered.status = reply.status;
-    exchange.answered.head_bytes = out.bytes.len() as u64;
+    exchange.answered.head_bytes = out.bytes.len() as u32;
     tally::server(&client.worker, &exchange.server).generated(reply.status);
     if !exchange.wants_head_only() && !is_bodyless(reply.status) {
         out.bytes.extend_from_slice(&reply.body);

@@ -10,7 +10,7 @@ use super::{body::Taken, stream::Streamed};
 use tidegate_model::PersistenceClass;
 use tidegate_pool::{Asked, Node};
 
-use crate::{failure::Failure, snapshot::RunningPool};
+use crate::{failure::Failure, service_level::RunningLevel, snapshot::RunningPool};
 
 /// What rules have said about one request.
 #[derive(Debug, Default)]
@@ -31,6 +31,8 @@ pub(crate) struct Said {
     pub(crate) pool: Option<ChosenPool>,
     /// `connection.setPersistence*`.
     pub(crate) persistence: Persistence,
+    /// `connection.setServiceLevelClass`.
+    pub(crate) service_level: Option<ChosenLevel>,
     /// `request.avoidNode`.
     pub(crate) avoided: Vec<Box<str>>,
     /// `pool.use` with an address.
@@ -55,6 +57,8 @@ pub(crate) struct Said {
     pub(crate) failure: Option<Failure>,
     /// Part of the request's body stays unread.
     pub(crate) abandons_body: bool,
+    /// It was told that rules hold much of it.
+    pub(crate) told_large: bool,
     /// Whether the client's own method is HEAD, where rules have made another of it.
     pub(crate) client_wants_head: Option<bool>,
 }
@@ -79,6 +83,12 @@ impl Said {
     /// Whether part of the request's body stays unread because a rule has put another in its place.
     pub(crate) fn abandons_body(&self) -> bool {
         self.abandons_body
+    }
+
+    /// Bytes of bodies that are held for rules, or were made by them.
+    pub(crate) fn held(&self) -> usize {
+        let bodies = [&self.request_body, &self.response_body];
+        bodies.iter().filter_map(|taken| taken.as_ref()).map(|taken| taken.bytes.len()).sum()
     }
 
     /// Pool and node have answered.
@@ -141,6 +151,13 @@ pub(crate) enum Ending {
 pub(crate) struct ChosenPool {
     /// `None` = `discard`.
     pub(crate) pool: Option<Arc<RunningPool>>,
+}
+
+/// A class of service that a rule has chosen.
+#[derive(Debug)]
+pub(crate) struct ChosenLevel {
+    /// `None` = none.
+    pub(crate) level: Option<Arc<RunningLevel>>,
 }
 
 /// How the session of this request is found.

@@ -6,39 +6,44 @@
 use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
-    slice,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use tidegate_http1::{
     edit,
-    head::Header,
     request::{self, Version},
-    response,
 };
 use tidegate_pool::{Node, Standing};
 use tidegate_trafficscript::{
     Host, Phase,
     host::{
-        Body, CompletionCode, Edit, Level, NodeState, Order, PoolNode, RateVerdict, Refusal, Side, Store,
-        Times, TlsFact,
+        Body, CompletionCode, Edit, Level, NodeState, Order, PoolNode, RateVerdict, Refusal, ServiceLevel,
+        Side, Store, Times, TlsFact,
     },
 };
 
 use super::{
     body::Taken,
+    fields::Fields,
     orders, process,
-    said::Data,
+    said::{Data, Said},
     services::{Services, data::Table},
 };
-use crate::{connection::Client, forward::attempt::Answer, snapshot::RunningPool, virtual_server::Exchange};
+use crate::{
+    connection::Client,
+    forward::attempt::Answer,
+    snapshot::{RunningPool, RunningRule},
+    virtual_server::Exchange,
+};
 
 /// A request in flight, for a rule.
 pub(crate) struct Seen<'a, 'h> {
     pub(crate) client: &'a mut Client,
     pub(crate) exchange: &'a mut Exchange<'h>,
     pub(crate) stage: Stage<'a>,
+    /// The rule.
+    pub(crate) rule: &'a RunningRule,
 }
 
 /// Where the request is.
@@ -96,39 +101,6 @@ impl Seen<'_, '_> {
                 let lines = memchr::memchr(b'\n', head).and_then(|end| head.get(end + 1..));
                 Fields::Sent(lines.unwrap_or_default())
             }
-        }
-    }
-}
-
-/// Names and values of a head.
-enum Fields<'s> {
-    Request(slice::Iter<'s, Header<request::Role>>, &'s [u8]),
-    Response(slice::Iter<'s, Header<response::Role>>, &'s [u8]),
-    /// The lines of a head that was sent, not parsed any more.
-    Sent(&'s [u8]),
-}
-
-impl<'s> Iterator for Fields<'s> {
-    type Item = (&'s [u8], &'s [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Self::Request(headers, bytes) => {
-                headers.next().map(|header| (header.name(bytes), header.value(bytes)))
-            }
-            Self::Response(headers, bytes) => {
-                headers.next().map(|header| (header.name(bytes), header.value(bytes)))
-            }
-            Self::Sent(lines) => loop {
-                let end = memchr::memchr(b'\n', lines)?;
-                let (line, rest) = lines.split_at_checked(end + 1)?;
-                *lines = rest;
-                if let Some((name, value)) =
-                    memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at))
-                {
-                    return Some((name, value.get(1..)?.trim_ascii()));
-                }
-            },
         }
     }
 }
@@ -393,10 +365,7 @@ impl Host for Seen<'_, '_> {
     }
 
     fn memory(&self) -> usize {
-        let bodies = self.exchange.said().map_or(0, |said| {
-            let taken = [&said.request_body, &said.response_body];
-            taken.iter().filter_map(|taken| taken.as_ref()).map(|taken| taken.bytes.len()).sum()
-        });
+        let bodies = self.exchange.said().map_or(0, Said::held);
         self.client.buffer.len() + self.exchange.head_bytes().len() + bodies
     }
 
@@ -410,10 +379,8 @@ impl Host for Seen<'_, '_> {
             TlsFact::Cipher => crate::tls::headers::cipher(connection).into(),
             TlsFact::ServerName => connection.server_name()?.into(),
             TlsFact::SessionId => crate::tls::headers::session_id(connection)?.into(),
-            // The certificate was chosen by the name the client asked for.
-            TlsFact::SiteName => connection.server_name().unwrap_or_default().into(),
-            // The library does not tell which certificate it has shown.
-            TlsFact::CertificateName => return None,
+            TlsFact::SiteName => self.client.stream.shown()?.site.as_deref()?.into(),
+            TlsFact::CertificateName => self.client.stream.shown()?.name.as_str().into(),
             TlsFact::ClientCertificateStatus => {
                 if connection.peer_certificates().is_some() { "OK" } else { "NoClientCert" }.into()
             }
@@ -426,8 +393,8 @@ impl Host for Seen<'_, '_> {
     }
 
     fn server_certificate(&self) -> Option<Cow<'_, [u8]>> {
-        // The library does not tell which certificate it has shown.
-        None
+        let leaf = self.client.stream.shown()?.certified.cert.first()?;
+        Some(Cow::Borrowed(&**leaf))
     }
 
     fn completion(&self) -> CompletionCode {
@@ -495,6 +462,17 @@ impl Host for Seen<'_, '_> {
         self.services().rates.backlog(class, context)
     }
 
+    fn service_class(&self) -> Option<Cow<'_, str>> {
+        Some(self.exchange.service_level()?.settings.name.as_str().into())
+    }
+
+    fn service_level(&self, class: &[u8]) -> Option<ServiceLevel> {
+        let view = self.client.worker.view();
+        let level = named_object(&view.service_levels, class)?;
+        let conforming = level.conforming(self.client.worker.recent());
+        Some(ServiceLevel { conforming, serious: level.settings.serious_threshold })
+    }
+
     fn pool_nodes(&self, pool: &[u8]) -> Option<Vec<PoolNode>> {
         let view = self.client.worker.view();
         let pool = named_object(&view.pools, pool)?;
@@ -526,19 +504,33 @@ impl Host for Seen<'_, '_> {
     }
 
     fn log(&mut self, level: Level, message: &[u8]) {
-        let server = self.exchange.server.name();
+        let (server, rule) = (self.exchange.server.name(), self.rule.program.name());
         let message = process::printable(message);
         match level {
-            Level::Info => tracing::info!(event = "rule", virtual_server = %server, "{message}"),
-            Level::Warn => tracing::warn!(event = "rule", virtual_server = %server, "{message}"),
-            Level::Error => tracing::error!(event = "rule", virtual_server = %server, "{message}"),
+            Level::Info => {
+                tracing::info!(event = "rulelogmsginfo", virtual_server = %server, rule, "{message}");
+            }
+            Level::Warn => {
+                tracing::warn!(event = "rulelogmsgwarn", virtual_server = %server, rule, "{message}");
+            }
+            Level::Error => {
+                tracing::error!(event = "rulelogmsgserious", virtual_server = %server, rule, "{message}");
+            }
+        }
+    }
+
+    fn warn(&mut self, tag: &'static str, message: &[u8]) {
+        if let Some(held_back) = self.rule.warnings.admit(self.client.worker.recent()) {
+            let (server, rule) = (self.exchange.server.name(), self.rule.program.name());
+            let message = process::printable(message);
+            tracing::warn!(event = tag, virtual_server = %server, rule, held_back, "{message}");
         }
     }
 
     fn event(&mut self, id: &[u8], message: &[u8]) {
         let server = self.exchange.server.name();
         let (id, message) = (process::printable(id), process::printable(message));
-        tracing::info!(event = "rulecustom", id = %id, virtual_server = %server, "{message}");
+        tracing::info!(event = id.as_str(), virtual_server = %server, rule = self.rule.program.name(), "{message}");
     }
 
     fn now(&self) -> Duration {

@@ -2,7 +2,7 @@
 
 use tidegate_http1::{
     chunked::{self, LAST_CHUNK},
-    edit::{HeaderEdits, write_line},
+    edit::write_line,
     request::Version,
 };
 use tidegate_trafficscript::{Answer as Given, host::Reply};
@@ -55,7 +55,6 @@ pub(super) fn start(
     if seen.exchange.said().is_some_and(|said| said.stream.is_some()) {
         return false;
     }
-    let mut edits = HeaderEdits::default();
     if keep_headers && let Stage::Response { answer, .. } = &seen.stage {
         let bytes = answer.head_bytes();
         let fields = answer.head.headers().iter().map(|header| (header.name(bytes), header.value(bytes)));
@@ -66,9 +65,7 @@ pub(super) fn start(
             .collect();
         head.headers.extend(given);
     }
-    if let Some(said) = &mut seen.exchange.said {
-        edits = std::mem::take(&mut said.response.fields);
-    }
+    let edits = seen.exchange.take_response_edits();
     let old_client = seen.exchange.head.version() == Version::Http10;
     let framing = match length {
         _ if reply::is_bodyless(head.status) => Framing::Length(0),
@@ -98,7 +95,7 @@ pub(super) fn start(
     }
     out.extend_from_slice(b"\r\n");
     seen.exchange.answered.status = head.status;
-    seen.exchange.answered.head_bytes = out.len() as u64;
+    seen.exchange.answered.head_bytes = out.len() as u32;
     tally::server(&seen.client.worker, &seen.exchange.server).generated(head.status);
     let head_only = seen.exchange.wants_head_only();
     let streamed = Streamed { head: out, framing, head_only, close, pending };

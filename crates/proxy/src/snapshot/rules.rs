@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tidegate_model::{Configuration, RuleEntry, RuleName, VirtualServer};
-use tidegate_telemetry::counters::{RuleCounters, Sharded};
+use tidegate_telemetry::{
+    counters::{RuleCounters, Sharded},
+    logging::EventLimit,
+};
 use tidegate_trafficscript::{Limits, Program};
 
 /// The rules of a virtual server that run, in their order: enabled ones that compiled.
@@ -21,7 +24,11 @@ pub(crate) struct RunningRule {
     pub(crate) limits: Limits,
     /// A run that takes longer is an event (`trafficscript.execution_time_warning`).
     pub(crate) time_warning: Option<Duration>,
+    /// When it makes a connection hold more bytes, that is an event (`trafficscript.memory_warning`).
+    pub(crate) memory_warning: Option<usize>,
     pub(crate) counters: Arc<Sharded<RuleCounters>>,
+    /// Clients decide how often it goes wrong.
+    pub(crate) warnings: EventLimit,
 }
 
 /// Every rule that compiled.
@@ -33,14 +40,15 @@ pub(crate) fn catalogue(
     previous: Option<&Catalogue>,
     workers: usize,
 ) -> Catalogue {
-    let time_warning = configuration.global.rules.execution_time_warning;
+    let settings = &configuration.global.rules;
+    let (time_warning, memory_warning) = (settings.execution_time_warning, settings.memory_warning);
     let run = |rule: &Arc<tidegate_model::Rule>| {
         let program = rule.program.as_ref()?;
         let previous = previous.and_then(|previous| previous.get(&rule.name));
         let same = previous.filter(|previous| {
             Arc::ptr_eq(&previous.program, program)
                 && previous.limits == rule.options.limits
-                && previous.time_warning == time_warning
+                && (previous.time_warning, previous.memory_warning) == (time_warning, memory_warning)
         });
         let running = same.map_or_else(
             || {
@@ -49,7 +57,9 @@ pub(crate) fn catalogue(
                     program: Arc::clone(program),
                     limits: rule.options.limits,
                     time_warning,
+                    memory_warning,
                     counters: counters.unwrap_or_else(|| Arc::new(Sharded::new(workers))),
+                    warnings: EventLimit::new(),
                 })
             },
             Arc::clone,

@@ -2,25 +2,50 @@
 //!
 //! Pure but for the one `impl` that rustls calls. In: the rows of `server_cert_host_mapping` with the certificates
 //! that could be read. Out: the certificate for one handshake.
+//!
+//! rustls does not tell afterwards which certificate that was. The `impl` leaves a note on its thread; whoever drives
+//! the handshake takes it ([`take_shown`]) as soon as the call into rustls is over.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{cell::Cell, collections::HashMap, net::IpAddr, sync::Arc};
 
 use rustls::{
     SignatureAlgorithm, SignatureScheme,
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use tidegate_model::KeyName;
+
+/// A certificate that clients are shown, and why they are.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The `host` of its row; `None` = the default.
+    pub(crate) site: Option<Box<str>>,
+    /// Its name in the catalogue.
+    pub(crate) name: KeyName,
+    /// Chain and signing key.
+    pub(crate) certified: Arc<CertifiedKey>,
+}
+
+thread_local! {
+    static SHOWN: Cell<Option<Arc<Shown>>> = const { Cell::new(None) };
+}
+
+/// The certificate that was chosen by a handshake on this thread since the last call. Handshakes of several connections
+/// take turns on a thread, so this is asked behind every call into one of them.
+pub(crate) fn take_shown() -> Option<Arc<Shown>> {
+    SHOWN.take()
+}
 
 /// Certificates for the same names with keys of different kinds, best first.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Alternatives(Arc<[Arc<CertifiedKey>]>);
+pub(crate) struct Alternatives(Arc<[Arc<Shown>]>);
 
 impl Alternatives {
     /// Orders certificates: ECDSA before the others because signing is cheap, RSA last because every client has it;
     /// within a kind as written.
-    pub(crate) fn new(certificates: impl IntoIterator<Item = Arc<CertifiedKey>>) -> Self {
-        let mut certificates: Vec<_> = certificates.into_iter().collect();
-        certificates.sort_by_key(|certificate| match certificate.key.algorithm() {
+    pub(crate) fn new(certificates: impl IntoIterator<Item = Shown>) -> Self {
+        let mut certificates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
+        certificates.sort_by_key(|shown| match shown.certified.key.algorithm() {
             SignatureAlgorithm::ECDSA => 0,
             SignatureAlgorithm::RSA => 2,
             _ => 1,
@@ -35,12 +60,11 @@ impl Alternatives {
 
     /// The first certificate whose signatures the client can verify. A client that can verify none gets the first,
     /// so that it is told why the handshake failed.
-    fn pick(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    fn pick(&self, schemes: &[SignatureScheme]) -> Option<&Arc<Shown>> {
         self.0
             .iter()
-            .find(|certificate| certificate.key.choose_scheme(schemes).is_some())
+            .find(|shown| shown.certified.key.choose_scheme(schemes).is_some())
             .or_else(|| self.0.first())
-            .map(Arc::clone)
     }
 }
 
@@ -156,11 +180,13 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        client_hello
+        let shown = client_hello
             .server_name()
             .and_then(|name| self.names.get(name))
             .unwrap_or(&self.otherwise)
-            .pick(client_hello.signature_schemes())
+            .pick(client_hello.signature_schemes())?;
+        SHOWN.set(Some(Arc::clone(shown)));
+        Some(Arc::clone(&shown.certified))
     }
 }
 

@@ -21,7 +21,7 @@ use tidegate_model::{
 
 use super::{
     certificate::{Authorities, Certificates},
-    choose::{Alternatives, Host, Names, Resolver, classify},
+    choose::{Alternatives, Host, Names, Resolver, Shown, classify},
     provider, ticket,
     verify::AnyClient,
     versions,
@@ -272,12 +272,16 @@ fn configurations(
     verifier: &Arc<dyn ClientCertVerifier>,
     resumption: &Resumption,
 ) -> Result<Configurations, String> {
-    let good = |names: &[KeyName]| {
-        let found = names.iter().filter_map(|name| certificates.get(name.as_str()));
-        Alternatives::new(found.map(|certificate| Arc::clone(&certificate.certified)))
+    let good = |names: &[KeyName], site: Option<&str>| {
+        let found = names.iter().filter_map(|name| Some((name, certificates.get(name.as_str())?)));
+        Alternatives::new(found.map(|(name, certificate)| Shown {
+            site: site.map(Into::into),
+            name: name.clone(),
+            certified: Arc::clone(&certificate.certified),
+        }))
     };
     let rows = settings.host_mapping.iter().filter_map(|row| {
-        let certificates = good(&row.certificates);
+        let certificates = good(&row.certificates, Some(&row.host));
         (!certificates.is_empty()).then(|| (classify(&row.host), certificates))
     });
     let names = Arc::new(Names::new(rows.clone()));
@@ -308,5 +312,5 @@ fn configurations(
             by_address.insert(address, configuration(certificates)?);
         }
     }
-    Ok((configuration(good(&settings.default))?, by_address))
+    Ok((configuration(good(&settings.default, None))?, by_address))
 }

@@ -146,6 +146,29 @@ pub(super) const FAMILIES: &[Family] = &[
             out.value(of.rule_services.sleeps_refused);
         },
     ),
+    Family::process(
+        "tidegate_service_level_conforming",
+        Gauge,
+        "Percentage of the requests of the last 10 seconds that conform to a service level class.",
+        |of, _, out| {
+            for (class, conforming) in &of.service_levels {
+                out.with("class", class, u64::from(*conforming));
+            }
+        },
+    )
+    .labels("class"),
+    Family::process(
+        "tidegate_user_counter",
+        Counter,
+        "User counters of rules (counter.increment, counter64.increment) that have counted, the first 1000 of each width.",
+        |of, _, out| {
+            let narrow = of.user_counters.narrow.iter().map(|count| u64::from(*count));
+            each_user_counter("32", narrow, out);
+            each_user_counter("64", of.user_counters.wide.iter().copied(), out);
+            out.of("");
+        },
+    )
+    .labels("bits, number"),
     Family::process("tidegate_rule_data_bytes", Gauge, "Bytes that rules keep in data.*.", |of, _, out| {
         out.value(of.rule_services.data_bytes);
     })
@@ -160,6 +183,16 @@ pub(super) const FAMILIES: &[Family] = &[
     )
     .unit("bytes"),
 ];
+
+/// Most user counters of each width that are shown.
+const MOST_USER_COUNTERS: usize = 1000;
+
+fn each_user_counter(bits: &str, counts: impl Iterator<Item = u64>, out: &mut Lines) {
+    for (number, count) in (1..).zip(counts).take(MOST_USER_COUNTERS).filter(|(_, count)| *count > 0) {
+        out.of(&format!("{},{}", label("bits", bits), label("number", &u32::to_string(&number))));
+        out.value(count);
+    }
+}
 
 fn each_rule(of: &Observation, out: &mut Lines, count: fn(&RuleTotals) -> u64) {
     for rule in &of.rules {

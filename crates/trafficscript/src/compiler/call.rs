@@ -162,8 +162,9 @@ impl Body<'_, '_> {
                 self.note(place, Severity::Note, message, None);
                 does
             }
-            Status::Planned => {
-                self.error(place, format!("{} is not supported yet", function.name), None);
+            Status::Planned(waits_for) => {
+                let message = format!("{} is not supported yet", function.name);
+                self.error(place, message, Some(format!("it waits for {waits_for}")));
                 return;
             }
             Status::Never(reason) => {

@@ -5,8 +5,8 @@ use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 use super::{COUNTERS, Described, Pending, Pool, STORE, Stream};
 use crate::{
     host::{
-        Body, CompletionCode, Edit, Host, Level, Order, Phase, PoolNode, RateVerdict, Refusal, Side, Store,
-        Times, TlsFact,
+        Body, CompletionCode, Edit, Host, Level, Order, Phase, PoolNode, RateVerdict, Refusal, ServiceLevel,
+        Side, Store, Times, TlsFact,
     },
     library::{is_framing, is_target_byte, is_token, usual_reason},
 };
@@ -243,6 +243,7 @@ impl Host for Described {
                 .persistence_classes
                 .as_ref()
                 .is_none_or(|known| known.iter().any(|known| known.as_bytes() == class)),
+            Order::ServiceLevel(Some(class)) => self.service_level(class).is_some(),
             Order::Retry => self.resendable,
             Order::RemoteAddress(address) => {
                 self.client.set_ip(*address);
@@ -316,6 +317,21 @@ impl Host for Described {
 
     fn rate_backlog(&self, class: &[u8], _context: &[u8]) -> Option<u32> {
         (self.rate_of(class) != RateVerdict::NoClass).then_some(self.backlog)
+    }
+
+    fn service_class(&self) -> Option<Cow<'_, str>> {
+        let ordered = self.orders.iter().rev().find_map(|order| match order {
+            Order::ServiceLevel(class) => Some(class.as_deref()),
+            _ => None,
+        });
+        ordered.flatten().map(String::from_utf8_lossy)
+    }
+
+    fn service_level(&self, class: &[u8]) -> Option<ServiceLevel> {
+        match &self.service_levels {
+            None => Some(ServiceLevel { conforming: 100, serious: 0 }),
+            Some(levels) => levels.get(&*String::from_utf8_lossy(class)).copied(),
+        }
     }
 
     fn pool_nodes(&self, pool: &[u8]) -> Option<Vec<PoolNode>> {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{
-    ANY, Call, Function, Interrupt, Outcome,
+    ANY, Argument, Call, Function, Interrupt, Outcome,
     lang::compare,
     make::{
         MAX_ELEMENTS, Output, array, array_at, charge_elements, charge_work, copied, copy_of, elements_at,
@@ -149,7 +149,7 @@ fn contains<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 /// `array.join(a[, separator=" "])` → string. Nested containers warn and count as `0`.
 fn join<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let elements = elements_at(call, 0)?;
-    let separator = if call.has(1) { call.text(1)? } else { Text::Constant(b" ") };
+    let separator = if call.has(1) { call.text(1)? } else { Argument::Made(Text::Constant(b" ")) };
     let mut output = Output::default();
     for (index, element) in elements.iter().enumerate() {
         if index > 0 {
@@ -352,7 +352,7 @@ fn directed(ordering: Ordering, descending: bool) -> Ordering {
 mod tests {
     use super::super::{
         Interrupt,
-        test_host::{Trial, check, hash, list, v},
+        trial::{Trial, check, hash, list, v},
     };
     use crate::value::Value;
 
@@ -418,7 +418,7 @@ mod tests {
         assert_eq!(shown(&outer), "[ 1, [ 1 ] ]");
         trial.call("array.append", vec![outer.clone(), outer.clone()]).unwrap();
         assert_eq!(shown(&outer), "[ 1, [ 1 ], 1, [ 1 ] ]");
-        assert!(trial.host.log.is_empty());
+        assert!(trial.log().is_empty());
     }
 
     #[test]
@@ -445,7 +445,7 @@ mod tests {
         ] {
             let mut trial = Trial::new();
             assert_eq!(trial.shown(name, arguments), result, "{name}");
-            assert_eq!(trial.host.log, [format!("Rule test: Line 1: {warning}")], "{name}");
+            assert_eq!(trial.log(), [format!("Rule test: Line 1: {warning}")], "{name}");
         }
     }
 

@@ -9,5 +9,5 @@ use super::{
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
     planned("auth.query", "authenticator, user[, password]", (2, 3),
-        "Asks a directory about a user. Hash: OK, Error, and the attributes of the user.").only(TRAFFIC),
+        "Asks a directory about a user. Hash: OK, Error, and the attributes of the user.", "authenticators, which the configuration does not have yet").only(TRAFFIC),
 ];

@@ -1,9 +1,9 @@
 //! A call of a function: its arguments with the casts of the language, and what it may use.
 
-use std::{cell::RefCell, fmt, rc::Rc};
+use std::{cell::RefCell, fmt, ops::Deref, rc::Rc};
 
 use crate::{
-    host::{Answer, Host, Level, Need},
+    host::{Answer, Host, Need, tag},
     meter::{Meter, Reached},
     pattern::{Captures, Flags, Pattern, PatternCache},
     value::{Container, Text, Value, cast},
@@ -43,6 +43,48 @@ pub struct Site {
     pub pattern: Option<Pattern>,
 }
 
+/// A string that a function was given: an argument where it is, or what was made of one that is no string.
+#[derive(Debug)]
+pub enum Argument<'c, 'p> {
+    /// Still on the stack.
+    Borrowed(&'c Text<'p>),
+    /// Made by a cast.
+    Made(Text<'p>),
+}
+
+impl<'p> Argument<'_, 'p> {
+    /// The string as the machine knows it.
+    pub fn as_text(&self) -> &Text<'p> {
+        match self {
+            Self::Borrowed(text) => text,
+            Self::Made(text) => text,
+        }
+    }
+
+    /// The string as one of its own, which shares the bytes.
+    pub fn into_text(self) -> Text<'p> {
+        match self {
+            Self::Borrowed(text) => text.clone(),
+            Self::Made(text) => text,
+        }
+    }
+}
+
+impl Deref for Argument<'_, '_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.as_text()
+    }
+}
+
+impl<'p> From<Argument<'_, 'p>> for Value<'p> {
+    fn from(argument: Argument<'_, 'p>) -> Self {
+        Self::Text(argument.into_text())
+    }
+}
+
 /// A call of a function.
 pub struct Call<'c, 'p> {
     /// The world.
@@ -69,7 +111,7 @@ impl fmt::Debug for Call<'_, '_> {
     }
 }
 
-impl<'p> Call<'_, 'p> {
+impl<'c, 'p> Call<'c, 'p> {
     /// Number of arguments.
     pub fn count(&self) -> usize {
         self.arguments.len()
@@ -90,15 +132,31 @@ impl<'p> Call<'_, 'p> {
         self.answer.take().map(|answer| *answer)
     }
 
-    /// An argument as string; a container warns and gives `0`.
-    pub fn text(&mut self, index: usize) -> Result<Text<'p>, Interrupt> {
+    /// An argument that is a string already. What [`text`](Self::text) gives is moved right after it was written, which
+    /// stalls the processor for longer than most functions take: the shortest ones try this first.
+    #[inline]
+    pub fn bytes(&self, index: usize) -> Option<&'c [u8]> {
         match self.arguments.get(index) {
-            None => Ok(Text::Constant(b"")),
-            Some(Value::Text(text)) => Ok(text.clone()),
-            Some(value) => match cast::text(value) {
-                Some(text) => Ok(text),
-                None => self.cannot_convert(index, "string").map(|()| Text::Constant(b"0")),
-            },
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// An argument as string; a container warns and gives `0`. Strings are borrowed from the arguments.
+    #[inline]
+    pub fn text(&mut self, index: usize) -> Result<Argument<'c, 'p>, Interrupt> {
+        match self.arguments.get(index) {
+            Some(Value::Text(text)) => Ok(Argument::Borrowed(text)),
+            other => self.converted(other, index).map(Argument::Made),
+        }
+    }
+
+    #[inline(never)]
+    fn converted(&mut self, value: Option<&Value<'p>>, index: usize) -> Result<Text<'p>, Interrupt> {
+        let Some(value) = value else { return Ok(Text::Constant(b"")) };
+        match cast::text(value) {
+            Some(text) => Ok(text),
+            None => self.cannot_convert(index, "string").map(|()| Text::Constant(b"0")),
         }
     }
 
@@ -148,7 +206,15 @@ impl<'p> Call<'_, 'p> {
         subject: &[u8],
         from: usize,
     ) -> Result<Option<Captures>, Interrupt> {
-        pattern.captures(subject, from, self.meter)
+        let found = pattern.captures(subject, from, self.meter)?;
+        if let Some(steps) = self.meter.take_slow_match() {
+            let (bytes, limit) = (subject.len(), self.meter.limits().match_steps);
+            let message = format!(
+                "a regular expression took more than {steps} of the {limit} steps it may, on a text of {bytes} bytes"
+            );
+            self.notice(tag::SLOW_MATCH, &message);
+        }
+        Ok(found)
     }
 
     /// Sets a match variable, `$1` to `$9`.
@@ -156,6 +222,12 @@ impl<'p> Call<'_, 'p> {
         if let Some(slot) = number.checked_sub(1).and_then(|index| self.captures.get_mut(index)) {
             *slot = value.into();
         }
+    }
+
+    /// A copy of a string as value, within the limits.
+    pub fn copy(&mut self, bytes: &[u8]) -> Outcome<'p> {
+        self.charge(bytes.len())?;
+        Ok(Value::from(bytes))
     }
 
     /// A string made here, within the limits.
@@ -177,12 +249,26 @@ impl<'p> Call<'_, 'p> {
 
     /// A warning in the event log, with rule and line. Aborts under `import strict`.
     pub fn warn(&mut self, message: &str) -> Result<(), Interrupt> {
-        let line = format!("Rule {}: Line {}: {message}", self.rule, self.site.line);
+        self.warn_as(tag::FAULT, message)
+    }
+
+    /// A warning of another kind than most.
+    pub fn warn_as(&mut self, tag: &'static str, message: &str) -> Result<(), Interrupt> {
         if self.strict {
-            return Err(Interrupt::Abort(line));
+            return Err(Interrupt::Abort(self.located(message)));
         }
-        self.host.log(Level::Warn, line.as_bytes());
+        self.notice(tag, message);
         Ok(())
+    }
+
+    /// A warning that is no fault of the rule and never aborts it.
+    pub fn notice(&mut self, tag: &'static str, message: &str) {
+        let line = self.located(message);
+        self.host.warn(tag, line.as_bytes());
+    }
+
+    fn located(&self, message: &str) -> String {
+        format!("Rule {}: Line {}: {message}", self.rule, self.site.line)
     }
 
     /// Name of the rule.

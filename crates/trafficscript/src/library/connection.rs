@@ -7,11 +7,10 @@ use super::{
     row::{COMPLETION, REQUEST, TRAFFIC, deprecated, planned, switch, works},
 };
 use crate::{
-    host::{Need, Order, Side},
+    host::{Need, Order, Side, tag},
     value::Value,
 };
 
-const SERVICE_LEVELS: &str = "service level classes";
 const BANDWIDTH: &str = "bandwidth classes";
 
 /// The family's functions.
@@ -66,12 +65,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
             call.host.order(Order::PersistenceNode(node));
             Ok(Value::EMPTY)
         }).only(REQUEST),
-    switch("connection.setServiceLevelClass", "class", (1, 1),
-        "Counts the request for this class. 1 if there is such a class, else 0.",
-        SERVICE_LEVELS, |_| Ok(Value::Int(0))).only(TRAFFIC),
-    switch("connection.getServiceLevelClass", "", (0, 0),
-        "The class that counts the request; empty if none.",
-        SERVICE_LEVELS, |_| Ok(Value::EMPTY)),
     works("connection.sleep", "milliseconds", (1, 1), "Waits.", sleep).only(TRAFFIC).waits(),
     works("connection.checkLimits", "[pool]", (0, 1),
         "1 if a request to the pool would be served at once, 0 if it would wait, -1 if there is no such \
@@ -100,7 +93,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "request.getLine",
         |call| request::get_line(call, Side::Request)).only(REQUEST).waits(),
     planned("connection.setData", "data", (1, 1),
-        "Old name of request.set. For protocols other than HTTP.").only(REQUEST),
+        "Old name of request.set. For protocols other than HTTP.", request::OTHER_PROTOCOLS).only(REQUEST),
     deprecated("connection.getLocalIP", "", (0, 0), "request.getLocalIP", request::local_ip),
     deprecated("connection.getLocalPort", "", (0, 0), "request.getLocalPort", request::local_port),
     deprecated("connection.getRemoteIP", "", (0, 0), "request.getRemoteIP", request::remote_ip),
@@ -134,7 +127,8 @@ fn set_persistence<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let known = call.host.order(Order::Persistence(class.clone()));
     if !known {
         let class = class.unwrap_or_default();
-        call.warn(&format!("there is no session persistence class `{}`", class.escape_ascii()))?;
+        let message = format!("there is no session persistence class `{}`", class.escape_ascii());
+        call.warn_as(tag::NO_PERSISTENCE, &message)?;
     }
     Ok(Value::flag(known))
 }

@@ -1,7 +1,10 @@
 //! `data.*`, `data.local.*`, `connection.data.*`: values that outlive a rule.
 
 use super::{Call, Function, Outcome, number, row::works, stored};
-use crate::{host::Store, value::Value};
+use crate::{
+    host::{Store, tag},
+    value::Value,
+};
 
 /// The family's functions.
 #[rustfmt::skip]
@@ -56,7 +59,11 @@ fn set<'p>(call: &mut Call<'_, 'p>, store: Store) -> Outcome<'p> {
         return Ok(Value::Int(0));
     };
     call.charge(bytes.len())?;
-    Ok(Value::flag(call.host.store(store, &key, &bytes)))
+    let stored = call.host.store(store, &key, &bytes);
+    if !stored {
+        call.notice(tag::STORE_FULL, &format!("there is no room to store `{}`", key.escape_ascii()));
+    }
+    Ok(Value::flag(stored))
 }
 
 fn get<'p>(call: &mut Call<'_, 'p>, store: Store) -> Outcome<'p> {

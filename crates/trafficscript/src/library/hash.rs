@@ -104,7 +104,7 @@ fn entries<'p>(call: &mut Call<'_, 'p>) -> Result<(Vec<Value<'p>>, Vec<Value<'p>
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_host::{Trial, check, hash, list, v};
+    use super::super::trial::{Trial, check, hash, list, v};
     use crate::value::{Container, Value};
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
         ] {
             let mut trial = Trial::new();
             assert_eq!(trial.shown(name, arguments), result, "{name}");
-            assert_eq!(trial.host.log.len(), 1, "{name}");
+            assert_eq!(trial.log().len(), 1, "{name}");
         }
     }
 }

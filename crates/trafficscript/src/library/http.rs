@@ -13,7 +13,7 @@ pub(super) mod stream;
 pub(super) mod switches;
 pub(crate) mod url;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, rc::Rc};
 
 use indexmap::IndexMap;
 
@@ -43,6 +43,29 @@ fn joined(
     });
     call.meter.work(whole.as_ref().map_or(0, Vec::len))?;
     Ok(whole)
+}
+
+/// The value of a field for a rule: empty if there is none, several joined by `, ` (RFC 9110 §5.3).
+fn field_as_value<'p>(call: &mut Call<'_, 'p>, side: Side, name: &[u8]) -> Outcome<'p> {
+    // Most fields stand once: their value is copied once.
+    let mut first: Option<Rc<[u8]>> = None;
+    let mut whole = Vec::new();
+    call.host.field(side, name, &mut |value| match &first {
+        None => first = Some(value.into()),
+        Some(first) => {
+            if whole.is_empty() {
+                whole.extend_from_slice(first);
+            }
+            whole.extend_from_slice(b", ");
+            whole.extend_from_slice(value);
+        }
+    });
+    if !whole.is_empty() {
+        return call.make(whole);
+    }
+    let Some(value) = first else { return Ok(Value::EMPTY) };
+    call.charge(value.len())?;
+    Ok(Value::Text(Text::Made(value)))
 }
 
 /// The value of a field as rules see it: empty if there is none, several joined by `, ` (RFC 9110 §5.3).
@@ -202,7 +225,7 @@ fn keep_only<'p>(call: &mut Call<'_, 'p>, side: Side, always: &[&[u8]]) -> Outco
                 Container::Array(elements) => keep.extend(elements.iter().filter_map(cast::text)),
                 Container::Hash(_) | Container::Empty => {}
             },
-            _ => keep.push(call.text(index)?),
+            _ => keep.push(call.text(index)?.into_text()),
         }
     }
     for (name, _) in all_fields(call, side)? {

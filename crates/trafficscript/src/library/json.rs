@@ -216,7 +216,7 @@ impl<'de, 'p> Visitor<'de> for Seed<'_, '_, 'p> {
 mod tests {
     use super::super::{
         Interrupt,
-        test_host::{Trial, check, hash, list, v},
+        trial::{Trial, check, hash, list, v},
     };
     use crate::value::{MAX_LEVELS, Value};
 
@@ -256,7 +256,7 @@ mod tests {
         for text in ["", "{", "[1,]", "{\"a\"}", "[1] 2", "nul", "\u{0}", "{1:2}"] {
             let mut trial = Trial::new();
             assert_eq!(trial.shown("json.deserialize", v![text]), "\"\"", "{text:?}");
-            assert_eq!(trial.host.log.len(), 1, "{text:?}");
+            assert_eq!(trial.log().len(), 1, "{text:?}");
         }
         assert_eq!(Trial::new().shown("json.deserialize", v![&b"\"\xff\""[..]]), "\"\"");
     }

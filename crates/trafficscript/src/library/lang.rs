@@ -227,7 +227,7 @@ fn warn<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 mod tests {
     use super::super::{
         Interrupt,
-        test_host::{Trial, check, hash, list, v},
+        trial::{Trial, check, hash, list, v},
     };
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
         ]);
         let mut trial = Trial::new();
         assert_eq!(trial.shown("max", v![list(v![7]), 1]), "1");
-        assert_eq!(trial.host.log, ["Rule test: Line 1: Cannot convert array to integer value"]);
+        assert_eq!(trial.log(), ["Rule test: Line 1: Cannot convert array to integer value"]);
     }
 
     #[test]
@@ -282,10 +282,10 @@ mod tests {
     fn warnings() {
         let mut trial = Trial::new();
         assert_eq!(trial.shown("lang.assert", v![1, "no"]), "\"\"");
-        assert!(trial.host.log.is_empty());
+        assert!(trial.log().is_empty());
         assert_eq!(trial.call("lang.assert", v![0, "no"]).unwrap_err(), Interrupt::EndRule);
         assert_eq!(trial.shown("lang.warn", v!["look"]), "\"\"");
-        assert_eq!(trial.host.log, ["Rule test: Line 1: Assertion failed: no", "Rule test: Line 1: look"]);
+        assert_eq!(trial.log(), ["Rule test: Line 1: Assertion failed: no", "Rule test: Line 1: look"]);
         trial.strict = true;
         assert!(matches!(trial.call("lang.warn", v!["look"]), Err(Interrupt::Abort(_))));
     }

@@ -4,7 +4,7 @@ use std::{cell::RefCell, ops::Range, rc::Rc};
 
 use indexmap::IndexMap;
 
-use super::{Call, Interrupt, Outcome};
+use super::{Argument, Call, Interrupt, Outcome};
 use crate::{
     meter::Reached,
     value::{Container, ELEMENT, Text, Value, cast},
@@ -85,11 +85,11 @@ pub(super) fn charge_work(call: &mut Call<'_, '_>, bytes: usize) -> Result<(), I
 }
 
 /// Part of a string; empty if the range is not within it. Parts of constants are not copied.
-pub(super) fn part<'p>(call: &mut Call<'_, 'p>, text: &Text<'p>, range: Range<usize>) -> Outcome<'p> {
+pub(super) fn part<'p>(call: &mut Call<'_, 'p>, text: &Argument<'_, 'p>, range: Range<usize>) -> Outcome<'p> {
     if range == (0..text.len()) {
-        return Ok(text.clone().into());
+        return Ok(text.as_text().clone().into());
     }
-    match text {
+    match text.as_text() {
         Text::Constant(bytes) => {
             let bytes: &'p [u8] = bytes;
             Ok(Value::Text(Text::Constant(bytes.get(range).unwrap_or_default())))

@@ -122,7 +122,7 @@ fn apply<'p>(call: &mut Call<'_, 'p>, name: &str, function: impl Fn(f64) -> f64)
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_host::{Trial, check, v};
+    use super::super::trial::{Trial, check, v};
 
     #[test]
     fn values() {
@@ -160,7 +160,7 @@ mod tests {
         ] {
             let mut trial = Trial::new();
             assert_eq!(trial.shown(name, arguments), "0", "{name}");
-            assert_eq!(trial.host.log.len(), 1, "{name}");
+            assert_eq!(trial.log().len(), 1, "{name}");
         }
     }
 

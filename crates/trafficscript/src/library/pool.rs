@@ -5,7 +5,7 @@ use super::{
     row::{REQUEST, works},
 };
 use crate::{
-    host::{NodeState, Order, PoolNode},
+    host::{NodeState, Order, PoolNode, tag},
     value::Value,
 };
 
@@ -72,7 +72,8 @@ fn order(call: &mut Call<'_, '_>) -> Result<bool, Interrupt> {
     };
     let known = call.host.order(Order::Pool(pool.to_vec(), node));
     if !known {
-        call.warn(&format!("there is no pool `{}`; the default pool is used", pool.escape_ascii()))?;
+        let message = format!("there is no pool `{}`; the default pool is used", pool.escape_ascii());
+        call.warn_as(tag::NO_POOL, &message)?;
     }
     Ok(known)
 }
@@ -94,7 +95,7 @@ fn select<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 fn nodes(call: &mut Call<'_, '_>) -> Result<Vec<PoolNode>, Interrupt> {
     let pool = call.text(0)?;
     let Some(nodes) = call.host.pool_nodes(&pool) else {
-        call.warn(&format!("there is no pool `{}`", pool.escape_ascii()))?;
+        call.warn_as(tag::NO_POOL_NODES, &format!("there is no pool `{}`", pool.escape_ascii()))?;
         return Ok(Vec::new());
     };
     call.charge(nodes.len() * size_of::<PoolNode>())?;

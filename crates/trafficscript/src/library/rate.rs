@@ -5,7 +5,7 @@ use super::{
     row::{TRAFFIC, works},
 };
 use crate::{
-    host::{Answer, Need, RateVerdict},
+    host::{Answer, Need, RateVerdict, tag},
     value::Value,
 };
 
@@ -32,7 +32,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 fn no_class(call: &mut Call<'_, '_>, class: &[u8]) -> Result<(), Interrupt> {
-    call.warn(&format!("there is no rate class `{}`", class.escape_ascii()))
+    call.warn_as(tag::NO_RATE, &format!("there is no rate class `{}`", class.escape_ascii()))
 }
 
 fn use_class<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {

@@ -15,6 +15,8 @@ use crate::{
 };
 
 const BANDWIDTH: &str = "bandwidth classes";
+/// What stands in the way of functions that are of no use for HTTP.
+pub(super) const OTHER_PROTOCOLS: &str = "rules of virtual servers whose protocol is not http";
 const DSCP: &str = "marking of packets";
 
 /// The family's functions.
@@ -49,15 +51,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
          given. $1: where the next one begins.",
         |call| get_line(call, Side::Request)).only(REQUEST).waits(),
     planned("request.set", "data", (1, 1),
-        "Replaces what the client sent. For protocols other than HTTP.").only(REQUEST),
+        "Replaces what the client sent. For protocols other than HTTP.", OTHER_PROTOCOLS).only(REQUEST),
     planned("request.skip", "bytes", (1, 1),
-        "Drops bytes of what the client sent. For protocols other than HTTP.").only(REQUEST),
+        "Drops bytes of what the client sent. For protocols other than HTTP.", OTHER_PROTOCOLS).only(REQUEST),
     planned("request.endsAt", "offset", (1, 1),
-        "Says where the request ends. For protocols other than HTTP.").only(REQUEST),
+        "Says where the request ends. For protocols other than HTTP.", OTHER_PROTOCOLS).only(REQUEST),
     planned("request.endsWith", "pattern", (1, 1),
-        "Says what the request ends with. For protocols other than HTTP.").only(REQUEST),
+        "Says what the request ends with. For protocols other than HTTP.", OTHER_PROTOCOLS).only(REQUEST),
     planned("request.sendResponse", "data", (1, 1),
-        "Replies with bytes. For protocols other than HTTP.").only(REQUEST),
+        "Replies with bytes. For protocols other than HTTP.", OTHER_PROTOCOLS).only(REQUEST),
     works("request.retry", "", (0, 0),
         "Sends the request to a node again and ends the rules of the phase. 0 if it cannot be sent again.",
         |call| {
@@ -217,7 +219,9 @@ pub(super) fn get_line<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
     if let Some(end) = line_end(call, custom, &text, offset)? {
         return line(call, &text, offset, end);
     }
-    let text = message(call, side, 0)?;
+    // A line without an end is as long as this.
+    let most = offset.saturating_add(call.meter.limits().line);
+    let text = message(call, side, most)?;
     let end = line_end(call, custom, &text, offset)?.unwrap_or(text.len());
     line(call, &text, offset, end)
 }
@@ -241,6 +245,6 @@ fn line_end(
     }
     call.meter.work(rest.len())?;
     let pattern = call.pattern(0, Flags::default())?;
-    let found = pattern.captures_at(rest, 0).map_err(Interrupt::Abort)?;
+    let found = call.captures(&pattern, rest, 0)?;
     Ok(found.and_then(|captures| captures.get(0).map(|(_, end)| from + end)))
 }

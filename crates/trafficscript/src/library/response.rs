@@ -1,7 +1,8 @@
 //! `response.*`: the node's side of the exchange as bytes and addresses.
 
 use super::{
-    Call, Function, Outcome, request,
+    Call, Function, Outcome,
+    request::{self, OTHER_PROTOCOLS},
     row::{ANSWERED, RESPONSE, TRAFFIC, planned, switch, works},
 };
 use crate::{host::Side, value::Value};
@@ -23,13 +24,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
          given. $1: where the next one begins.",
         |call| request::get_line(call, Side::Response)).only(RESPONSE).waits(),
     planned("response.set", "data", (1, 1),
-        "Replaces what the node sent. For protocols other than HTTP.").only(RESPONSE),
+        "Replaces what the node sent. For protocols other than HTTP.", OTHER_PROTOCOLS).only(RESPONSE),
     planned("response.append", "data", (1, 1),
-        "Appends to what the node sent. For protocols other than HTTP.").only(RESPONSE),
+        "Appends to what the node sent. For protocols other than HTTP.", OTHER_PROTOCOLS).only(RESPONSE),
     planned("response.flush", "[bytes]", (0, 1),
-        "Sends what the node sent so far. For protocols other than HTTP.").only(RESPONSE),
+        "Sends what the node sent so far. For protocols other than HTTP.", OTHER_PROTOCOLS).only(RESPONSE),
     planned("response.close", "", (0, 0),
-        "Closes the connection to the node. For protocols other than HTTP.").only(RESPONSE),
+        "Closes the connection to the node. For protocols other than HTTP.", OTHER_PROTOCOLS).only(RESPONSE),
     switch("response.setBandwidthClass", "class", (1, 1),
         "Limits what is sent to the client. 1 if there is such a class, else 0.",
         BANDWIDTH, |_| Ok(Value::Int(0))).only(TRAFFIC),

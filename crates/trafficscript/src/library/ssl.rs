@@ -43,7 +43,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Identity of the client's TLS session in hexadecimal.",
         |call| fact(call, TlsFact::SessionId)),
     works("ssl.serverSiteName", "", (0, 0),
-        "The site whose certificate the client was shown.",
+        "The row of the host mapping whose certificate the client was shown; empty for the default.",
         |call| fact(call, TlsFact::SiteName)),
     works("ssl.serverCertName", "", (0, 0),
         "Name of the certificate the client was shown.",

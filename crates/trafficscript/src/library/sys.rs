@@ -1,11 +1,11 @@
 //! `sys.*`: time, and the process.
 
 use super::{
-    Call, Function, Interrupt, Outcome,
+    Argument, Call, Function, Interrupt, Outcome,
     clock::{self, Calendar},
     row::{planned, works},
 };
-use crate::value::{Text, Value};
+use crate::value::Value;
 
 /// The family's functions.
 #[rustfmt::skip]
@@ -69,8 +69,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     works("sys.getpid", "", (0, 0),
         "Identity of the process.",
         |call| Ok(Value::Int(i64::from(call.host.process_id())))),
-    planned("sys.getnetworkinterfaces", "[options]", (0, 1), "The network interfaces of the host."),
-    planned("sys.getRestApiPort", "", (0, 0), "Port of the REST API."),
+    planned("sys.getnetworkinterfaces", "[options]", (0, 1), "The network interfaces of the host.", "a list of interfaces; request.getLocalIP is the address that the client connected to"),
+    planned("sys.getRestApiPort", "", (0, 0), "Port of the REST API.", "the settings of the process; sys.getenv reads its variables"),
     works("sys.isFIPS", "", (0, 0), "0: the cryptography runs in no FIPS mode.", |_| Ok(Value::Int(0))),
 ];
 
@@ -79,7 +79,7 @@ fn now(call: &Call<'_, '_>) -> i64 {
 }
 
 /// The format that the first argument gives. Two bytes of it become 24 at most.
-fn format_at<'p>(call: &mut Call<'_, 'p>) -> Result<Text<'p>, Interrupt> {
+fn format_at<'c, 'p>(call: &mut Call<'c, 'p>) -> Result<Argument<'c, 'p>, Interrupt> {
     let format = call.text(0)?;
     call.charge(format.len().saturating_mul(12))?;
     Ok(format)

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_trafficscript::host::{Fetched, Need, NodeState, Order, PoolNode, RateVerdict};
+use tidegate_trafficscript::{
+    Described,
+    host::{Fetched, Need, NodeState, Order, PoolNode, RateVerdict},
+};
 
 use crate::{discarded, fault, form, from, get, page, pool, reply, run, sent, status};
 
@@ -74,9 +77,17 @@ fn case_42_customers_by_value() {
     assert_eq!(pool(&run(get("/").header("Cookie", "cart=150"), rule)), "gold");
     let poor = run(get("/"), rule);
     assert_eq!((pool(&poor).as_str(), poor.needs.len()), ("bronze", 1));
-    // Values in XML documents have to wait.
-    let rule = "$total = xml.xpath.matchNodeSet( http.getBody(), \"\", \"/cart/total/text()\" );";
-    assert!(fault(rule).contains("xml.xpath.matchNodeSet is not supported yet"));
+    let rule = r#"$total = xml.xpath.matchNodeSet( http.getBody(), "xmlns:c=urn:cart", "/c:cart/c:total/text()" );
+                  if( $total > 100 ) pool.use( "gold" );
+                  pool.use( "bronze" );"#;
+    let with = |total| {
+        let body = format!("<?xml version=\"1.0\"?><cart xmlns=\"urn:cart\"><total>{total}</total></cart>");
+        pool(&run(Described::request("POST", "/order").body(body), rule))
+    };
+    assert_eq!(
+        (with("150.5").as_str(), with("99").as_str(), with("").as_str()),
+        ("gold", "bronze", "bronze")
+    );
 }
 
 #[test]
@@ -127,7 +138,7 @@ fn case_46_a_rate_for_signing_in() {
                       if( rate.use.noQueue( "login", http.getFormParam( "name" ) ) == 0 )
                           http.sendResponse( 429, "text/plain", "Slow down", "" );
                   }"#;
-    let limited = |mut host: tidegate_trafficscript::Described| {
+    let limited = |mut host: Described| {
         host.rates = Some(BTreeMap::from([("login".to_owned(), RateVerdict::Over)]));
         status(&run(host, rule))
     };
@@ -192,7 +203,7 @@ fn case_52_a_router_for_ingresses() {
                   if( !$found && $host == "api.example" && string.startsWith( $path, "/v1" ) ) { pool.select( "v1" ); $found = 1; }
                   if( !$found && string.wildmatch( $host, "*.example" ) ) { pool.select( "any" ); $found = 1; }"#;
     let routed = |host: &str, path: &str| {
-        let request = tidegate_trafficscript::Described::request("GET", path).header("Host", host);
+        let request = Described::request("GET", path).header("Host", host);
         run(request, rule)
     };
     assert_eq!(pool(&routed("api.example", "/v1/x")), "v1");

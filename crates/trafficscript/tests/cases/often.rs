@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tidegate_trafficscript::{
     Described,
     described::Message,
-    host::{Level, NodeState, Order, PoolNode, RateVerdict},
+    host::{Level, NodeState, Order, PoolNode, RateVerdict, ServiceLevel},
 };
 
 use crate::{
@@ -261,12 +261,20 @@ fn case_18_retry_bad_answers() {
 
 #[test]
 fn case_19_turn_away_when_service_levels_drop() {
-    // Without service level classes everything conforms: nobody is turned away.
     let rule = r#"if( slm.conforming( "premium" ) < 80 ) http.sendResponse( 503, "text/html", "busy", "" );
                   if( !slm.isOK( "premium" ) ) pool.use( "slow" );
                   connection.sleep( 100 - slm.conforming( "premium" ) );"#;
-    let host = run(get("/"), rule);
-    assert_eq!((status(&host), pool(&host).as_str(), host.needs.len()), (0, "default", 0));
+    let with = |conforming, serious| {
+        let mut host = get("/");
+        let level = ServiceLevel { conforming, serious };
+        host.service_levels = Some([("premium".to_owned(), level)].into());
+        let host = run(host, rule);
+        (status(&host), pool(&host), host.needs.len())
+    };
+    assert_eq!(with(100, 0), (0, "default".to_owned(), 0));
+    assert_eq!(with(90, 0), (0, "default".to_owned(), 1));
+    assert_eq!(with(90, 95), (0, "slow".to_owned(), 0));
+    assert_eq!(with(79, 0).0, 503);
 }
 
 #[test]

@@ -375,3 +375,16 @@ fn case_84_extension_headers() {
     );
     assert_eq!(info(&run(get("/"), rule)), [""]);
 }
+
+/// Virtual servers of the protocol SIP are not served: the rule is told why it cannot run.
+#[test]
+fn case_85_a_privileged_port_as_next_hop() {
+    let rule = r#"$hop = sip.getRequestHeader( "Route" );
+                  if( string.regexmatch( $hop, "^<sip:([^;>]*)" ) ) {
+                      $port = string.extractPort( $1 );
+                      if( $port && $port < 1024 ) sip.sendResponse( "403", "Forbidden" );
+                  }"#;
+    let fault = fault(rule);
+    assert!(fault.contains("line 1") && fault.contains("sip.getRequestHeader"), "{fault}");
+    assert!(fault.contains("virtual servers of the protocol SIP are not served"), "{fault}");
+}

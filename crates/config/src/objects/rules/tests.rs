@@ -180,7 +180,8 @@ fn rate_classes() {
 fn settings() {
     let configuration = clean(
         "global_settings: {properties: {snmp: {user_counters: 20}, trafficscript: {max_instr: 5000, \
-         execution_time_warning: 0, regex_cache_size: 4000000, regex_match_limit: 77, data_size: 64MB, data_local_size: 1%, \
+         execution_time_warning: 0, regex_cache_size: 4000000, regex_match_limit: 77, regex_match_warn_percentage: 20, \
+         memory_warning: 0, data_size: 64MB, data_local_size: 1%, \
          variable_pool_use: true}}}",
         None,
     );
@@ -188,6 +189,7 @@ fn settings() {
     assert_eq!(global.user_counters, 20);
     assert_eq!((rules.instructions.get(), rules.match_steps.get()), (5000, 77));
     assert_eq!(rules.execution_time_warning, None);
+    assert_eq!((rules.match_warning, rules.memory_warning), (20, None));
     assert_eq!(rules.pattern_cache, 10_000);
     assert_eq!(
         (rules.data_size, rules.data_local_size),
@@ -197,6 +199,7 @@ fn settings() {
     assert!(
         options.variable_pool_use && options.limits.instructions == 5000 && options.limits.match_steps == 77
     );
+    assert_eq!((options.limits.match_warning, options.limits.line), (20, usize::MAX));
 
     // Silence means the language's own limits.
     let silent =

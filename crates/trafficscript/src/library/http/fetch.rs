@@ -32,7 +32,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         "Sends data to another server with PUT; timeout in seconds. $1 to $4 as of http.request.get.",
         |call| fetch(call, "PUT", true)).only(TRAFFIC).waits(),
     planned("http.request.ssl.get", "url[, certificate…][, headers[, timeout]]", (1, ANY),
-        "As http.request.get, trusting the certificates given only."),
+        "As http.request.get, trusting the certificates given only.", "requests that trust the given certificates only; http.request.get trusts those of the system"),
 ];
 
 fn fetch<'p>(call: &mut Call<'_, 'p>, method: &'static str, sends: bool) -> Outcome<'p> {

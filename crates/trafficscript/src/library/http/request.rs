@@ -1,13 +1,16 @@
 //! `http.*`: the request line and the header fields of the request.
 
-use super::{edit, field, field_names, field_names_as_text, fields_as_hash, has_field, head, keep_only, url};
+use super::{
+    edit, field, field_as_value, field_names, field_names_as_text, fields_as_hash, has_field, head,
+    keep_only, url,
+};
 use crate::{
     host::{Edit, Side},
     library::{
         ANY, Call, Function, Interrupt, Outcome,
         row::{TRAFFIC, deprecated, works},
     },
-    value::Value,
+    value::{Text, Value},
 };
 
 /// The family's functions.
@@ -28,8 +31,8 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         "Sets the path as it is. What would not be a request target is encoded, with a warning.",
         set_raw_path).only(TRAFFIC),
     works("http.getRawURL", "", (0, 0), "The request target as sent.", |call| {
-        let target = call.host.target().into_owned();
-        call.make(target)
+        let target = Value::from(&*call.host.target());
+        charged(call, target)
     }),
     works("http.normalizePath", "path", (1, 1),
         "The path without `//`, `/./` and `/x/../`; empty if it is no path or leaves its root.",
@@ -49,8 +52,8 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         "Sets the query as it is. What would not be a query is encoded, with a warning. Empty = no query.",
         set_raw_query).only(TRAFFIC),
     works("http.getMethod", "", (0, 0), "Method of the request, such as `GET`.", |call| {
-        let method = call.host.method().into_owned();
-        call.make(method)
+        let method = Value::from(&*call.host.method());
+        charged(call, method)
     }),
     works("http.setMethod", "method", (1, 1), "Sets the method.", set_method).only(TRAFFIC),
     works("http.getVersion", "", (0, 0), "Version of the request, such as `HTTP/1.1`.", |call| {
@@ -68,8 +71,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         "Value of a header field; empty if there is none, several joined by `, `.",
         |call| {
             let name = call.text(0)?;
-            let value = field(call, Side::Request, &name)?;
-            call.make(value)
+            field_as_value(call, Side::Request, &name)
         }),
     works("http.headerExists", "name", (1, 1), "1 if there is a header field of this name, else 0.", |call| {
         let name = call.text(0)?;
@@ -109,13 +111,27 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         |call| keep_only(call, Side::Request, &[b"host"])).only(TRAFFIC),
 ];
 
+/// What was copied from the message, which is short, is charged for when the message is not borrowed any more.
+fn charged<'p>(call: &mut Call<'_, 'p>, value: Value<'p>) -> Outcome<'p> {
+    if let Value::Text(text) = &value {
+        call.charge(text.len())?;
+    }
+    Ok(value)
+}
+
 fn query(call: &Call<'_, '_>) -> Vec<u8> {
     url::split(&call.host.target()).1.unwrap_or_default().to_vec()
 }
 
 fn get_path<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    let path = url::decode(url::split(&call.host.target()).0, false);
-    call.make(if path.is_empty() { b"/".to_vec() } else { path })
+    let target = call.host.target();
+    let path = match url::split(&target).0 {
+        b"" => Value::Text(Text::Constant(b"/")),
+        path if memchr::memchr(b'%', path).is_none() => Value::from(path),
+        path => Value::from(url::decode(path, false)),
+    };
+    drop(target);
+    charged(call, path)
 }
 
 fn set_path<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {

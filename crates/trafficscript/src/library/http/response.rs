@@ -1,7 +1,8 @@
 //! `http.*`: status and header fields of the response.
 
 use super::{
-    edit, field, field_names, field_names_as_text, fields_as_hash, has_field, head, keep_only, status,
+    edit, field, field_as_value, field_names, field_names_as_text, fields_as_hash, has_field, head,
+    keep_only, status,
 };
 use crate::{
     host::{Edit, Side},
@@ -33,8 +34,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         "Value of a header field of the response; empty if there is none, several joined by `, `.",
         |call| {
             let name = call.text(0)?;
-            let value = field(call, Side::Response, &name)?;
-            call.make(value)
+            field_as_value(call, Side::Response, &name)
         }).only(ANSWERED),
     works("http.responseHeaderExists", "name", (1, 1),
         "1 if the response has a header field of this name, else 0.",

@@ -3,9 +3,9 @@
 /// Path and query of a request target; scheme and authority of an absolute one are left out.
 pub(super) fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     let target = without_authority(target);
-    let end = target.iter().position(|&byte| byte == b'#').unwrap_or(target.len());
+    let end = memchr::memchr(b'#', target).unwrap_or(target.len());
     let target = target.get(..end).unwrap_or_default();
-    match target.iter().position(|&byte| byte == b'?') {
+    match memchr::memchr(b'?', target) {
         Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),
         None => (target, None),
     }
@@ -13,6 +13,9 @@ pub(super) fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 /// The target without scheme and authority.
 pub(super) fn without_authority(target: &[u8]) -> &[u8] {
+    if target.starts_with(b"/") {
+        return target;
+    }
     let Some(scheme) = scheme_end(target) else { return target };
     let rest = target.get(scheme..).unwrap_or_default();
     match rest.iter().position(|&byte| matches!(byte, b'/' | b'?' | b'#')) {

@@ -267,7 +267,7 @@ fn bytes_to_dotted<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::test_host::{Trial, check, v};
+    use super::super::super::trial::{Trial, check, v};
 
     #[test]
     fn networks() {
@@ -317,7 +317,7 @@ mod tests {
         ] {
             let mut trial = Trial::new();
             assert_eq!(trial.shown("string.ipmaskmatch", v!["10.1.2.3", network]), "0", "{network}");
-            assert_eq!(trial.host.log.len(), 1, "{network}");
+            assert_eq!(trial.log().len(), 1, "{network}");
         }
     }
 

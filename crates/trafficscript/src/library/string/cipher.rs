@@ -104,7 +104,7 @@ fn key(passphrase: &[u8], salt: &[u8]) -> Option<LessSafeKey> {
 mod tests {
     use super::super::super::{
         Interrupt,
-        test_host::{Trial, v},
+        trial::{Trial, v},
     };
     use crate::value::Value;
 
@@ -147,7 +147,7 @@ mod tests {
         for end in [0, 1, 44, sealed.len() - 1] {
             assert_eq!(Trial::new().shown("string.decrypt", v![&sealed[..end], "p"]), "\"\"", "{end} bytes");
         }
-        assert!(trial.host.log.is_empty());
+        assert!(trial.log().is_empty());
     }
 
     #[test]

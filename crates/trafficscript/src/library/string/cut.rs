@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        ANY, Call, Function, Outcome,
+        ANY, Argument, Call, Function, Outcome,
         make::{Output, array, charge_elements, charge_work, part},
         row::works,
     },
@@ -89,7 +89,7 @@ fn drop_end<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 /// gives one element per byte.
 fn split<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
-    let separator = if call.has(1) { call.text(1)? } else { Text::Constant(b" ") };
+    let separator = if call.has(1) { call.text(1)? } else { Argument::Made(Text::Constant(b" ")) };
     charge_work(call, text.len().saturating_add(separator.len()))?;
     let mut elements = Vec::new();
     if separator.is_empty() {
@@ -185,7 +185,7 @@ fn replace_bytes<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 mod tests {
     use super::super::super::{
         Interrupt,
-        test_host::{Trial, check, v},
+        trial::{Trial, check, v},
     };
 
     #[test]

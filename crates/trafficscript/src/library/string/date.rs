@@ -112,7 +112,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::test_host::{check, v};
+    use super::super::super::trial::{check, v};
 
     #[test]
     fn values() {

@@ -82,7 +82,7 @@ fn random_bytes<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 mod tests {
     use super::super::super::{
         Interrupt,
-        test_host::{Trial, check, v},
+        trial::{Trial, check, v},
     };
 
     #[test]

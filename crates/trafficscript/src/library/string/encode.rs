@@ -213,7 +213,7 @@ fn unit(text: &[u8]) -> Option<(u16, &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::test_host::{Trial, check, v};
+    use super::super::super::trial::{Trial, check, v};
 
     #[test]
     fn values() {

@@ -174,7 +174,7 @@ fn padded(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::test_host::{Trial, check, v};
+    use super::super::super::trial::{Trial, check, v};
 
     #[test]
     fn values() {
@@ -215,7 +215,7 @@ mod tests {
         ] {
             let mut trial = Trial::new();
             assert_eq!(trial.shown("string.sprintf", arguments), result);
-            assert_eq!(trial.host.log.len(), 1, "{result}");
+            assert_eq!(trial.log().len(), 1, "{result}");
         }
     }
 

@@ -100,7 +100,7 @@ fn numbered(digits: &[u8], radix: u32) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::test_host::{Trial, check, v};
+    use super::super::super::trial::{Trial, check, v};
     use crate::value::Value;
 
     #[test]

@@ -123,7 +123,7 @@ fn ber_to_int<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::test_host::{Trial, check, v};
+    use super::super::super::trial::{Trial, check, v};
 
     #[test]
     fn values() {
@@ -187,7 +187,7 @@ mod tests {
             let mut trial = Trial::new();
             let result = trial.shown(name, arguments);
             assert!(result == "0" || result == "\"\"", "{name}: {result}");
-            assert_eq!(trial.host.log.len(), 1, "{name}");
+            assert_eq!(trial.log().len(), 1, "{name}");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::super::{
 };
 use crate::{
     pattern::{Captures, Flags},
-    value::{Text, Value},
+    value::Value,
 };
 
 /// The functions of this topic.
@@ -179,7 +179,7 @@ fn regexescape<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 fn wildmatch<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     /// Comparisons that are accounted for at once.
     const BLOCK: usize = 4096;
-    let (text, pattern): (Text<'_>, Text<'_>) = (call.text(0)?, call.text(1)?);
+    let (text, pattern) = (call.text(0)?, call.text(1)?);
     let (mut at, mut of_pattern) = (0, 0);
     // Behind the last `*`: where the pattern goes on, and where in the text it was tried last.
     let mut retry: Option<(usize, usize)> = None;
@@ -220,7 +220,7 @@ fn wildmatch<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 mod tests {
     use super::super::super::{
         Interrupt,
-        test_host::{Trial, check, v},
+        trial::{Trial, check, v},
     };
 
     #[test]

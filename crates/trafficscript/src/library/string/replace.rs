@@ -4,13 +4,12 @@ use memchr::memmem;
 
 use super::{
     super::{
-        Call, Function, Interrupt, Outcome,
+        Argument, Call, Function, Interrupt, Outcome,
         make::{Output, charge_work},
         row::{deprecated, works},
     },
     folded,
 };
-use crate::value::Text;
 
 /// The functions of this topic.
 pub(in crate::library) const FUNCTIONS: &[Function] = &[
@@ -66,7 +65,7 @@ fn replaced<'p>(call: &mut Call<'_, 'p>, caseless: bool, most: usize) -> Outcome
 /// `text` with the finds in `searched`, which is `text` in the case to compare, replaced.
 fn composed<'p>(
     call: &mut Call<'_, 'p>,
-    text: &Text<'p>,
+    text: &Argument<'_, 'p>,
     searched: &[u8],
     find: &[u8],
     replacement: &[u8],
@@ -80,7 +79,7 @@ fn composed<'p>(
         from = at + find.len();
     }
     if from == 0 {
-        return Ok(text.clone().into());
+        return Ok(text.as_text().clone().into());
     }
     output.push(call, text.get(from..).unwrap_or_default())?;
     Ok(output.value())
@@ -90,7 +89,7 @@ fn composed<'p>(
 mod tests {
     use super::super::super::{
         Interrupt,
-        test_host::{Trial, check, v},
+        trial::{Trial, check, v},
     };
 
     #[test]

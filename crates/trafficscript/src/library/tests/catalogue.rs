@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::library::{
     ANY, Status, functions,
-    test_host::{Trial, hash, list, v},
+    trial::{Trial, hash, list, v},
 };
 use crate::value::{Container, Value};
 

@@ -6,7 +6,7 @@ use super::check;
 use crate::{
     Described, Phase,
     described::Message,
-    host::{Need, NodeState, Order, PoolNode, RateVerdict},
+    host::{Need, NodeState, Order, PoolNode, RateVerdict, ServiceLevel},
     library::testing::{call, give, lines, shown},
 };
 
@@ -371,8 +371,6 @@ fn classes_that_do_not_exist_yet() {
             ("response.getBandwidthClass", &[], ""),
             ("connection.setBandwidthClass", &["x"], "0"),
             ("connection.getBandwidthClass", &[], ""),
-            ("connection.setServiceLevelClass", &["x"], "0"),
-            ("connection.getServiceLevelClass", &[], ""),
             ("request.setDSCP", &["10"], ""),
             ("request.getDSCP", &[], "0"),
             ("request.setToS", &["10"], ""),
@@ -381,9 +379,37 @@ fn classes_that_do_not_exist_yet() {
             ("response.getDSCP", &[], "0"),
             ("response.setToS", &["10"], ""),
             ("response.getToS", &[], "0"),
-            ("slm.conforming", &["x"], "100"),
-            ("slm.isOK", &[], "1"),
-            ("slm.threshold", &["x"], "0"),
         ],
     );
+}
+
+#[test]
+fn classes_of_service() {
+    let mut host = Described::request("GET", "/");
+    let level = |conforming, serious| ServiceLevel { conforming, serious };
+    host.service_levels = Some([("gold".to_owned(), level(40, 50)), ("tin".to_owned(), level(40, 0))].into());
+    check(
+        &mut host,
+        &[
+            ("connection.getServiceLevelClass", &[], ""),
+            ("slm.conforming", &[], "100"),
+            ("slm.isOK", &[], "1"),
+            ("slm.threshold", &[], "0"),
+            ("slm.conforming", &["gold"], "40"),
+            ("slm.isOK", &["gold"], "0"),
+            ("slm.threshold", &["gold"], "50"),
+            ("slm.isOK", &["tin"], "1"),
+            ("slm.conforming", &["nobody"], "100"),
+            ("slm.isOK", &["nobody"], "1"),
+            ("slm.threshold", &["nobody"], "0"),
+            ("connection.setServiceLevelClass", &["nobody"], "0"),
+            ("connection.setServiceLevelClass", &["gold"], "1"),
+            ("connection.getServiceLevelClass", &[], "gold"),
+            ("slm.isOK", &[], "0"),
+            ("connection.setServiceLevelClass", &[""], "1"),
+            ("connection.getServiceLevelClass", &[], ""),
+            ("slm.isOK", &[], "1"),
+        ],
+    );
+    assert_eq!(host.lines.len(), 4);
 }

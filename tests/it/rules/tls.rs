@@ -1,0 +1,51 @@
+//! What rules see of the client's TLS.
+
+use tidegate_harness::{
+    Client, Node, Site, json,
+    tls::{self, Pair, Version},
+};
+
+use super::Rules;
+
+/// Rules know which certificate the client was shown, in a first handshake and in one that resumes a session.
+#[tokio::test]
+async fn the_certificate_that_was_shown() {
+    let node = Node::start("n").await;
+    let pairs = [("plain", Pair::ecdsa(&["plain.example"])), ("starred", Pair::ecdsa(&["starred.example"]))];
+    let rules = Rules {
+        request: r#"
+            $answer = ssl.serverSiteName() . "|" . ssl.serverCertName() . "|" . ssl.serverCertCommonName() . "|" . ssl.serverCertSerial();
+            http.sendResponse( 200, "text/plain", $answer . "|" . ( ssl.serverCert() != "" ), "" );
+        "#,
+        ..Rules::default()
+    };
+    let mut properties = rules.properties();
+    properties["basic"]["ssl_decrypt"] = json!(true);
+    properties["ssl"] = json!({
+        "server_cert_default": "plain",
+        "server_cert_host_mapping": [{ "host": "*.starred.example", "certificate": "starred" }],
+    });
+    let site = Site::with(&[node.address], properties, json!({}), |mut document| {
+        for (name, pair) in &pairs {
+            document = document.key(name, &pair.certificate, &pair.key);
+        }
+        rules.into_document(document)
+    })
+    .await;
+    for version in [Version::Tls12, Version::Tls13] {
+        let config = tls::client(version);
+        // The second connection of each resumes.
+        for _ in 0..2 {
+            for (name, expected) in [
+                ("www.starred.example", "*.starred.example|starred|starred.example|"),
+                ("other", "|plain|plain.example|"),
+            ] {
+                let mut client = Client::tls(site.address, &config, name).await;
+                let text = client.get("/").await.text();
+                let serial = text.strip_prefix(expected).and_then(|rest| rest.strip_suffix("|1"));
+                assert!(serial.is_some_and(|serial| !serial.is_empty()), "{version:?} {name}: {text}");
+            }
+        }
+    }
+    site.tidegate.stop().await;
+}
