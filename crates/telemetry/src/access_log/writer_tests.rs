@@ -154,7 +154,7 @@ fn a_new_name_is_a_new_file() {
         zone: TimeZone::UTC,
         slots: Sharded::new(1),
         closed: AtomicBool::new(false),
-        lost: AtomicU64::new(0),
+        losses: Losses::new(1),
     });
     let mut open = Open { log, file: None, complained: None, failures: 0 };
     for _ in 0..3 {
