@@ -185,7 +185,8 @@ fn connection_lists_a_bounded_number_of_options() {
             options
                 .chunks(count.div_ceil(2))
                 .map(|half| format!("Connection: {}\r\n", half.join(", ")))
-                .collect(),
+                .collect::<Vec<_>>()
+                .concat(),
         ] {
             let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
             if head.len() < Limits::default().head {
