@@ -79,7 +79,15 @@ async fn export(api: &Api, secrets: Secrets) -> Answer {
         return Answer::refused("service.starting", "the documents have not been read yet");
     };
     // Takes time in proportion to the configuration.
-    let exported = tokio::task::spawn_blocking(move || current.running().export(secrets)).await;
+    let place = match api.large.archive().await {
+        Ok(place) => place,
+        Err(refusal) => return Answer::refusal(&refusal),
+    };
+    let exported = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        current.running().export(secrets)
+    });
+    let exported = exported.await;
     match exported {
         Ok(export) => {
             let file = |(path, file): (String, SecretFile)| {
