@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tidegate_harness::{
@@ -113,5 +113,38 @@ async fn a_node_that_joins_takes_those_who_wait() {
         assert_eq!(response.node(), "joins");
     }
     // The node never answers the first request: there is nothing to wait for at the end.
+    tidegate.assert_calm();
+}
+
+#[tokio::test]
+async fn a_wait_does_not_begin_anew_when_the_pool_changes() {
+    let busy = Node::with("busy", |_| Reply::hang()).await;
+    let port = Port::free();
+    let document = |change: usize| {
+        let pool = json!({ "connection": {
+            "max_transactions_per_node": 1, "queue_timeout": 2, "max_reply_time": 30 + change,
+        } });
+        Document::new().server("site", port.number(), "nodes", &json!({})).pool(
+            "nodes",
+            &[busy.address],
+            &pool,
+        )
+    };
+    let mut tidegate = Tidegate::start(&document(0)).await;
+    let mut first = Client::connect(port.address()).await;
+    first.send(request("GET", "/", &[], b"")).await;
+    eventually("the node to be busy", async || (busy.requests() == 1).then_some(())).await;
+    let mut client = Client::connect(port.address()).await;
+    let began = Instant::now();
+    client.send(request("GET", "/", &[], b"")).await;
+    let waits = tokio::spawn(async move { (client.response().await.status, began.elapsed()) });
+    let mut changes = 0;
+    while !waits.is_finished() && began.elapsed() < Duration::from_secs(8) {
+        changes += 1;
+        tidegate.document(&document(changes)).await;
+    }
+    let (status, waited) = waits.await.unwrap();
+    assert_eq!(status, 503);
+    assert!(changes > 1 && waited < Duration::from_secs(4), "{waited:?}, {changes} changes");
     tidegate.assert_calm();
 }

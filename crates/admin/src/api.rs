@@ -11,18 +11,20 @@ mod own;
 mod saved;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use hyper::{Method, body::Bytes};
+use hyper::Method;
 use tidegate_config::rest::Version;
 use tokio::sync::watch;
 
+pub(crate) use self::own::EXPLAIN;
 use crate::{
     answer::Answer,
     backups::Backups,
+    body::{Body, Places},
     desk::{Counter, Current},
     observe::{Fault, Observe},
     request::Target,
@@ -36,7 +38,7 @@ pub(crate) const MAX_RAW_BODY: usize = 20 << 20;
 pub(crate) const MAX_ARCHIVE_BODY: usize = 128 << 20;
 
 /// A request that was let in.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Asked {
     /// GET for HEAD as well.
     pub(crate) method: Method,
@@ -44,7 +46,7 @@ pub(crate) struct Asked {
     /// Without parameters, lower case.
     pub(crate) media_type: Option<String>,
     pub(crate) accept: String,
-    pub(crate) body: Bytes,
+    pub(crate) body: Body,
 }
 
 /// Answers requests.
@@ -59,6 +61,8 @@ pub(crate) struct Api {
     pub(crate) identity: Identity,
     /// Whether what is written outlives the process.
     pub(crate) keeps: bool,
+    /// Places for large bodies and whole configurations.
+    pub(crate) large: Places,
 }
 
 /// Who this traffic manager is.

@@ -13,13 +13,15 @@
 //!
 //! # Reading order
 //!
-//! `server`, `guard` (`password`, `throttle`), `request`, `api` (`configuration`, `status`, `saved`), `desk`,
+//! `server`, `connections`, `body`, `guard` (`password`, `throttle`), `request`, `api` (`configuration`, `status`, `saved`), `desk`,
 //! `kept`, `backups`, `files`, `certificate`, `observe`, `answer`.
 
 mod answer;
 mod api;
 mod backups;
+mod body;
 mod certificate;
+mod connections;
 mod desk;
 mod files;
 mod guard;
@@ -43,6 +45,7 @@ use tracing::warn;
 use crate::{
     api::{Api, Identity},
     backups::Backups,
+    body::Places,
     desk::Desk,
     guard::Guard,
     kept::Generations,
@@ -154,7 +157,8 @@ impl Admin {
             Arc::clone(&backups),
             Arc::clone(&identity.name),
         );
-        let api = Api { current, counter, backups, observe, faults, identity, keeps };
+        let large = Places::default();
+        let api = Api { current, counter, backups, observe, faults, identity, keeps, large };
         let server = Arc::new(Server::new(api, guard, tls));
         let follow = server.follow_certificate(options.transport);
         tokio::join!(desk.run(), Arc::clone(&server).run(options.addresses), follow);

@@ -20,7 +20,7 @@ use self::{
 pub use crate::head::Parsed;
 use crate::{
     head::{self, Header, Syntax, content_length, list},
-    limits::{Limits, MAX_HEADERS},
+    limits::{Limits, MAX_CONNECTION_OPTIONS, MAX_HEADERS},
 };
 
 /// A parsed request head: spans into the bytes it was parsed from. Reusable: its memory serves head after head.
@@ -225,13 +225,17 @@ impl RequestHead {
 
     /// `Connection` and what it names (RFC 9110 §7.6.1).
     fn connection(&mut self, bytes: &[u8]) -> Result<(), RequestError> {
-        let mut upgrade = false;
+        let (mut upgrade, mut options) = (false, 0);
         for index in 0..self.headers.len() {
             let Some(header) = self.headers.get(index).copied() else { break };
             if header.role() != Role::HopByHop || !header.name(bytes).eq_ignore_ascii_case(b"connection") {
                 continue;
             }
             for option in list(header.value(bytes)) {
+                options += 1;
+                if options > MAX_CONNECTION_OPTIONS {
+                    return Err(RequestError::bad("Connection lists too many options"));
+                }
                 if option.eq_ignore_ascii_case(b"close") {
                     self.close = true;
                 } else if option.eq_ignore_ascii_case(b"keep-alive") {

@@ -47,6 +47,8 @@ pub(crate) struct Attempts {
     full: bool,
     /// The node that a rule has chosen.
     fixed: Option<Slot>,
+    /// Its place in the queue of a pool that was rebuilt while it waited.
+    wait: Option<Box<claim::Wait>>,
 }
 
 /// Serves the request from `pool`, or from its failure pool when all its nodes have failed.
@@ -70,7 +72,7 @@ pub(crate) async fn to_pool(
         attempts.heed_rules(exchange, pool);
         let claimed = match next.take() {
             Some(node) => Claimed::Node(node),
-            None => claim(client, exchange, pool, &session, &attempts).await?,
+            None => claim(client, exchange, pool, &session, &mut attempts).await?,
         };
         let mut claimed = match claimed {
             Claimed::Node(claimed) => claimed,

@@ -59,7 +59,7 @@ impl NodeConnection {
 
 /// How a connection is made.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Way<'a> {
+pub(crate) struct Directions<'a> {
     /// `source_ip`: the address to connect from.
     pub(crate) source: Option<IpAddr>,
     /// Host name the node is configured by.
@@ -73,7 +73,7 @@ pub(crate) struct Way<'a> {
 pub(crate) async fn connect(
     pool: &RunningPool,
     open: OpenConnection,
-    way: Way<'_>,
+    way: Directions<'_>,
     guard: &mut Guarded<'_>,
 ) -> Result<NodeConnection, Kind> {
     let node = open.node();

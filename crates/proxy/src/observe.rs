@@ -8,7 +8,6 @@ use std::{
 use tidegate_model::{PoolName, VirtualServerName};
 use tidegate_pool::NodeView;
 use tidegate_telemetry::{
-    access_log::AccessLog,
     counters::{
         ListenCounters, PoolCounters, ProcessCounters, ProcessTotals, RuleCounters, VirtualServerCounters,
         VirtualServerTotals,
@@ -158,7 +157,8 @@ fn virtual_server(server: &RunningServer) -> VirtualServer {
     VirtualServer {
         connections: u64::from(server.connections.now()),
         connections_peak: u64::from(server.connections.most()),
-        log_lines_dropped: server.access_log.as_ref().map_or(0, AccessLog::dropped),
+        log_lines_dropped: server.log_losses.lines(),
+        log_bytes_lost: server.log_losses.bytes(),
         totals: VirtualServerCounters::totals(&server.counters),
         ..of_settings(&server.settings)
     }
@@ -176,6 +176,7 @@ fn of_settings(settings: &tidegate_model::VirtualServer) -> VirtualServer {
         connections: 0,
         connections_peak: 0,
         log_lines_dropped: 0,
+        log_bytes_lost: 0,
         totals: VirtualServerTotals::default(),
     }
 }

@@ -24,7 +24,7 @@ use tidegate_model::{
     RateName, ScriptName, VirtualServer, VirtualServerName,
 };
 use tidegate_telemetry::{
-    access_log::AccessLog,
+    access_log::{AccessLog, Losses},
     counters::{ListenCounters, PoolCounters, Sharded, VirtualServerCounters},
     traces::Traces,
 };
@@ -192,6 +192,7 @@ pub(crate) struct RunningServer {
     /// The class of service that its requests count for.
     pub(crate) service_level: Option<Arc<RunningLevel>>,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) log_losses: Arc<Losses>,
     /// `None`: tracing is off, and requests pay one look at this.
     pub(crate) traces: Option<Traces>,
     pub(crate) counters: Arc<Sharded<VirtualServerCounters>>,

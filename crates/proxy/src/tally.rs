@@ -149,31 +149,18 @@ pub(crate) fn exchanged(client: &Client, of: &RunningPool, node: &Node, to_node:
     counters.bytes_from_node.add(from_node);
 }
 
-/// Measures the time in the queue of a pool, however it ends.
-#[derive(Debug)]
-pub(crate) struct Waiting<'a> {
-    worker: &'a Worker,
-    pool: &'a RunningPool,
-    /// Where the request adds up its waits.
-    queued: &'a Cell<u32>,
-    since: Duration,
+/// A request begins to wait in the queue of a pool.
+pub(crate) fn waits(worker: &Worker, of: &RunningPool) {
+    pool(worker, of).queued.add(1);
 }
 
-impl<'a> Waiting<'a> {
-    pub(crate) fn new(worker: &'a Worker, of: &'a RunningPool, queued: &'a Cell<u32>) -> Self {
-        pool(worker, of).queued.add(1);
-        Self { worker, pool: of, queued, since: worker.elapsed() }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let waited = self.worker.elapsed().saturating_sub(self.since);
-        pool(self.worker, self.pool).queue_time.record(waited);
-        process(self.worker).queue.record(waited);
-        let waited = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
-        self.queued.set(self.queued.get().saturating_add(waited));
-    }
+/// A wait in the queue of a pool is over, however it ended. `queued` is where the request adds up its waits.
+pub(crate) fn waited(worker: &Worker, of: &RunningPool, queued: &Cell<u32>, since: Duration) {
+    let waited = worker.elapsed().saturating_sub(since);
+    pool(worker, of).queue_time.record(waited);
+    process(worker).queue.record(waited);
+    let waited = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
+    queued.set(queued.get().saturating_add(waited));
 }
 
 /// A TLS handshake with a client is complete.

@@ -329,7 +329,10 @@ fn fault(failure: &Failure) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::tests::request;
+    use crate::http::{
+        request_head::{Additions, compose},
+        tests::request,
+    };
 
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -364,6 +367,30 @@ mod tests {
     fn states_are_told_as_one_list() {
         let text = "GET / HTTP/1.1\r\nHost: a\r\ntracestate: a=1\r\nX: y\r\nTracestate: b=2,c=3\r\n\r\n";
         assert_eq!(state(&request(text), text.as_bytes()), "a=1,b=2,c=3");
+    }
+
+    #[test]
+    fn nodes_get_one_place_in_the_trace_and_the_rest_as_it_came() {
+        let told = Told { parent: *GOOD.as_bytes().first_chunk().unwrap(), passes_state: false };
+        for (passes_state, state) in [(true, "tracestate: a=1\r\n"), (false, "")] {
+            let text = "GET / HTTP/1.1\r\nHost: a\r\nTraceParent: x\r\nA: 1\r\ntracestate: a=1\r\ntraceparent: y\r\n\r\n";
+            let mut http = crate::http::tests::settings().http;
+            http.add_cluster_ip = false;
+            let additions = Additions {
+                http: &http,
+                lines: b"",
+                client: [192, 0, 2, 7].into(),
+                node_label: "n",
+                keepalive: true,
+                upgrade: false,
+                strip_tls_headers: true,
+                trace: Some(Told { passes_state, ..told }),
+            };
+            let mut out = Vec::new();
+            compose(&mut out, text.as_bytes(), &request(text), &additions);
+            let expected = format!("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\n{state}traceparent: {GOOD}\r\n\r\n");
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
     }
 
     #[test]

@@ -169,6 +169,8 @@ pub struct VirtualServer {
     pub connections_peak: u64,
     /// Lines of its access log dropped because the writer did not keep up.
     pub log_lines_dropped: u64,
+    /// Bytes of its access log that were lost because the file could not be written.
+    pub log_bytes_lost: u64,
     /// Counts.
     pub totals: VirtualServerTotals,
 }

@@ -47,7 +47,7 @@ pub(crate) struct CtlOptions {
     #[command(flatten)]
     access: AccessOptions,
 
-    /// Form of what is printed. [default: table; of `get` and `put`: yaml]
+    /// Form of what is printed. [default: table; of objects that `get` shows: yaml]
     #[arg(short, long, value_name = "FORM", global = true)]
     output: Option<Format>,
 

@@ -22,6 +22,8 @@ use crate::{answer::Answer, observe::Question};
 
 /// Its name below `/api`.
 pub(super) const ROOT: &str = "tidegate";
+/// What is asked by POST and changes nothing.
+pub(crate) const EXPLAIN: &str = "/api/tidegate/explain";
 /// Most header fields of a request to be explained.
 const MAX_HEADERS: usize = 100;
 
@@ -77,7 +79,15 @@ async fn export(api: &Api, secrets: Secrets) -> Answer {
         return Answer::refused("service.starting", "the documents have not been read yet");
     };
     // Takes time in proportion to the configuration.
-    let exported = tokio::task::spawn_blocking(move || current.running().export(secrets)).await;
+    let place = match api.large.archive().await {
+        Ok(place) => place,
+        Err(refusal) => return Answer::refusal(&refusal),
+    };
+    let exported = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        current.running().export(secrets)
+    });
+    let exported = exported.await;
     match exported {
         Ok(export) => {
             let file = |(path, file): (String, SecretFile)| {

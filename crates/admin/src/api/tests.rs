@@ -12,6 +12,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use super::*;
 use crate::{
     answer::Body,
+    body::{Place, Places},
     desk::{Batch, Desk, Done, Import},
     kept::Generations,
     observe::{Coming, Group, NoCounters, PoolState, Question, RunningState, ServerState},
@@ -25,7 +26,7 @@ impl References for NoFiles {
     }
 }
 
-fn read(text: &str) -> Import {
+pub(crate) fn read(text: &str) -> Import {
     let watched: Vec<Document> = [text]
         .into_iter()
         .filter(|text| !text.is_empty())
@@ -37,7 +38,7 @@ fn read(text: &str) -> Import {
 }
 
 #[derive(Debug)]
-struct Seen;
+pub(crate) struct Seen;
 
 impl Observe for Seen {
     fn groups(&self) -> Vec<Group> {
@@ -91,7 +92,7 @@ impl Observe for Seen {
 }
 
 /// A control loop: serves every batch that is written over the last import.
-async fn control(
+pub(crate) async fn control(
     mut batches: mpsc::Receiver<Batch>,
     imports: watch::Sender<Option<Import>>,
     served: Arc<Mutex<Vec<usize>>>,
@@ -156,6 +157,7 @@ impl Desktop {
             faults: faults_seen,
             identity: Identity { name, uuid: "u".to_owned(), platform: "p".to_owned() },
             keeps: directory.is_some(),
+            large: Places::default(),
         };
         let desktop = Self { api, imports, faults, served, tasks };
         while desktop.api.current.load().is_none() {
@@ -173,14 +175,14 @@ impl Desktop {
             target,
             media_type: media_type.map(str::to_owned),
             accept: String::new(),
-            body: Bytes::new(),
+            body: crate::body::Body::default(),
         };
         if matches!(asked.method, Method::PUT | Method::POST) {
             match self.api.body_limit(&asked) {
                 Ok(limit) => assert!(body.len() <= limit),
                 Err(answer) => return answer,
             }
-            asked.body = Bytes::copy_from_slice(body);
+            asked.body = crate::body::Body::new(body.to_vec(), Place::default());
         }
         self.api.answer(asked).await
     }
@@ -485,15 +487,14 @@ async fn backups_are_made_listed_fetched_brought_back_and_deleted() {
 
     desktop.put(&pool, json!({"basic": {"note": "after"}})).await;
     let fetched = {
-        let mut asked = Asked {
+        let asked = Asked {
             method: Method::GET,
             target: Target::read(&one, None).unwrap(),
             media_type: None,
             accept: "application/x-tar".to_owned(),
-            body: Bytes::new(),
+            body: crate::body::Body::default(),
         };
-        let answer = desktop.api.answer(asked.clone()).await;
-        asked.accept = String::new();
+        let answer = desktop.api.answer(asked).await;
         let Body::Bytes { media_type: "application/x-tar", bytes } = answer.body else {
             panic!("{answer:?}")
         };
@@ -510,6 +511,31 @@ async fn backups_are_made_listed_fetched_brought_back_and_deleted() {
     assert_eq!(status(&restored), 200);
     assert_eq!(json_of(desktop.get(&pool).await)["properties"]["basic"]["note"], "before");
     assert_eq!(status(&desktop.put(&format!("{full}/none?restore"), json!({})).await), 404);
+}
+
+#[tokio::test]
+async fn what_an_archive_may_not_say_is_told_and_the_rest_is_restored() {
+    let desktop = Desktop::new("").await;
+    let layer = json!({"pools": {"p": {"alone": true, "properties": {
+        "basic": {"note": "n"}, "connection": {"max_queue_size": -1},
+    }}}});
+    let about = json!({"format": 1, "description": "", "time_stamp": 1, "version": "v"});
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in [("tidegate-backup.json", about), ("configuration.json", layer)] {
+        let content = content.to_string();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    let archive = archive.into_inner().unwrap();
+    let place = "/api/tm/8.3/status/local_tm/backups/full/b";
+    let answer = desktop.ask("PUT", place, Some("application/x-tar"), &archive).await;
+    assert_eq!(status(&answer), 201);
+    assert!(answer.notices[0].starts_with("left-out; pools/“p”: “connection.max_queue_size”"), "{answer:?}");
+    assert_eq!(status(&desktop.put(&format!("{place}?restore"), json!({})).await), 200);
+    let shown = json_of(desktop.get(&format!("{ACTIVE}/pools/p")).await);
+    assert_eq!(shown["properties"]["basic"]["note"], "n");
+    assert_eq!(shown["properties"]["connection"]["max_queue_size"], 0);
 }
 
 #[tokio::test]

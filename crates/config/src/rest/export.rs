@@ -23,7 +23,7 @@ use super::{
 use crate::{
     document::MAX_DOCUMENT_BYTES,
     merge::Merged,
-    schema::{ObjectType, SCHEMA},
+    schema::{Key, KeyKind, ObjectType, SCHEMA},
 };
 
 /// Directory of the files that secrets are in, below the base directory.
@@ -174,6 +174,7 @@ fn properties(
     for ((section, key), value) in settings {
         let is_secret = of.key(section, key).is_some_and(|key| key.secret || key.hashed);
         let mut value = value.to_json();
+        leave_out_defaults(of.key(section, key), &mut value);
         if is_secret
             && secrets != Secrets::Clear
             && let Some(text) = value.as_str().filter(|text| !text.is_empty())
@@ -190,6 +191,17 @@ fn properties(
         }
     }
     sections
+}
+
+/// Takes the cells out of a table that are filled in again when it is read.
+fn leave_out_defaults(key: Option<&Key>, value: &mut Json) {
+    let (Some(Key { kind: KeyKind::Table(columns), .. }), Json::Array(rows)) = (key, value) else { return };
+    for row in rows.iter_mut().filter_map(Json::as_object_mut) {
+        row.retain(|name, cell| {
+            let default = columns.get(name).and_then(|column| column.default.as_ref());
+            default.is_none_or(|default| default.to_json() != *cell)
+        });
+    }
 }
 
 /// Where a secret is looked for: one file per key, with a name that any file can have.

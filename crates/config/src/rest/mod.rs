@@ -21,6 +21,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use layer::LeftOut;
 pub use refusal::Refusal;
 pub use version::Version;
 pub use view::{ExpertKeys, MAX_EXPERT_KEYS, Running};

@@ -256,7 +256,7 @@ async fn connect(
     let member = pool.pool.member(claim.slot);
     let host = exchange.head.host(exchange.head_bytes());
     let named = exchange.said().and_then(|said| said.server_name.as_deref());
-    let way = node::Way {
+    let way = node::Directions {
         source: member.and_then(|member| member.source_ip),
         node_name: member.and_then(|member| member.name.as_deref()),
         request_host: named.or_else(|| host.map(crate::http::location::host_without_port)),

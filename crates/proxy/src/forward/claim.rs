@@ -1,11 +1,11 @@
 //! Chooses a node and claims a place on it, waiting in the pool's queue when every node is at its limit.
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use tidegate_model::persistence::FailureMode;
-use tidegate_pool::{InFlight, NoNode, Node, OpenConnection, Session, Slot};
+use tidegate_model::{Moment, persistence::FailureMode};
+use tidegate_pool::{InFlight, NoNode, Node, OpenConnection, QueuePlace, Session, Slot};
 
-use super::Attempts;
+use super::{Attempts, queue::Place};
 use crate::{
     connection::Client,
     failure::{Failure, Kind, Progress},
@@ -65,11 +65,12 @@ pub(crate) async fn claim(
     exchange: &Exchange<'_>,
     pool: &Arc<RunningPool>,
     session: &Session,
-    attempts: &Attempts,
+    attempts: &mut Attempts,
 ) -> Result<Claimed, Failure> {
     let may_reuse = may_reuse(exchange, pool, attempts);
     // Those who wait already come first.
-    if !pool.queue.comes_first()
+    if attempts.wait.is_none()
+        && !pool.queue.comes_first()
         && let Look::Claimed(claimed) = look(&client.worker, pool, session, attempts, may_reuse)
     {
         return Ok(claimed);
@@ -144,6 +145,37 @@ fn room_for_connection(worker: &Worker, node: &Arc<Node>) -> Option<OpenConnecti
     node.open_connection().ok().or_else(|| worker.idle.take(node).map(NodeConnection::replace))
 }
 
+/// A wait for a node with room. It outlives rebuilds of the pool: neither place nor patience begins anew.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    place: Place,
+    until: Moment,
+    since: Duration,
+    _counted: QueuePlace,
+}
+
+impl Wait {
+    /// Takes a place at the end of the queue.
+    fn begin(worker: &Worker, pool: &RunningPool) -> Result<Self, Failure> {
+        let counted = pool.pool.enter_queue().map_err(|_| {
+            tally::pool(worker, pool).queue_full.add(1);
+            refused(worker, pool)
+        })?;
+        tally::waits(worker, pool);
+        Ok(Self {
+            place: pool.queue.join(),
+            until: worker.now().after(pool.settings.queue_timeout),
+            since: worker.elapsed(),
+            _counted: counted,
+        })
+    }
+}
+
+fn refused(worker: &Worker, pool: &RunningPool) -> Failure {
+    tally::pool(worker, pool).queue_timeouts.add(1);
+    Failure::new(Kind::QueueTimedOut, Progress::Unsent)
+}
+
 /// Waits at most `queue_timeout` for a node with room, first come first served among all workers. A client that resets
 /// its connection leaves the queue at once.
 async fn wait_in_queue(
@@ -151,29 +183,38 @@ async fn wait_in_queue(
     exchange: &Exchange<'_>,
     pool: &Arc<RunningPool>,
     session: &Session,
+    attempts: &mut Attempts,
+) -> Result<Claimed, Failure> {
+    let wait = match attempts.wait.take().filter(|wait| wait.place.is_in(&pool.queue)) {
+        Some(wait) => wait,
+        None => Box::new(Wait::begin(&client.worker, pool)?),
+    };
+    let claimed = wait_for_turn(client, exchange, pool, session, attempts, &wait).await;
+    if let Ok(Claimed::Rebuilt(_)) = claimed {
+        attempts.wait = Some(wait);
+    } else {
+        tally::waited(&client.worker, pool, &exchange.answered.queued, wait.since);
+    }
+    claimed
+}
+
+async fn wait_for_turn(
+    client: &mut Client,
+    exchange: &Exchange<'_>,
+    pool: &Arc<RunningPool>,
+    session: &Session,
     attempts: &Attempts,
+    wait: &Wait,
 ) -> Result<Claimed, Failure> {
     let Client { worker, stream, deadline, .. } = client;
     let worker: &Worker = worker;
-    let counters = tally::pool(worker, pool);
-    let refused = || {
-        counters.queue_timeouts.add(1);
-        Failure::new(Kind::QueueTimedOut, Progress::Unsent)
-    };
-    let _counted = pool.pool.enter_queue().map_err(|_| {
-        counters.queue_full.add(1);
-        refused()
-    })?;
-    let place = pool.queue.join();
-    let _timed = tally::Waiting::new(worker, pool, &exchange.answered.queued);
     let may_reuse = may_reuse(exchange, pool, attempts);
     let mut guard = Guarded::new(worker, deadline, exchange.idle_limit(), exchange.end());
     let now = worker.now();
-    guard.limit(now, pool.settings.queue_timeout);
-    let until = now.after(pool.settings.queue_timeout);
+    guard.limit(now, wait.until.since(now));
     loop {
         poll_fn(|cx| {
-            if place.poll_called(cx).is_ready() {
+            if wait.place.poll_called(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             if stream.poll_reset(cx).is_ready() {
@@ -184,7 +225,7 @@ async fn wait_in_queue(
                     if guard.transaction_is_over() {
                         return Failure::new(Kind::TransactionTimedOut, Progress::Unsent);
                     }
-                    refused()
+                    refused(worker, pool)
                 })
             })
         })
@@ -195,8 +236,8 @@ async fn wait_in_queue(
         }
         match look(worker, pool, session, attempts, may_reuse) {
             Look::Claimed(claimed) => return Ok(claimed),
-            Look::Busy { .. } if worker.now() >= until => return Err(refused()),
-            Look::Busy { session_node } => place.wait_again(session_node),
+            Look::Busy { .. } if worker.now() >= wait.until => return Err(refused(worker, pool)),
+            Look::Busy { session_node } => wait.place.wait_again(session_node),
         }
     }
 }

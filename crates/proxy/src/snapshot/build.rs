@@ -15,7 +15,7 @@ use tidegate_model::{
 };
 use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
 use tidegate_telemetry::{
-    access_log::{AccessLog, Writer},
+    access_log::{AccessLog, Losses, Writer},
     counters::Sharded,
     traces::Traces,
 };
@@ -405,11 +405,14 @@ impl Builder<'_> {
         {
             return Some(Arc::clone(previous));
         }
+        let log_losses = previous
+            .map_or_else(|| Losses::new(self.context.workers), |previous| Arc::clone(&previous.log_losses));
         Some(Arc::new(RunningServer {
             rewrites: Rewrites::of(settings),
             service_level,
             rules,
-            access_log: self.access_log(settings, previous),
+            access_log: self.access_log(settings, previous, &log_losses),
+            log_losses,
             traces: self.context.traces.clone(),
             counters: previous.map_or_else(
                 || Arc::new(Sharded::new(self.context.workers)),
@@ -427,6 +430,7 @@ impl Builder<'_> {
         &mut self,
         settings: &VirtualServer,
         previous: Option<&Arc<RunningServer>>,
+        losses: &Arc<Losses>,
     ) -> Option<AccessLog> {
         let log = settings.access_log.as_ref()?;
         if let Some(previous) = previous
@@ -435,7 +439,7 @@ impl Builder<'_> {
             return previous.access_log.clone();
         }
         let writer = self.context.access_logs.as_ref()?;
-        match writer.open(settings.name.as_str(), &log.filename, &log.format, self.context.workers) {
+        match writer.open(settings.name.as_str(), &log.filename, &log.format, losses) {
             Ok(log) => Some(log),
             Err(error) => {
                 let problem = Problem::new(

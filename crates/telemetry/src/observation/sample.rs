@@ -148,6 +148,7 @@ fn virtual_server(n: u16) -> VirtualServer {
         connections: 2,
         connections_peak: 3,
         log_lines_dropped: 0,
+        log_bytes_lost: 0,
         totals: cell.read(),
     }
 }

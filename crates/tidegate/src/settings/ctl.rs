@@ -27,7 +27,8 @@ pub(crate) struct AccessOptions {
     #[arg(long, value_name = "NAME", global = true, help_heading = "Access")]
     pub(crate) user: Option<String>,
 
-    /// File with the password. [env: TIDEGATE_ADMIN_PASSWORD holds the password itself; TIDEGATE_ADMIN_PASSWORD_FILE]
+    /// File with the password. [env: TIDEGATE_ADMIN_PASSWORD_FILE; TIDEGATE_ADMIN_PASSWORD and ZEUS_PASS hold the
+    /// password itself]
     #[arg(long, value_name = "FILE", global = true, help_heading = "Access")]
     pub(crate) password_file: Option<PathBuf>,
 
@@ -100,9 +101,10 @@ pub(crate) fn resolve(options: AccessOptions, environment: &Environment) -> Resu
     let password = match (options.password_file, variable(environment, "TIDEGATE_ADMIN_PASSWORD")) {
         (Some(file), _) => Password::File(file),
         (None, Some(text)) => Password::Text(text.to_owned()),
-        (None, None) => {
-            path(None, environment, &["TIDEGATE_ADMIN_PASSWORD_FILE"]).map_or(Password::None, Password::File)
-        }
+        (None, None) => path(None, environment, &["TIDEGATE_ADMIN_PASSWORD_FILE"])
+            .map(Password::File)
+            .or_else(|| zeus_password(environment).map(Password::Text))
+            .unwrap_or(Password::None),
     };
     let ca = path(options.ca, environment, &["TIDEGATE_CTL_CA", "TIDEGATE_REST_CERTIFICATE"]);
     let state_dir = path(options.state_dir, environment, &["TIDEGATE_STATE_DIR"]);
@@ -116,6 +118,12 @@ pub(crate) fn resolve(options: AccessOptions, environment: &Environment) -> Resu
     };
     let user = options.user.or_else(|| variable(environment, "TIDEGATE_CTL_USER").map(str::to_owned));
     Ok(Access { url, user: user.unwrap_or_else(|| USER.to_owned()), password, trust })
+}
+
+/// `ZEUS_PASS`, unless it orders a password to be generated.
+fn zeus_password(environment: &Environment) -> Option<String> {
+    let text = variable(environment, "ZEUS_PASS")?;
+    (!matches!(text, "RANDOM" | "SIMPLE" | "STRONG")).then(|| text.to_owned())
 }
 
 /// The interface of a Tidegate that was started with this environment, seen from the same machine.
@@ -194,6 +202,8 @@ mod tests {
         let access = of(options, &all).unwrap();
         assert_eq!((access.user.as_str(), access.trust), ("bob", Trust::Any));
         assert_eq!(access.password, Password::File("/flag".into()));
-        assert_eq!(of(AccessOptions::default(), &[]).unwrap().password, Password::None);
+        for (zeus, expected) in [("RANDOM", Password::None), ("zeus", Password::Text("zeus".to_owned()))] {
+            assert_eq!(of(AccessOptions::default(), &[("ZEUS_PASS", zeus)]).unwrap().password, expected);
+        }
     }
 }

@@ -87,6 +87,7 @@ fn what_is_imported_again_is_the_same() {
     assert!(!text.contains("Simple HTTP\n"), "factory objects that nobody changed are left out: {text}");
     assert!(text.contains("- name: Ping\n    properties:\n      basic:\n        delay: 7\n"), "{text}");
     assert!(text.contains("content: |\n      # a comment\n\n      if( 1 ) {\n"), "{text}");
+    assert!(text.contains("- node: \"127.0.0.1:9001\"\n            weight: 3\n"), "{text}");
     // And once more.
     assert_eq!(same_again(&read(&text, &Files::default()), &Layer::default()), text);
 }
