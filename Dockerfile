@@ -11,12 +11,14 @@ ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 ARG SHELL_IMAGE=docker.io/library/debian:12.12-slim
 
 FROM ${BUILD_IMAGE} AS build
-# g++ and make: the C parts of aws-lc. setcap: see below.
+# g++ and make: the C parts of aws-lc and PCRE2. setcap: see below.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends g++ make libcap2-bin \
+    && apt-get install --yes --no-install-recommends ca-certificates g++ make libcap2-bin \
     && rm -rf /var/lib/apt/lists/*
 # The toolchain of the image is the pinned one: rustup has nothing to fetch.
 ENV RUSTUP_TOOLCHAIN=1.95.0
+# PCRE2 goes into the binary: the base below has no library of it.
+ENV PCRE2_SYS_STATIC=1
 WORKDIR /src
 COPY . .
 # The caches survive between builds on one machine; the binary is copied out because they are not part of the image.
@@ -31,6 +33,8 @@ RUN setcap cap_net_bind_service=+ep /out/usr/bin/tidegate
 # For plugins and `program` monitors that are shell scripts: the same binary beside a shell.
 FROM ${SHELL_IMAGE} AS with-shell
 COPY --from=build /out/ /
+# The authorities that `strict_verify` and rules trust; the other base brings its own.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/tidegate"]
 CMD ["run"]

@@ -218,6 +218,7 @@ fn snapshots(runner: &mut Runner) {
         ipv6: true,
         workers: 2,
         access_logs: None,
+        traces: None,
     };
     let title = |what: &str| format!("snapshot, {POOLS} pools x {NODES} nodes, {what}");
     runner.time(&title("from nothing"), None, || {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Client / load ──► Tidegate (process, documents in a projected volume) ──► Node, RawNode, ProcessNode
-//!                        └──────► Dns (authoritative, changed at run time)
+//!                        ├──────► Dns (authoritative, changed at run time)
+//!                        └──────► Collector (of traces)
 //! ```
 //!
 //! Everything is on loopback and on ports the system chose. Every wait has a deadline; a helper that meets an
@@ -15,6 +16,8 @@
 )]
 
 pub mod client;
+pub mod collector;
+pub mod ctl;
 pub mod dns;
 pub mod document;
 pub mod load;
@@ -30,6 +33,8 @@ pub mod wait;
 pub mod wire;
 
 pub use client::{Client, Response};
+pub use collector::Collector;
+pub use ctl::Ctl;
 pub use dns::Dns;
 pub use document::Document;
 pub use node::{Node, RawNode, Reply};

@@ -82,6 +82,11 @@ impl Reply {
         Self::status(200).body(body)
     }
 
+    /// Whether it is a response of this status.
+    pub fn is_status(&self, status: u16) -> bool {
+        self.bytes.starts_with(format!("HTTP/1.1 {status} ").as_bytes())
+    }
+
     /// Exactly these bytes.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self { delay: Duration::ZERO, bytes: bytes.into(), body: None, after: After::KeepOpen }

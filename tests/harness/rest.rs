@@ -18,10 +18,12 @@ pub const ACTIVE: &str = "/api/tm/8.3/config/active";
 /// Where the status lies.
 pub const STATUS: &str = "/api/tm/8.3/status/local_tm";
 
-/// A connection to the REST interface, logged in.
+/// A connection to the REST interface, logged in. Made anew when an answer ended it.
 #[derive(Debug)]
 pub struct Rest {
     client: Client,
+    address: SocketAddr,
+    tls: bool,
     /// The `Authorization` header line; empty for none.
     pub authorization: String,
 }
@@ -34,14 +36,17 @@ impl Rest {
 
     /// Connects to `address` with TLS.
     pub async fn to(address: SocketAddr) -> Self {
-        let client = Client::tls(address, &tls::client(Version::Both), "localhost").await;
-        Self { client, authorization: format!("Authorization: Basic {CREDENTIAL}") }
+        Self::open(address, true).await
     }
 
     /// Connects to `address` in the clear.
     pub async fn plain(address: SocketAddr) -> Self {
-        let client = Client::connect(address).await;
-        Self { client, authorization: format!("Authorization: Basic {CREDENTIAL}") }
+        Self::open(address, false).await
+    }
+
+    async fn open(address: SocketAddr, tls: bool) -> Self {
+        let client = client(address, tls).await;
+        Self { client, address, tls, authorization: format!("Authorization: Basic {CREDENTIAL}") }
     }
 
     /// Where the interface of `tidegate` listens, as the log tells.
@@ -54,7 +59,15 @@ impl Rest {
     /// Sends a request and reads its response.
     pub async fn ask(&mut self, method: &str, path: &str, media_type: &str, body: &[u8]) -> Response {
         self.send(method, path, media_type, body).await;
-        self.client.response_to(method).await
+        let response = self.client.response_to(method).await;
+        self.heard(response).await
+    }
+
+    async fn heard(&mut self, response: Response) -> Response {
+        if response.header("Connection") == Some("close") {
+            self.client = client(self.address, self.tls).await;
+        }
+        response
     }
 
     /// Sends a request; [`Rest::response`] reads its response.
@@ -77,7 +90,8 @@ impl Rest {
 
     /// Reads a resource.
     pub async fn get(&mut self, path: &str) -> Response {
-        self.client.request("GET", path, &[&self.authorization.clone()], b"").await
+        let response = self.client.request("GET", path, &[&self.authorization.clone()], b"").await;
+        self.heard(response).await
     }
 
     /// The properties of an object below `config/active`, which must be there.
@@ -112,6 +126,14 @@ impl Rest {
         assert_eq!(response.status, 200, "{path}: {}", response.text());
         let children = body(&response)["children"].as_array().unwrap().clone();
         children.iter().map(|child| child["name"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+async fn client(address: SocketAddr, tls: bool) -> Client {
+    if tls {
+        Client::tls(address, &tls::client(Version::Both), "localhost").await
+    } else {
+        Client::connect(address).await
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
@@ -47,6 +48,8 @@ pub fn built(program: &str) -> PathBuf {
 pub struct Setup {
     /// The base directory.
     pub volume: Volume,
+    /// `TMPDIR` of the process: what it leaves there goes with the test.
+    temporary: TempDir,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     wait_ready: bool,
@@ -63,7 +66,8 @@ impl Setup {
     /// A base directory made ready.
     pub fn of(mut volume: Volume) -> Self {
         volume.publish();
-        Self { volume, arguments: Vec::new(), environment: Vec::new(), wait_ready: true }
+        let temporary = tempfile::tempdir().unwrap();
+        Self { volume, temporary, arguments: Vec::new(), environment: Vec::new(), wait_ready: true }
     }
 
     /// Adds a file to the base directory.
@@ -147,7 +151,8 @@ fn launch(setup: &Setup, health: &Port, metrics: &Port) -> (Child, Log) {
         .args(rest_off(setup))
         .args(&setup.arguments)
         .env_clear()
-        .envs(["PATH", "HOME", "TMPDIR"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))))
+        .env("TMPDIR", setup.temporary.path())
+        .envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))))
         .envs(setup.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -260,6 +265,11 @@ impl Tidegate {
     /// The base directory.
     pub fn base(&self) -> &Path {
         self.setup.volume.path()
+    }
+
+    /// The temporary directory of the process.
+    pub fn temporary(&self) -> &Path {
+        self.setup.temporary.path()
     }
 
     /// Sends a signal to the process.

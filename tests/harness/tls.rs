@@ -37,9 +37,14 @@ impl Pair {
 
     /// Self-signed, and over since 2020.
     pub fn ended(hosts: &[&str]) -> Self {
+        Self::with(hosts, |parameters| parameters.not_after = rcgen::date_time_ymd(2020, 1, 1))
+    }
+
+    /// Self-signed, ECDSA P-256, with other parameters.
+    pub fn with(hosts: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-        let mut parameters = parameters(hosts);
-        parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let mut parameters = parameters(hosts[0], hosts);
+        change(&mut parameters);
         Self { certificate: parameters.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
     }
 
@@ -57,15 +62,18 @@ impl Pair {
     }
 }
 
-fn parameters(hosts: &[&str]) -> CertificateParams {
+fn parameters(common_name: &str, hosts: &[&str]) -> CertificateParams {
     let mut parameters =
         CertificateParams::new(hosts.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
-    parameters.distinguished_name.push(DnType::CommonName, hosts[0]);
+    parameters.distinguished_name.push(DnType::CommonName, common_name);
     parameters
 }
 
 fn self_signed(key: &KeyPair, hosts: &[&str]) -> Pair {
-    Pair { certificate: parameters(hosts).self_signed(key).unwrap().pem(), key: key.serialize_pem() }
+    Pair {
+        certificate: parameters(hosts[0], hosts).self_signed(key).unwrap().pem(),
+        key: key.serialize_pem(),
+    }
 }
 
 /// A certificate authority.
@@ -89,8 +97,20 @@ impl Authority {
 
     /// A certificate for hosts (the first is its common name), ECDSA.
     pub fn issue(&self, hosts: &[&str]) -> Pair {
+        self.issue_with(hosts[0], hosts, |_| {})
+    }
+
+    /// A certificate for hosts under a common name of its own, with other parameters.
+    pub fn issue_with(
+        &self,
+        common_name: &str,
+        hosts: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Pair {
         let key = KeyPair::generate().unwrap();
-        let certificate = parameters(hosts).signed_by(&key, &self.issuer).unwrap().pem();
+        let mut parameters = parameters(common_name, hosts);
+        change(&mut parameters);
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap().pem();
         Pair { certificate, key: key.serialize_pem() }
     }
 }

@@ -1,11 +1,12 @@
 //! How client connections end: clients that leave before their answer, and connections that are closed by a reset.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use rustls::ClientConfig;
 use tidegate_harness::{
-    Node, RawNode, Reply, Site,
+    Client, Node, RawNode, Reply, Site,
     client::request,
-    json,
+    eventually, json,
     tls::{self, Pair, Version},
     wait::{takes, within},
 };
@@ -73,6 +74,74 @@ async fn a_client_that_leaves_frees_the_place_at_its_silent_node() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_while_it_waits_in_the_queue_gives_its_place_back() {
+    let node = RawNode::start().await;
+    let pair = Pair::ecdsa(&["site"]);
+    let config = tls::client(Version::Both);
+    for encrypted in [false, true] {
+        let server = if encrypted {
+            json!({ "basic": { "ssl_decrypt": true }, "ssl": { "server_cert_default": "pair" } })
+        } else {
+            json!({})
+        };
+        let limits = json!({ "connection": {
+            "max_transactions_per_node": 1, "max_queue_size": 1, "queue_timeout": 30,
+        } });
+        let site = Site::with(&[node.address], server, limits, |document| {
+            document.key("pair", &pair.certificate, &pair.key)
+        })
+        .await;
+        let connect = async || {
+            if encrypted { Client::tls(site.address, &config, "site").await } else { site.client().await }
+        };
+        let waiting = async |length: &str| {
+            let line = format!("tidegate_pool_queue_length{{pool=\"nodes\"}} {length}");
+            let seen = async || site.tidegate.scrape().await.lines().any(|seen| seen == line).then_some(());
+            takes(Duration::ZERO, AT_ONCE, eventually(&line, seen)).await;
+        };
+        let mut first = connect().await;
+        first.send(request("GET", "/first", &[], b"")).await;
+        let mut asked = node.accept().await;
+        asked.head().await.unwrap().expect("a request");
+        for _ in 0..3 {
+            let leaving = connect_stream(site.address, encrypted.then_some(&config)).await;
+            waiting("1").await;
+            reset(leaving);
+            waiting("0").await;
+        }
+        // The only place in the queue is free: the next one waits there until the node is.
+        let mut second = connect().await;
+        second.send(request("GET", "/second", &["Connection: close"], b"")).await;
+        waiting("1").await;
+        asked.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").await.unwrap();
+        assert_eq!(first.response().await.text(), "a");
+        // Over the same connection, or over one of the other worker.
+        let mut again = tokio::select! {
+            head = asked.head() => { head.unwrap().expect("a request"); asked }
+            mut other = node.accept() => { other.head().await.unwrap().expect("a request"); other }
+        };
+        again.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb").await.unwrap();
+        assert_eq!(second.response().await.text(), "b");
+        drop((first, second));
+        site.tidegate.stop().await;
+    }
+}
+
+/// A request under way over a connection that [`reset`] can end.
+async fn connect_stream(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> TcpStream {
+    let head = request("GET", "/leaving", &[], b"");
+    let Some(config) = tls else {
+        let mut plain = connect(address).await;
+        plain.write_all(&head).await.unwrap();
+        return plain;
+    };
+    let mut encrypted = Client::tls_stream(address, config, "site").await.unwrap();
+    encrypted.write_all(&head).await.unwrap();
+    encrypted.flush().await.unwrap();
+    encrypted.into_inner().0
+}
+
+#[tokio::test]
 async fn a_tls_client_that_leaves_is_noticed_too() {
     let node = RawNode::start().await;
     let pair = Pair::ecdsa(&["site"]);
@@ -82,7 +151,7 @@ async fn a_tls_client_that_leaves_is_noticed_too() {
     })
     .await;
     let config = tls::client(Version::Both);
-    let mut client = tidegate_harness::Client::tls_stream(site.address, &config, "site").await.unwrap();
+    let mut client = Client::tls_stream(site.address, &config, "site").await.unwrap();
     client.write_all(&request("GET", "/", &[], b"")).await.unwrap();
     let mut asked = node.accept().await;
     asked.head().await.unwrap().expect("a request");

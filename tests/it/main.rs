@@ -8,8 +8,11 @@
 
 mod access_log;
 mod alerts;
+mod ctl;
+mod deployment;
 mod discovery;
 mod documents;
+mod fairness;
 mod framing;
 mod headers;
 mod leaving;
@@ -27,3 +30,4 @@ mod strictness;
 mod tidy;
 mod timeouts;
 mod tls;
+mod traces;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use tidegate_harness::{
     document::table,
     json,
     rest::{ACTIVE, PASSWORD, Rest, STATUS, body},
+    tls::{self, Pair, Version},
     volume::Volume,
     wait::eventually_within,
 };
@@ -137,8 +139,11 @@ async fn who_has_no_password_sees_nothing() {
     // Guessing slows down and does not lock out who knows the password.
     let start = Instant::now();
     let mut refused = 0;
-    for _ in 0..8 {
-        refused = rest.get("/api").await.status;
+    for number in 0..8 {
+        rest.authorization = basic(&format!("guess {number}"));
+        let answer = rest.get("/api").await;
+        assert_eq!(answer.header("Connection"), Some("close"));
+        refused = answer.status;
     }
     assert!(refused == 429 || start.elapsed() > Duration::from_millis(500), "{refused}");
     rest.authorization = right;
@@ -295,15 +300,15 @@ async fn a_kill_in_the_middle_of_writes_leaves_the_old_or_the_new() {
     }
     assert!(acknowledged.len() > 6, "{} writes in all rounds", acknowledged.len());
     // A newest generation that is broken is passed over. (`….new` is what a kill left of one that was being written.)
-    let newest = std::fs::read_dir(state.path().join("rest"))
+    let newest = fs::read_dir(state.path().join("rest"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("generation-"))
         .filter(|path| path.extension().is_none())
         .max()
         .unwrap();
-    let bytes = std::fs::read(&newest).unwrap();
-    std::fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+    let bytes = fs::read(&newest).unwrap();
+    fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
     tidegate.kill_and_restart().await;
     tidegate.line(&["cannot be used", "the generation before it counts"]).await;
     let mut rest = Rest::connect(&tidegate).await;
@@ -376,5 +381,36 @@ async fn backups_leave_and_come_back() {
     assert_eq!(rest.properties("pools/web").await["basic"]["note"], "before");
     assert_eq!(rest.ask("DELETE", &one, "text/plain", b"").await.status, 204);
     assert_eq!(rest.get(&one).await.status, 404);
+    tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn the_certificate_of_the_interface_is_renewed_without_a_restart() {
+    let (old, new) = (Pair::ecdsa(&["old"]), Pair::ecdsa(&["new"]));
+    let certificates = tempfile::tempdir().unwrap();
+    let path = |name: &str| certificates.path().join(name);
+    let write = |certificate: &str, key: &str| {
+        fs::write(path("tls.crt"), certificate).unwrap();
+        fs::write(path("tls.key"), key).unwrap();
+    };
+    write(&old.certificate, &old.key);
+    let (certificate, key) = (path("tls.crt"), path("tls.key"));
+    let files = ["--rest-certificate", certificate.to_str().unwrap(), "--rest-key", key.to_str().unwrap()];
+    let tidegate = setup(None).arguments(&files).start().await;
+    let address = Rest::address(&tidegate).await;
+    let shown = async || {
+        let stream = Client::tls_stream(address, &tls::client(Version::Both), "localhost").await.unwrap();
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    };
+    assert!(shown().await == old.der());
+    let mut kept = Rest::connect(&tidegate).await;
+    // Half of the renewal: the old pair stays, and the reason is told.
+    write(&new.certificate, &old.key);
+    tidegate.line(&["REST: the certificate stays as it was", "tls.crt"]).await;
+    assert!(shown().await == old.der());
+    write(&new.certificate, &new.key);
+    tidegate.line(&["REST: the certificate was read again"]).await;
+    assert!(shown().await == new.der());
+    assert_eq!(kept.get(ACTIVE).await.status, 200, "a connection of before goes on");
     tidegate.stop().await;
 }

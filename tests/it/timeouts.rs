@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_harness::{
-    Node, RawNode, Reply, Site, client::request, eventually, json, wait::takes, wire::latin, within,
+    Document, Node, RawNode, Reply, Site, client::request, eventually, json, wait::takes, wire::latin, within,
 };
 
 /// Timers are swept, and the machine may be busy.
@@ -157,13 +157,25 @@ async fn a_node_that_does_not_answer_in_time_is_504() {
 async fn connections_over_the_limit_wait_until_one_goes() {
     let node = Node::start("n").await;
     let server = json!({ "basic": { "max_concurrent_connections": 4 } });
-    let site = Site::start(&[node.address], server, json!({})).await;
+    let site = Site::set_up(
+        |port| {
+            Document::new().server("site", port, "nodes", &server).pool("nodes", &[node.address], &json!({}))
+        },
+        |setup| setup.arguments(&["--metrics-detail", "objects"]),
+    )
+    .await;
     let mut first = Vec::new();
     for _ in 0..4 {
         let mut client = site.client().await;
         assert_eq!(client.get("/").await.status, 200);
         first.push(client);
     }
+    let held_up = async || {
+        let metrics = site.tidegate.scrape().await;
+        let line = metrics.lines().find(|line| line.contains("accept_over_limit") && line.contains("site"));
+        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    };
+    assert_eq!(held_up().await, 0, "nobody waits");
     let mut waiting = Vec::new();
     for _ in 0..3 {
         let mut client = site.client().await;
@@ -172,6 +184,8 @@ async fn connections_over_the_limit_wait_until_one_goes() {
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(node.requests(), 4, "more connections than allowed were served");
+    let times = held_up().await;
+    assert!((1..=2).contains(&times), "{times} times in 300 ms on two workers");
     drop(first);
     for client in &mut waiting {
         assert_eq!(client.response().await.status, 200);

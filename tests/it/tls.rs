@@ -292,6 +292,66 @@ async fn strict_verification_of_nodes() {
 }
 
 #[tokio::test]
+async fn nodes_of_a_name_are_verified_by_it() {
+    let authority = Authority::new("inside");
+    for (hosts, served) in [
+        (&["web.ns.example"][..], true),
+        (&["*.ns.example"][..], true),
+        (&["other.ns.example"][..], false),
+        // What the name stands for today says nothing.
+        (&["127.0.0.1"][..], false),
+    ] {
+        let names = Arc::new(Mutex::new(Vec::new()));
+        let certificate = tls::server_noting(&authority.issue(hosts), Arc::clone(&names));
+        let node = Node::tls("n", certificate, |_| Reply::ok("x")).await;
+        let pool = json!({
+            "basic": {
+                "nodes_table": [{ "node": format!("web.ns.example:{}", node.address.port()) }],
+                "monitors": ["check"],
+                "passive_monitoring": false,
+            },
+            "ssl": { "enable": true, "strict_verify": true, "server_name": true },
+        });
+        let check = json!({ "basic": {
+            "type": "http", "use_ssl": true, "delay": 1, "timeout": 5, "failures": 1,
+        } });
+        let site = Site::set_up(
+            |port| {
+                tidegate_harness::Document::new()
+                    .server("site", port, "nodes", &json!({}))
+                    .pool("nodes", &[], &pool)
+                    .raw("ssl/cas", "inside", authority.certificate.clone())
+                    .add("monitors", "check", check)
+            },
+            |setup| {
+                let setup = setup.file("data/hosts", "127.0.0.1 web.ns.example\n");
+                let path = setup.volume.path().join("data/hosts");
+                setup.arguments(&["--hosts", path.to_str().unwrap()])
+            },
+        )
+        .await;
+        // Whoever names no host: the node's own name is asked for.
+        let mut client = site.client().await;
+        client.send("GET / HTTP/1.0\r\n\r\n").await;
+        let status = client.response().await.status;
+        assert_eq!(status == 200, served, "{hosts:?}: {status}");
+        let own = Some("web.ns.example".to_owned());
+        assert!(names.lock().unwrap().contains(&own), "{hosts:?}: {:?}", names.lock().unwrap());
+        // So does its monitor, and it judges by the same name.
+        if served {
+            eventually("a probe", async || {
+                node.received().iter().any(|seen| seen.header("User-Agent").is_some()).then_some(())
+            })
+            .await;
+            assert!(site.tidegate.lines(0, &["monitorfail"]).is_empty(), "{}", site.tidegate.log());
+        } else {
+            site.tidegate.line(&["monitorfail", "check"]).await;
+        }
+        site.tidegate.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_node_may_ask_for_our_certificate() {
     let pair = Pair::ecdsa(&["node.example"]);
     let own = Pair::ecdsa(&["tidegate.example"]);

@@ -3,24 +3,28 @@
 //! ```text
 //! /api/tm/<version>/config/active/…       configuration
 //! /api/tm/<version>/status/<tm>/…         status, backups
+//! /api/tidegate/…                         what is Tidegate's own
 //! ```
 
 mod configuration;
+mod own;
 mod saved;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use hyper::{Method, body::Bytes};
+use hyper::Method;
 use tidegate_config::rest::Version;
 use tokio::sync::watch;
 
+pub(crate) use self::own::EXPLAIN;
 use crate::{
     answer::Answer,
     backups::Backups,
+    body::{Body, Places},
     desk::{Counter, Current},
     observe::{Fault, Observe},
     request::Target,
@@ -34,7 +38,7 @@ pub(crate) const MAX_RAW_BODY: usize = 20 << 20;
 pub(crate) const MAX_ARCHIVE_BODY: usize = 128 << 20;
 
 /// A request that was let in.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Asked {
     /// GET for HEAD as well.
     pub(crate) method: Method,
@@ -42,7 +46,7 @@ pub(crate) struct Asked {
     /// Without parameters, lower case.
     pub(crate) media_type: Option<String>,
     pub(crate) accept: String,
-    pub(crate) body: Bytes,
+    pub(crate) body: Body,
 }
 
 /// Answers requests.
@@ -57,6 +61,8 @@ pub(crate) struct Api {
     pub(crate) identity: Identity,
     /// Whether what is written outlives the process.
     pub(crate) keeps: bool,
+    /// Places for large bodies and whole configurations.
+    pub(crate) large: Places,
 }
 
 /// Who this traffic manager is.
@@ -76,6 +82,8 @@ enum Route<'a> {
     Configuration(Version, &'a [String]),
     /// Below `status/<tm>`.
     Status(&'a [String]),
+    /// Below `/api/tidegate`.
+    Own(&'a [String]),
     Nothing,
 }
 
@@ -85,6 +93,7 @@ impl Api {
         match self.route(&asked.target.segments) {
             Route::Configuration(version, rest) => configuration::body_limit(version, rest, asked),
             Route::Status(rest) => saved::body_limit(rest, asked),
+            Route::Own(rest) => own::body_limit(rest, asked),
             Route::Directory(_) => Err(cannot_be_made()),
             Route::Nothing => Err(Answer::not_found()),
         }
@@ -105,12 +114,17 @@ impl Api {
                 configuration::answer(self, version, rest, &segments, asked).await
             }
             Route::Status(rest) => status::answer(self, rest, &segments, asked).await,
+            Route::Own(rest) => own::answer(self, rest, &segments, asked).await,
             Route::Nothing => Answer::not_found(),
         }
     }
 
     fn route<'a>(&'a self, segments: &'a [String]) -> Route<'a> {
         let (Some("api") | None) = segments.first().map(String::as_str) else { return Route::Nothing };
+        // Not among the children of `/api`: clients that walk the tree find the one they know.
+        if segments.get(1).map(String::as_str) == Some(own::ROOT) {
+            return Route::Own(segments.get(2..).unwrap_or_default());
+        }
         let (Some("tm") | None) = segments.get(1).map(String::as_str) else { return Route::Nothing };
         let version = match segments.get(2) {
             Some(text) => match Version::parse(text) {

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Read as _},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -20,9 +20,9 @@ use tidegate_config::{
 
 use crate::{RELEASE, files};
 
-/// Most backups.
+/// Most backups, beside the one that imports make.
 const MAX_BACKUPS: usize = 64;
-/// Most bytes that backups may take together.
+/// Most bytes that they may take together.
 const MAX_BACKUPS_BYTES: usize = 512 << 20;
 /// Longest description, bytes.
 const MAX_DESCRIPTION: usize = 64 << 10;
@@ -53,11 +53,24 @@ impl About {
     }
 }
 
+/// A backup with its configuration.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Saved {
+    pub(crate) about: About,
+    pub(crate) whole: Layer,
+    /// What of it cannot be, for people.
+    pub(crate) left_out: Vec<String>,
+}
+
 /// Every backup.
 #[derive(Debug)]
 pub(crate) struct Backups {
     directory: Option<PathBuf>,
+    /// Whoever asks what there is locks it, so it is locked for a moment only and never over the disk.
     kept: Mutex<BTreeMap<String, Backup>>,
+    /// Locked by whoever changes what there is, for as long as that takes: two of one name do not mix, and there is
+    /// room at the end for what had room at the beginning.
+    change: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -66,7 +79,7 @@ struct Backup {
     /// What it takes, bytes.
     bytes: usize,
     /// The configuration itself, where there is no directory.
-    in_memory: Option<Vec<u8>>,
+    in_memory: Option<Arc<[u8]>>,
 }
 
 impl Backups {
@@ -88,11 +101,20 @@ impl Backups {
                 }
             }
         }
-        Ok(Self { directory: directory.map(Path::to_owned), kept: Mutex::new(kept) })
+        Ok(Self {
+            directory: directory.map(Path::to_owned),
+            kept: Mutex::new(kept),
+            change: Mutex::default(),
+        })
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Backup>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Blocks while another backup is written.
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Names, sorted.
@@ -120,12 +142,8 @@ impl Backups {
             "layer": whole.to_json(),
         });
         let bytes = file.to_string().into_bytes();
-        // Held while the file is written: backups are rare, and two of one name must not mix.
-        let mut kept = self.kept();
-        let others: usize =
-            kept.iter().filter(|(other, _)| *other != name).map(|(_, backup)| backup.bytes).sum();
-        let count = kept.keys().filter(|other| *other != name).count();
-        if count >= MAX_BACKUPS || others + bytes.len() > MAX_BACKUPS_BYTES {
+        let _change = self.change();
+        if name != UNDONE && !self.has_room(name, bytes.len()) {
             let text = format!(
                 "there is room for {MAX_BACKUPS} backups of {MAX_BACKUPS_BYTES} bytes together; delete some first"
             );
@@ -137,20 +155,28 @@ impl Backups {
                 files::seal(&path, &bytes).map_err(|error| not_kept(&error))?;
                 None
             }
-            None => Some(bytes),
+            None => Some(bytes.into()),
         };
-        kept.insert(name.to_owned(), Backup { about, bytes: length, in_memory });
+        self.kept().insert(name.to_owned(), Backup { about, bytes: length, in_memory });
         Ok(())
     }
 
-    /// Keeps what an import of documents undid.
+    /// Whether there is room for a backup of this name. The one that imports make has a place of its own.
+    fn has_room(&self, name: &str, bytes: usize) -> bool {
+        let kept = self.kept();
+        let others = || kept.iter().filter(|(other, _)| *other != name && *other != UNDONE);
+        let taken: usize = others().map(|(_, backup)| backup.bytes).sum();
+        others().count() < MAX_BACKUPS && taken + bytes <= MAX_BACKUPS_BYTES
+    }
+
+    /// Keeps what an import of documents undid. There is always room for it.
     pub(crate) fn save_undone(&self, whole: &Layer) -> Result<(), Refusal> {
         let description = "what there was before an import of documents undid what REST had written";
         self.save(UNDONE, new_about(description.to_owned()), whole)
     }
 
     /// The configuration of a backup. Blocks for what the disk takes.
-    pub(crate) fn load(&self, name: &str) -> Result<(About, Layer), Refusal> {
+    pub(crate) fn load(&self, name: &str) -> Result<Saved, Refusal> {
         let (about, in_memory) = {
             let kept = self.kept();
             let backup = kept.get(name).ok_or_else(|| not_found(name))?;
@@ -158,17 +184,18 @@ impl Backups {
         };
         let bytes = match (in_memory, self.path(name)) {
             (Some(bytes), _) => bytes,
-            (None, Some(path)) => files::unseal(&path).map_err(|reason| broken(&reason))?,
+            (None, Some(path)) => files::unseal(&path).map_err(|reason| broken(&reason))?.into(),
             (None, None) => return Err(not_found(name)),
         };
         let json: Json = serde_json::from_slice(&bytes).map_err(|error| broken(&error.to_string()))?;
-        Ok((about, Layer::from_json(&json["layer"])))
+        let (whole, left_out) = Layer::read(&json["layer"]);
+        Ok(Saved { about, whole, left_out: left_out.sentences() })
     }
 
     /// Deletes a backup. Blocks for what the disk takes.
     pub(crate) fn delete(&self, name: &str) -> Result<(), Refusal> {
-        let mut kept = self.kept();
-        if !kept.contains_key(name) {
+        let _change = self.change();
+        if self.about(name).is_none() {
             return Err(not_found(name));
         }
         if let Some(path) = self.path(name)
@@ -177,7 +204,7 @@ impl Backups {
         {
             return Err(not_kept(&error));
         }
-        kept.remove(name);
+        self.kept().remove(name);
         Ok(())
     }
 
@@ -233,7 +260,7 @@ pub(crate) fn pack(about: &About, whole: &Layer) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Reads a tar archive that [`pack`] made. Nothing is written to disk, and nothing but the two files is looked at.
-pub(crate) fn unpack(archive: &[u8]) -> Result<(About, Layer), Refusal> {
+pub(crate) fn unpack(archive: &[u8]) -> Result<Saved, Refusal> {
     let (mut about, mut layer) = (None, None);
     let mut reader = tar::Archive::new(archive);
     let entries = reader.entries().map_err(|error| no_archive(&error.to_string()))?;
@@ -261,10 +288,9 @@ pub(crate) fn unpack(archive: &[u8]) -> Result<(About, Layer), Refusal> {
     if about["format"] != 1 {
         return Err(no_archive("it is of a format this release does not know"));
     }
-    Ok((
-        read_about(&about).ok_or_else(|| no_archive("it does not say what it is"))?,
-        Layer::from_json(&layer),
-    ))
+    let about = read_about(&about).ok_or_else(|| no_archive("it does not say what it is"))?;
+    let (whole, left_out) = Layer::read(&layer);
+    Ok(Saved { about, whole, left_out: left_out.sentences() })
 }
 
 fn about_of(bytes: &[u8]) -> Result<(String, About), String> {
@@ -324,6 +350,10 @@ mod tests {
         About { description: "d".to_owned(), time_stamp: 1, version: "v".to_owned() }
     }
 
+    fn saved() -> Saved {
+        Saved { about: about(), whole: whole(), left_out: Vec::new() }
+    }
+
     #[test]
     fn backups_outlive_the_process_where_there_is_a_directory() {
         let directory = tempfile::tempdir().unwrap();
@@ -331,7 +361,7 @@ mod tests {
             let backups = Backups::open(place).unwrap();
             for name in ["one", "a name with spaces and ünïcode"] {
                 backups.save(name, about(), &whole()).unwrap();
-                assert_eq!(backups.load(name).unwrap(), (about(), whole()));
+                assert_eq!(backups.load(name).unwrap(), saved());
             }
             let again = Backups::open(place).unwrap();
             assert_eq!(again.names().len(), if place.is_some() { 2 } else { 0 });
@@ -356,9 +386,49 @@ mod tests {
     }
 
     #[test]
+    fn what_an_import_undoes_has_a_place_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        for place in [Some(directory.path()), None] {
+            let backups = Backups::open(place).unwrap();
+            for number in 0..MAX_BACKUPS {
+                backups.save(&number.to_string(), about(), &whole()).unwrap();
+            }
+            for _ in 0..2 {
+                backups.save_undone(&whole()).unwrap();
+            }
+            assert_eq!(backups.load(UNDONE).unwrap().whole, whole());
+            // It takes no place of the others.
+            assert_eq!(backups.save("more", about(), &whole()).unwrap_err().id, "resource.no_space");
+            backups.delete("0").unwrap();
+            backups.save("more", about(), &whole()).unwrap();
+        }
+        assert_eq!(Backups::open(Some(directory.path())).unwrap().names().len(), MAX_BACKUPS + 1);
+    }
+
+    #[test]
+    fn who_asks_what_there_is_does_not_wait_for_who_changes_it() {
+        let backups = Arc::new(Backups::open(None).unwrap());
+        backups.save("one", about(), &whole()).unwrap();
+        // As if another backup were written to a disk that does not answer.
+        let change = backups.change();
+        let (tell, told) = std::sync::mpsc::channel();
+        let (asked, other) = (Arc::clone(&backups), Arc::clone(&backups));
+        let asking = std::thread::spawn(move || {
+            tell.send((asked.names(), asked.about("one"), asked.load("one").unwrap().whole)).unwrap();
+        });
+        let saving = std::thread::spawn(move || other.save("two", about(), &whole()).unwrap());
+        let told = told.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+        assert_eq!(told, (vec!["one".to_owned()], Some(about()), whole()));
+        drop(change);
+        asking.join().unwrap();
+        saving.join().unwrap();
+        assert_eq!(backups.names(), ["one", "two"]);
+    }
+
+    #[test]
     fn archives_come_back_and_others_are_refused() {
         let archive = pack(&about(), &whole()).unwrap();
-        assert_eq!(unpack(&archive).unwrap(), (about(), whole()));
+        assert_eq!(unpack(&archive).unwrap(), saved());
         for length in [0, 1, 100, 512, 700, 1024, 1500] {
             assert_eq!(unpack(&archive[..length]).unwrap_err().id, "backup.invalid", "{length}");
         }

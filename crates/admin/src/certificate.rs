@@ -56,11 +56,43 @@ pub(crate) fn load(
         }
     };
     server(&certificates, &key).map(Some).map_err(|reason| match transport {
-        Transport::Files { certificate, key } => {
-            format!("{} and {} cannot be used: {reason}", certificate.display(), key.display())
-        }
+        Transport::Files { certificate, key } => unusable(certificate, key, &reason),
         _ => format!("the certificate of the REST interface cannot be used: {reason}"),
     })
+}
+
+/// The files of [`Transport::Files`], and what was read of them last.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    certificate: PathBuf,
+    key: PathBuf,
+    seen: Option<Result<[String; 2], String>>,
+}
+
+impl Followed {
+    /// `None`: there are no files to follow.
+    pub(crate) fn new(transport: &Transport) -> Option<Self> {
+        let Transport::Files { certificate, key } = transport else { return None };
+        Some(Self { certificate: certificate.clone(), key: key.clone(), seen: None })
+    }
+
+    /// Settings of the TLS server if the files differ from what they were, or why they cannot be used. `None`: they
+    /// are as before. What they hold is compared, not their times: volumes of Secrets keep neither. Blocks.
+    pub(crate) fn changed(&mut self) -> Option<Result<Arc<ServerConfig>, String>> {
+        let now = read(&self.certificate).and_then(|certificate| Ok([certificate, read(&self.key)?]));
+        if self.seen.as_ref() == Some(&now) {
+            return None;
+        }
+        let config = now.clone().and_then(|[certificate, key]| {
+            server(&certificate, &key).map_err(|reason| unusable(&self.certificate, &self.key, &reason))
+        });
+        self.seen = Some(now);
+        Some(config)
+    }
+}
+
+fn unusable(certificate: &Path, key: &Path, reason: &str) -> String {
+    format!("{} and {} cannot be used: {reason}", certificate.display(), key.display())
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -163,5 +195,33 @@ mod tests {
         fs::write(&missing, "no key").unwrap();
         assert!(of(&path, &missing).unwrap_err().contains("key"));
         assert!(load(&Transport::Plain, None, "tm1").unwrap().is_none());
+    }
+
+    #[test]
+    fn files_are_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = (directory.path().join("tls.crt"), directory.path().join("tls.key"));
+        let transport = Transport::Files { certificate: certificate.clone(), key: key.clone() };
+        let write = |of_certificate: &str, of_key: &str| {
+            fs::write(&certificate, of_certificate).unwrap();
+            fs::write(&key, of_key).unwrap();
+        };
+        let (first, second) = (make("one").unwrap(), make("two").unwrap());
+        let mut followed = Followed::new(&transport).unwrap();
+        assert!(followed.changed().unwrap().unwrap_err().contains("there is no file"));
+        assert!(followed.changed().is_none(), "told once");
+        write(&first, &first);
+        assert!(followed.changed().unwrap().is_ok());
+        assert!(followed.changed().is_none());
+        // Renewed one file after the other.
+        write(&second, &first);
+        let reason = followed.changed().unwrap().unwrap_err();
+        assert!(reason.contains("tls.crt") && reason.contains("tls.key"), "{reason}");
+        assert!(followed.changed().is_none());
+        write(&second, &second);
+        assert!(followed.changed().unwrap().is_ok());
+        for transport in [Transport::Plain, Transport::SelfSigned] {
+            assert!(Followed::new(&transport).is_none());
+        }
     }
 }

@@ -25,7 +25,8 @@ use tokio::{
 use tracing::{error, warn};
 
 use crate::{
-    backups::Backups,
+    backups::{Backups, UNDONE},
+    body::{Body, Place},
     kept::{Generations, Kept},
 };
 
@@ -84,26 +85,31 @@ impl Current {
 }
 
 /// One write.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Write {
     Put {
         version: Version,
         of: Type,
         name: String,
         expert: ExpertKeys,
-        body: Arc<[u8]>,
+        body: Body,
     },
     PutContent {
         of: Type,
         name: String,
         content: Arc<[u8]>,
+        /// Held until the write is answered.
+        _place: Place,
     },
     Delete {
         of: Type,
         name: String,
     },
-    /// Everything becomes what a backup says.
-    Restore(Arc<Layer>),
+    /// Everything becomes what a backup says; the place is held until the write is answered.
+    Restore {
+        whole: Arc<Layer>,
+        _place: Place,
+    },
 }
 
 /// What a write came to.
@@ -133,6 +139,11 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.commands.max_capacity() - self.commands.capacity()
+    }
+
     /// Hands in a write and waits until it serves.
     pub(crate) async fn write(&self, write: Write) -> Outcome {
         let (answer, outcome) = oneshot::channel();
@@ -217,13 +228,14 @@ impl Desk {
         if self.kept.over != over {
             let undone = std::mem::replace(&mut self.kept, Kept { layer: Arc::default(), over });
             if !undone.layer.is_empty() {
+                let told = match self.back_up_undone(&undone.layer).await {
+                    Ok(()) => format!("the backup {UNDONE} holds what there was"),
+                    Err(reason) => format!("what there was could not be made a backup: {reason}"),
+                };
                 warn!(
-                    "an import of documents undoes what was written through REST ({} objects); the backup {} \
-                     holds what there was",
-                    undone.layer.len(),
-                    crate::backups::UNDONE
+                    "an import of documents undoes what was written through REST ({} objects); {told}",
+                    undone.layer.len()
                 );
-                self.back_up_undone(&undone.layer).await;
                 if let Err(reason) = self.keep(&self.kept.clone()).await {
                     error!("the state directory cannot be written to: {reason}");
                 }
@@ -235,10 +247,10 @@ impl Desk {
 
     /// Keeps what an import undoes where people can get at it. The documents before may be gone (they changed
     /// while this traffic manager was down); then it is kept as written over the new ones.
-    async fn back_up_undone(&self, layer: &Arc<Layer>) {
+    async fn back_up_undone(&self, layer: &Arc<Layer>) -> Result<(), String> {
         let imported =
             self.imported.clone().or_else(|| Some(Arc::clone(&self.imports.borrow().as_ref()?.imported)));
-        let Some(imported) = imported else { return };
+        let imported = imported.ok_or("there are no documents")?;
         let (backups, layer) = (Arc::clone(&self.backups), Arc::clone(layer));
         let traffic_manager = Arc::clone(&self.traffic_manager);
         let saved = spawn_blocking(move || {
@@ -246,9 +258,8 @@ impl Desk {
             backups.save_undone(&current.running().everything())
         });
         match saved.await {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => warn!("the backup could not be made: {}", reason.text),
-            Err(reason) => warn!("the backup could not be made: {reason}"),
+            Ok(saved) => saved.map_err(|reason| reason.text),
+            Err(reason) => Err(reason.to_string()),
         }
     }
 
@@ -282,20 +293,28 @@ impl Desk {
 
     /// Does a batch and answers its writers.
     async fn serve(&mut self, batch: Vec<Command>) {
+        let (writes, answers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|Command { write, answer }| (write, answer)).unzip();
+        let writes = Arc::new(writes);
         let mut outcomes = Vec::new();
         for attempt in 0.. {
             if self.imports.has_changed().unwrap_or_default() {
                 self.take_import().await;
             }
             let Some(imported) = self.imported.clone() else {
-                outcomes = batch.iter().map(|_| Err(starting())).collect();
+                outcomes = writes.iter().map(|_| Err(starting())).collect();
                 break;
             };
-            let mut layer = Layer::clone(&self.kept.layer);
-            outcomes = batch
-                .iter()
-                .map(|command| write(&imported, &mut layer, &self.traffic_manager, &command.write))
-                .collect();
+            let layer;
+            (layer, outcomes) = match self.lay(imported, Arc::clone(&writes)).await {
+                Ok(laid) => laid,
+                Err(reason) => {
+                    error!("a batch of REST writes was not done: {reason}");
+                    let refusal = Refusal::new("service.failed", "the change could not be made");
+                    outcomes = writes.iter().map(|_| Err(refusal.clone())).collect();
+                    break;
+                }
+            };
             if outcomes.iter().all(Result::is_err) {
                 break;
             }
@@ -331,10 +350,30 @@ impl Desk {
                 }
             }
         }
-        for (command, outcome) in batch.into_iter().zip(outcomes) {
+        // Large bodies give back their places before anyone hears that the next may come.
+        drop(writes);
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
             // Whoever has gone away is not told.
-            drop(command.answer.send(outcome));
+            drop(answer.send(outcome));
         }
+    }
+
+    /// Lays the writes of a batch over what there is, one after the other. On a thread of its own: bodies may be
+    /// large, and control loop and discovery run here as well.
+    async fn lay(
+        &self,
+        imported: Arc<Imported>,
+        writes: Arc<Vec<Write>>,
+    ) -> Result<(Layer, Vec<Outcome>), tokio::task::JoinError> {
+        let before = Arc::clone(&self.kept.layer);
+        let traffic_manager = Arc::clone(&self.traffic_manager);
+        let laid = spawn_blocking(move || {
+            let mut layer = Layer::clone(&before);
+            let outcomes =
+                writes.iter().map(|one| write(&imported, &mut layer, &traffic_manager, one)).collect();
+            (layer, outcomes)
+        });
+        laid.await
     }
 
     async fn publish(&self, next: &Kept) -> Done {
@@ -373,11 +412,11 @@ fn write(imported: &Imported, layer: &mut Layer, traffic_manager: &str, write: &
         Write::Put { version, of, name, expert, body } => {
             (of, name, running.put(*version, *of, name, expert, body)?)
         }
-        Write::PutContent { of, name, content } => {
+        Write::PutContent { of, name, content, .. } => {
             (of, name, running.put_content(*of, name, Arc::clone(content))?)
         }
         Write::Delete { of, name } => (of, name, running.delete(*of, name)?),
-        Write::Restore(whole) => {
+        Write::Restore { whole, .. } => {
             let restored = running.restore(whole);
             if restored.bytes() > MAX_LAYER_BYTES || restored.len() > MAX_OBJECTS {
                 let text = "the backup holds more than REST may write";
@@ -395,7 +434,7 @@ fn write(imported: &Imported, layer: &mut Layer, traffic_manager: &str, write: &
             (running.get(*version, *of, name, expert), running.not_acted_on(*of, name))
         }
         Write::PutContent { .. } => (None, running.not_acted_on(*of, name)),
-        Write::Delete { .. } | Write::Restore(_) => (None, Vec::new()),
+        Write::Delete { .. } | Write::Restore { .. } => (None, Vec::new()),
     };
     Ok(Written { created, shown, not_acted_on })
 }

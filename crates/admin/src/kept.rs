@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::{Value as Json, json};
-use tidegate_config::{ImportDigest, Layer};
+use tidegate_config::{ImportDigest, Layer, rest::LeftOut};
 use tracing::warn;
 
 use crate::files;
@@ -54,7 +54,12 @@ impl Generations {
         for number in numbers.into_iter().rev() {
             let path = path(directory, number);
             match files::unseal(&path).and_then(|bytes| read(&bytes)) {
-                Ok(kept) => return Ok((generations, kept)),
+                Ok((kept, left_out)) => {
+                    for sentence in left_out.sentences() {
+                        warn!("of what REST wrote: {sentence}");
+                    }
+                    return Ok((generations, kept));
+                }
                 Err(reason) => {
                     warn!("{} cannot be used ({reason}); the generation before it counts", path.display());
                 }
@@ -109,13 +114,14 @@ fn prune(directory: &Path) {
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Kept, String> {
+fn read(bytes: &[u8]) -> Result<(Kept, LeftOut), String> {
     let json: Json = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let over = match &json["over"] {
         Json::Null => None,
         over => Some(ImportDigest(over.as_str().and_then(files::unhex).ok_or("its import is not named")?)),
     };
-    Ok(Kept { layer: Arc::new(Layer::from_json(&json["layer"])), over })
+    let (layer, left_out) = Layer::read(&json["layer"]);
+    Ok((Kept { layer: Arc::new(layer), over }, left_out))
 }
 
 #[cfg(test)]

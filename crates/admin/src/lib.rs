@@ -13,13 +13,15 @@
 //!
 //! # Reading order
 //!
-//! `server`, `guard` (`password`, `throttle`), `request`, `api` (`configuration`, `status`, `saved`), `desk`,
+//! `server`, `connections`, `body`, `guard` (`password`, `throttle`), `request`, `api` (`configuration`, `status`, `saved`), `desk`,
 //! `kept`, `backups`, `files`, `certificate`, `observe`, `answer`.
 
 mod answer;
 mod api;
 mod backups;
+mod body;
 mod certificate;
+mod connections;
 mod desk;
 mod files;
 mod guard;
@@ -43,6 +45,7 @@ use tracing::warn;
 use crate::{
     api::{Api, Identity},
     backups::Backups,
+    body::Places,
     desk::Desk,
     guard::Guard,
     kept::Generations,
@@ -52,7 +55,7 @@ pub use crate::{
     certificate::Transport,
     desk::{Batch, Done, Import},
     kept::Kept,
-    observe::{Coming, Fault, Group, NoCounters, Observe, PoolState, RunningState, ServerState},
+    observe::{Coming, Fault, Group, NoCounters, Observe, PoolState, Question, RunningState, ServerState},
     password::{PasswordSource, Strength},
 };
 
@@ -65,7 +68,7 @@ const DIRECTORY: &str = "rest";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Where to listen.
-    pub address: SocketAddr,
+    pub addresses: Vec<SocketAddr>,
     /// TLS or not.
     pub transport: Transport,
     /// Password of the user `admin`.
@@ -124,11 +127,9 @@ impl Admin {
         let hash = password::load(&options.password, directory.as_deref())?;
         let guard = Guard::new(hash)?;
         let tls = certificate::load(&options.transport, directory.as_deref(), &name)?;
-        if tls.is_none() && !options.address.ip().is_loopback() {
-            warn!(
-                "the REST interface listens on {} without TLS: passwords can be read on the way",
-                options.address
-            );
+        for address in options.addresses.iter().filter(|address| tls.is_none() && !address.ip().is_loopback())
+        {
+            warn!("the REST interface listens on {address} without TLS: passwords can be read on the way");
         }
         let identity = Identity {
             name,
@@ -156,10 +157,11 @@ impl Admin {
             Arc::clone(&backups),
             Arc::clone(&identity.name),
         );
-        let api = Api { current, counter, backups, observe, faults, identity, keeps };
+        let large = Places::default();
+        let api = Api { current, counter, backups, observe, faults, identity, keeps, large };
         let server = Arc::new(Server::new(api, guard, tls));
         let follow = server.follow_certificate(options.transport);
-        tokio::join!(desk.run(), Arc::clone(&server).run(options.address), follow);
+        tokio::join!(desk.run(), Arc::clone(&server).run(options.addresses), follow);
     }
 }
 

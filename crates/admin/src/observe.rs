@@ -1,6 +1,6 @@
 //! The seam to what runs: counters and states, told by whoever has them.
 
-use std::{fmt::Debug, future::Future, pin::Pin};
+use std::{fmt::Debug, future::Future, net::IpAddr, pin::Pin};
 
 use serde_json::{Map, Value as Json};
 
@@ -38,6 +38,41 @@ pub trait Observe: Send + Sync + Debug {
 
     /// Pools and virtual servers as they are now.
     fn running(&self) -> RunningState;
+
+    /// A pool and its nodes as they are now, leaving ones included: an object. `None`: there is no such pool.
+    fn nodes(&self, pool: &str) -> Option<Json>;
+
+    /// The last events numbered above `after`, oldest first: a list of objects; and how many there ever were.
+    fn events(&self, after: u64) -> (Json, u64);
+
+    /// What would become of a request: an object. Sends nothing and changes nothing.
+    ///
+    /// # Errors
+    /// Why nothing can be said, a sentence for people.
+    fn explain(&self, question: Question) -> Coming<'_, Result<Json, String>>;
+}
+
+/// A request to be explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Such as `GET`.
+    pub method: String,
+    /// Whether the URL is https.
+    pub secure: bool,
+    /// Host of the URL: a name, or an address (IPv6 in brackets).
+    pub host: String,
+    /// Port of the URL, given or usual.
+    pub port: u16,
+    /// What the `Host` header field says unless `headers` has one.
+    pub authority: String,
+    /// Path and query.
+    pub target: String,
+    /// Header fields in their order.
+    pub headers: Vec<(String, String)>,
+    /// Address of the client.
+    pub client: IpAddr,
+    /// The virtual server, where it is not to be found by host and port.
+    pub virtual_server: Option<String>,
 }
 
 /// What `state` shows of pools and virtual servers.

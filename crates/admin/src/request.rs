@@ -1,7 +1,7 @@
 //! Targets of requests: path segments decoded, and the few parameters there are.
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
-use tidegate_config::rest::ExpertKeys;
+use tidegate_config::rest::{ExpertKeys, export::Secrets};
 
 /// Most segments of a path; nothing lies deeper.
 const MAX_SEGMENTS: usize = 12;
@@ -34,6 +34,10 @@ pub(crate) struct Target {
     pub(crate) expert: ExpertKeys,
     /// `?restore`.
     pub(crate) restore: bool,
+    /// `?after=`: the number of an event; 0 without one.
+    pub(crate) after: u64,
+    /// `?secrets=`: how an export writes them.
+    pub(crate) secrets: Secrets,
 }
 
 impl Target {
@@ -60,6 +64,8 @@ impl Target {
             match name {
                 "expert_keys" => target.expert = ExpertKeys::parse(&decoded(value)?),
                 "restore" => target.restore = true,
+                "after" => target.after = value.parse().unwrap_or_default(),
+                "secrets" => target.secrets = Secrets::of(value).unwrap_or_default(),
                 // Unknown parameters, such as those that keep caches away, change nothing.
                 _ => {}
             }

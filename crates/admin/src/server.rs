@@ -4,9 +4,8 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
-    path::Path,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -14,7 +13,7 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body as _, Bytes, Incoming},
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue},
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,7 +22,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::spawn_blocking,
 };
 use tokio_rustls::TlsAcceptor;
@@ -31,14 +29,14 @@ use tracing::{debug, info, warn};
 
 use crate::{
     answer::Answer,
-    api::{Api, Asked},
-    certificate::{self, Transport},
+    api::{Api, Asked, EXPLAIN, MAX_ARCHIVE_BODY},
+    body::{Body, LARGE, Place},
+    certificate::{Followed, Transport},
+    connections::{self, Connections},
     guard::{Guard, Verdict},
     request::Target,
 };
 
-/// Connections at a time.
-pub(crate) const MAX_CONNECTIONS: usize = 256;
 /// Longest TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Longest wait for a request head, idle time between requests included.
@@ -49,14 +47,8 @@ const BODY_LIMIT: Duration = Duration::from_mins(2);
 const CONNECTION_LIMIT: Duration = Duration::from_hours(1);
 /// Largest request head, bytes.
 const MAX_HEAD: usize = 64 << 10;
-/// Bodies above this wait for one of [`MAX_LARGE_BODIES`] places, bytes.
-const LARGE_BODY: usize = 1 << 20;
-/// Large bodies in memory at a time.
-const MAX_LARGE_BODIES: usize = 4;
-/// Longest wait for a place.
-const PLACE_LIMIT: Duration = Duration::from_secs(30);
 /// How often the files of the certificate are looked at.
-const CERTIFICATE_LOOK: Duration = Duration::from_secs(30);
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(2);
 /// Pause before the address is tried again.
 const BIND_AGAIN: Duration = Duration::from_secs(1);
 /// Pause after an accept that failed.
@@ -71,41 +63,56 @@ pub(crate) struct Server {
     pub(crate) guard: Arc<Guard>,
     /// `None`: no TLS. Replaced when the files it was read from change.
     tls: Option<ArcSwap<ServerConfig>>,
-    large: Semaphore,
+    /// On all addresses together.
+    connections: Arc<Connections>,
 }
 
 impl Server {
     pub(crate) fn new(api: Api, guard: Guard, tls: Option<Arc<ServerConfig>>) -> Self {
         let tls = tls.map(ArcSwap::new);
-        Self { api, guard: Arc::new(guard), tls, large: Semaphore::new(MAX_LARGE_BODIES) }
+        Self { api, guard: Arc::new(guard), tls, connections: Arc::default() }
     }
 
-    /// Reads the files of the certificate again from time to time: they are renewed while we run.
+    /// Reads the files of the certificate again and again: they are renewed while we run. Connections keep what they
+    /// were made with.
     pub(crate) async fn follow_certificate(&self, transport: Transport) {
-        let (Transport::Files { .. }, Some(tls)) = (&transport, &self.tls) else { return };
-        let mut seen = fingerprint(transport.clone()).await;
+        let (Some(mut followed), Some(tls)) = (Followed::new(&transport), &self.tls) else { return };
+        // Between the start and the first look they may have changed already: that look takes them in any case.
+        let mut first = true;
         loop {
-            tokio::time::sleep(CERTIFICATE_LOOK).await;
-            let now = fingerprint(transport.clone()).await;
-            if now == seen {
-                continue;
-            }
-            let again = transport.clone();
-            match spawn_blocking(move || certificate::load(&again, None, "")).await {
-                Ok(Ok(Some(config))) => {
+            let looked = spawn_blocking(move || {
+                let changed = followed.changed();
+                (followed, changed)
+            });
+            let Ok((again, changed)) = looked.await else { return };
+            followed = again;
+            match changed {
+                Some(Ok(config)) => {
                     tls.store(config);
-                    info!("REST: the certificate was read again");
+                    if !first {
+                        info!("REST: the certificate was read again");
+                    }
                 }
-                Ok(Ok(None)) | Err(_) => {}
-                Ok(Err(reason)) => warn!("REST: the certificate stays as it was: {reason}"),
+                Some(Err(reason)) => warn!("REST: the certificate stays as it was: {reason}"),
+                None => {}
             }
-            seen = now;
+            first = false;
+            tokio::time::sleep(CERTIFICATE_LOOK).await;
         }
     }
 
-    /// Serves `address` for as long as the task lives. An address that cannot be had is told and tried again: the
-    /// process before this one may still have it.
-    pub(crate) async fn run(self: Arc<Self>, address: SocketAddr) {
+    /// Serves `addresses` for as long as the task lives.
+    pub(crate) async fn run(self: Arc<Self>, addresses: Vec<SocketAddr>) {
+        // Dropped with this task.
+        let mut serving = tokio::task::JoinSet::new();
+        for address in addresses {
+            serving.spawn(Arc::clone(&self).serve(address));
+        }
+        while serving.join_next().await.is_some() {}
+    }
+
+    /// An address that cannot be had is told and tried again: the process before this one may still have it.
+    async fn serve(self: Arc<Self>, address: SocketAddr) {
         let mut told = false;
         let listener = loop {
             match listen(address) {
@@ -126,12 +133,10 @@ impl Server {
     }
 
     pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         // Dropped with this task: connections end with the interface.
-        let mut connections = tokio::task::JoinSet::new();
+        let mut tasks = tokio::task::JoinSet::new();
         loop {
-            while connections.try_join_next().is_some() {}
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            while tasks.try_join_next().is_some() {}
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -141,22 +146,26 @@ impl Server {
                 }
             };
             let server = Arc::clone(&self);
-            connections.spawn(async move {
-                drop(tokio::time::timeout(CONNECTION_LIMIT, server.connection(stream, peer.ip())).await);
-                drop(place);
+            let place = Arc::new(self.connections.enter(peer.ip()).await);
+            tasks.spawn(async move {
+                let served = server.connection(stream, peer.ip(), Arc::clone(&place));
+                tokio::select! {
+                    _ = tokio::time::timeout(CONNECTION_LIMIT, served) => {}
+                    () = place.is_to_go() => debug!(peer = %peer.ip(), "REST: a silent connection was closed"),
+                }
             });
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr, place: Arc<connections::Place>) {
         // Without it answers wait for acknowledgements.
         drop(stream.set_nodelay(true));
         match &self.tls {
-            None => Arc::clone(&self).requests(stream, peer).await,
+            None => Arc::clone(&self).requests(stream, peer, place).await,
             Some(config) => {
                 let acceptor = TlsAcceptor::from(config.load_full());
                 match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => Arc::clone(&self).requests(stream, peer).await,
+                    Ok(Ok(stream)) => Arc::clone(&self).requests(stream, peer, place).await,
                     Ok(Err(error)) => debug!(%peer, "REST: a TLS handshake failed: {error}"),
                     Err(_) => debug!(%peer, "REST: a TLS handshake took too long"),
                 }
@@ -164,10 +173,15 @@ impl Server {
         }
     }
 
-    async fn requests(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin, peer: IpAddr) {
+    async fn requests(
+        self: Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        peer: IpAddr,
+        place: Arc<connections::Place>,
+    ) {
         let service = service_fn(move |request: Request<Incoming>| {
-            let server = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(server.answer(request, peer).await) }
+            let (server, place) = (Arc::clone(&self), Arc::clone(&place));
+            async move { Ok::<_, Infallible>(server.answer(request, peer, &place).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -179,11 +193,23 @@ impl Server {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
-        let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        place: &connections::Place,
+    ) -> Response<Full<Bytes>> {
+        place.asks();
+        let asks = request.uri().path().trim_end_matches('/') == EXPLAIN;
+        let writes = !asks && !matches!(*request.method(), Method::GET | Method::HEAD);
         let written = writes.then(|| (request.method().clone(), request.uri().path().to_owned()));
         let authorization = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes().to_vec());
-        let answer = match self.guard.judge(authorization.as_deref(), peer).await {
+        let verdict = self.guard.judge(authorization.as_deref(), peer).await;
+        match verdict {
+            Verdict::Welcome => place.welcome(),
+            _ => place.refused(),
+        }
+        let answer = match verdict {
             Verdict::Welcome => self.admitted(request).await,
             Verdict::Stranger => {
                 Answer::refused("auth.invalid", "user or password is missing or wrong (HTTP Basic)")
@@ -206,7 +232,12 @@ impl Server {
             // Who changed what. A target is printable ASCII by its syntax.
             info!(%peer, status = answer.status.as_u16(), "REST: {method} {path}");
         }
-        answer.into_response()
+        let mut response = answer.into_response();
+        if verdict != Verdict::Welcome {
+            // Places are for those who come in.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     async fn admitted(&self, request: Request<Incoming>) -> Answer {
@@ -221,7 +252,7 @@ impl Server {
             target,
             media_type: text(CONTENT_TYPE).map(|value| essence(&value)),
             accept: text(ACCEPT).unwrap_or_default(),
-            body: Bytes::new(),
+            body: Body::default(),
         };
         if matches!(asked.method, Method::PUT | Method::POST) {
             let limit = match self.api.body_limit(&asked) {
@@ -236,7 +267,7 @@ impl Server {
         self.api.answer(asked).await
     }
 
-    async fn body(&self, body: Incoming, limit: usize) -> Result<Bytes, Answer> {
+    async fn body(&self, body: Incoming, limit: usize) -> Result<Body, Answer> {
         let too_large =
             || Answer::refused("resource.too_large", format!("the body may have at most {limit} bytes"));
         let announced = body.size_hint().lower();
@@ -244,39 +275,30 @@ impl Server {
             return Err(too_large());
         }
         // Bodies of unknown length count as large where they may become so.
-        let is_large =
-            limit > LARGE_BODY && body.size_hint().exact().is_none_or(|size| size > LARGE_BODY as u64);
-        let _place = if is_large {
-            match tokio::time::timeout(PLACE_LIMIT, self.large.acquire()).await {
-                Ok(Ok(place)) => Some(place),
-                _ => {
-                    return Err(Answer::refused(
-                        "service.busy",
-                        "too many large bodies at a time; try again",
-                    ));
+        let is_large = limit > LARGE && body.size_hint().exact().is_none_or(|size| size > LARGE as u64);
+        let place = match (is_large, limit >= MAX_ARCHIVE_BODY) {
+            (false, _) => Ok(Place::default()),
+            (true, false) => self.api.large.body().await,
+            (true, true) => self.api.large.archive().await,
+        };
+        let place = place.map_err(|refusal| Answer::refusal(&refusal))?;
+        let mut bytes = Vec::with_capacity(announced as usize);
+        let read = async {
+            let mut body = Limited::new(body, limit);
+            while let Some(frame) = body.frame().await {
+                if let Ok(data) = frame?.into_data() {
+                    bytes.extend_from_slice(&data);
                 }
             }
-        } else {
-            None
+            Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
         };
-        let read = Limited::new(body, limit).collect();
         match tokio::time::timeout(BODY_LIMIT, read).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Ok(())) => Ok(Body::new(bytes, place)),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(error)) => Err(Answer::refused("http.body", format!("the body broke off: {error}"))),
             Err(_) => Err(Answer::refused("http.timeout", "the body took too long")),
         }
     }
-}
-
-/// What tells a renewed certificate from the one before; `None` where a file cannot be seen.
-async fn fingerprint(transport: Transport) -> Option<[(u64, SystemTime); 2]> {
-    let Transport::Files { certificate, key } = transport else { return None };
-    let look = move |path: &Path| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.len(), metadata.modified().ok()?))
-    };
-    spawn_blocking(move || Some([look(&certificate)?, look(&key)?])).await.ok()?
 }
 
 /// A media type without its parameters, in lower case.
@@ -293,3 +315,6 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
+
+#[cfg(test)]
+mod tests;

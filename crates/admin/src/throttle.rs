@@ -50,7 +50,7 @@ pub(crate) enum Attempt {
 impl Throttle {
     /// Enters an attempt of `address` at `now` (since any fixed moment) as a failed one.
     pub(crate) fn attempt(&mut self, address: IpAddr, now: Duration) -> Attempt {
-        let key = key(address);
+        let key = host(address);
         self.make_room(key, now);
         let entry = self.addresses.entry(key).or_insert(Entry { failures: 0, not_before: now, last: now });
         if entry.last + FORGET_AFTER < now {
@@ -72,7 +72,7 @@ impl Throttle {
 
     /// The attempt was right after all.
     pub(crate) fn succeeded(&mut self, address: IpAddr) {
-        self.addresses.remove(&key(address));
+        self.addresses.remove(&host(address));
     }
 
     fn make_room(&mut self, key: IpAddr, now: Duration) {
@@ -91,7 +91,7 @@ impl Throttle {
 }
 
 /// One entry per IPv4 address and per /64 of IPv6, which is what one host has.
-fn key(address: IpAddr) -> IpAddr {
+pub(crate) fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -147,7 +147,7 @@ mod tests {
         }
         assert_eq!(throttle.addresses.len(), MAX_ADDRESSES);
         assert_eq!(throttle.evicted, 1);
-        assert_eq!(key("2001:db8::1".parse().unwrap()), key("2001:db8::ffff:1".parse().unwrap()));
-        assert_eq!(key("::ffff:192.0.2.1".parse().unwrap()), address(1));
+        assert_eq!(host("2001:db8::1".parse().unwrap()), host("2001:db8::ffff:1".parse().unwrap()));
+        assert_eq!(host("::ffff:192.0.2.1".parse().unwrap()), address(1));
     }
 }

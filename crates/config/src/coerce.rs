@@ -57,13 +57,13 @@ impl Value {
             (KeyKind::List, Json::Array(items)) => Self::List(items.iter().map(text).collect()),
             (KeyKind::List, _) => Self::List(Vec::new()),
             (KeyKind::Table(columns), Json::Array(rows)) => {
+                // A row has all its cells, as those of documents do.
                 let row = |row: &Json| {
-                    let cells = row.as_object().into_iter().flatten();
-                    cells
-                        .filter_map(|(name, cell)| {
-                            Some((name.clone(), Self::from_data(cell, &columns.get(name)?.kind)))
-                        })
-                        .collect()
+                    let cells = columns.iter().filter_map(|(name, column)| {
+                        let given = row.get(name).map(|cell| Self::from_data(cell, &column.kind));
+                        Some((name.clone(), given.or_else(|| column.default.clone())?))
+                    });
+                    cells.collect()
                 };
                 Self::Table(rows.iter().map(row).collect())
             }

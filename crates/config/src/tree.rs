@@ -49,6 +49,12 @@ pub(crate) struct Entry {
 }
 
 impl Node {
+    /// Text that stands in no document.
+    pub(crate) fn text(text: &str) -> Self {
+        let scalar = Scalar { text: text.to_owned(), binary: None, file: None, literal: None };
+        Self { kind: Kind::Scalar(scalar), at: Position { line: 1, column: 1 } }
+    }
+
     /// What people call this kind of node.
     pub(crate) fn noun(&self) -> &'static str {
         match &self.kind {

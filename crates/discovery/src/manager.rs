@@ -152,7 +152,7 @@ impl Discovery {
             drop(runtime.spawn_blocking(move || store::sweep(&directory, SystemTime::now(), oldest)));
         }
         let helpers = vec![
-            runtime.spawn(client.watch_conf()).abort_handle(),
+            runtime.spawn(client.watch_files()).abort_handle(),
             runtime.spawn(send(Arc::clone(&table), events)).abort_handle(),
         ];
         let home = Mutex::new(Home::new(options.home.clone()));
@@ -372,11 +372,12 @@ impl State {
                 (union, named) => {
                     let mut union = union.map_or_else(NodeSet::default, Arc::unwrap_or_clone);
                     for (address, node) in &nodes.nodes {
-                        let mut node = *node;
+                        let mut node = node.clone();
                         if let Some(named) = named {
                             node.draining |= named.draining;
                             node.weight = named.weight.or(node.weight);
                             node.priority = named.priority.or(node.priority);
+                            node.name = Some(Arc::clone(&named.host));
                         }
                         union.nodes.entry(*address).or_insert(node);
                     }

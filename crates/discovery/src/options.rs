@@ -7,6 +7,8 @@ use std::{path::PathBuf, time::Duration};
 pub struct DiscoveryOptions {
     /// The resolver configuration, usually `/etc/resolv.conf`. Re-read when it changes.
     pub resolv_conf: PathBuf,
+    /// The hosts file, usually `/etc/hosts`: answers for names of nodes tables before DNS does. Re-read when it changes.
+    pub hosts: PathBuf,
     /// Root of the tree that plugins see as `ZEUSHOME`; created when missing.
     pub home: PathBuf,
     /// Where the last good sets are kept; `None` keeps none.
@@ -27,6 +29,7 @@ impl DiscoveryOptions {
     pub fn new(home: impl Into<PathBuf>) -> Self {
         Self {
             resolv_conf: "/etc/resolv.conf".into(),
+            hosts: "/etc/hosts".into(),
             home: home.into(),
             state_dir: None,
             host_network: false,
@@ -68,7 +71,7 @@ pub struct Timing {
     pub family_recheck: Duration,
     /// How often the names earlier in the search list than the one in use are looked at (5 min).
     pub search_recheck: Duration,
-    /// How often the resolver configuration is looked at (2 s).
+    /// How often the resolver configuration and the hosts file are looked at (2 s).
     pub resolv_conf_check: Duration,
     /// Oldest set on disk that is used at start (1 h).
     pub max_stored_age: Duration,

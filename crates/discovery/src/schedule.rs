@@ -210,7 +210,7 @@ pub struct Schedule {
     last_success: Option<Moment>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     node: DiscoveredNode,
     /// Complete answers in a row that lacked it.
@@ -242,14 +242,16 @@ impl Schedule {
         self.held = nodes
             .nodes
             .iter()
-            .map(|(address, node)| (*address, Held { node: *node, missing: 0, expires: Moment::default() }))
+            .map(|(address, node)| {
+                (*address, Held { node: node.clone(), missing: 0, expires: Moment::default() })
+            })
             .collect();
         self.known = true;
     }
 
     /// The set now.
     pub fn nodes(&self) -> NodeSet {
-        NodeSet { nodes: self.held.iter().map(|(address, held)| (*address, held.node)).collect() }
+        NodeSet { nodes: self.held.iter().map(|(address, held)| (*address, held.node.clone())).collect() }
     }
 
     /// How many nodes are held.
@@ -315,10 +317,10 @@ impl Schedule {
         for (address, node) in &nodes.nodes {
             let held = self.held.entry(*address).or_insert_with(|| {
                 added += 1;
-                Held { node: *node, missing: 0, expires }
+                Held { node: node.clone(), missing: 0, expires }
             });
             updated |= held.node != *node;
-            *held = Held { node: *node, missing: 0, expires: held.expires.max(expires) };
+            *held = Held { node: node.clone(), missing: 0, expires: held.expires.max(expires) };
         }
         let judged = |address: &SocketAddr| match coverage {
             Coverage::Complete => true,

@@ -62,7 +62,7 @@ pub(crate) fn save(directory: &Path, identity: &str, nodes: &NodeSet, now: Syste
             .nodes
             .iter()
             .map(|(address, node)| {
-                let DiscoveredNode { draining, weight, priority } = *node;
+                let DiscoveredNode { draining, weight, priority, name: _ } = *node;
                 (*address, StoredNode { draining, weight, priority })
             })
             .collect(),
@@ -102,7 +102,7 @@ pub(crate) fn load(
     }
     let nodes = stored.nodes.into_iter().map(|(address, node)| {
         let StoredNode { draining, weight, priority } = node;
-        (address, DiscoveredNode { draining, weight, priority })
+        (address, DiscoveredNode { draining, weight, priority, name: None })
     });
     Some((NodeSet { nodes: nodes.collect() }, at))
 }
@@ -134,7 +134,7 @@ mod tests {
         let path = directory.path().join("state");
         let mut nodes = NodeSet::of(["192.0.2.1:80".parse().unwrap(), "[2001:db8::1]:80".parse().unwrap()]);
         nodes.nodes.values_mut().for_each(|node| {
-            *node = DiscoveredNode { draining: true, weight: Some(3), priority: None };
+            *node = DiscoveredNode { draining: true, weight: Some(3), priority: None, name: None };
         });
         let now = SystemTime::now();
         let hour = Duration::from_hours(1);

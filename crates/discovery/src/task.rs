@@ -148,13 +148,16 @@ impl<R: Fn(Report) + Send> Task<R> {
     async fn names(&mut self, source: DnsSource) {
         // What remembers asks several times at first: servers that rotate give another part each time.
         let mut at_once = if source.remembers { FIRST_LOOKUPS - 1 } else { 0 };
+        let nodes_table = source.nodes_table;
         let mut lookup = Lookup::new(source);
         let mut conf: watch::Receiver<Arc<ResolvConf>> = self.shared.client.conf_changes();
+        let mut hosts = self.shared.client.hosts_changes();
         let client = Arc::clone(&self.shared.client);
         loop {
             let found = {
                 let Ok(_permit) = client.lookups.acquire().await else { return };
                 conf.mark_unchanged();
+                hosts.mark_unchanged();
                 self.tally.count(|counters| counters.runs += 1);
                 lookup.refresh(&client, &self.tally).await
             };
@@ -170,6 +173,7 @@ impl<R: Fn(Report) + Send> Task<R> {
                 () = sleep(step.wait) => {}
                 // New servers may know more, or know it again.
                 Ok(()) = conf.changed() => {}
+                Ok(()) = hosts.changed(), if nodes_table => {}
             }
         }
     }

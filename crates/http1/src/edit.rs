@@ -112,6 +112,11 @@ impl HeaderEdits {
         Ok(())
     }
 
+    /// Whether edits give the field a value.
+    pub fn gives(&self, name: &[u8]) -> bool {
+        self.of(name).is_some_and(|field| !field.values.is_empty())
+    }
+
     fn field(&mut self, name: &[u8]) -> Result<&mut FieldEdit, Refusal> {
         let known = self.fields.iter().position(|field| field.name.eq_ignore_ascii_case(name));
         let index = known.unwrap_or(self.fields.len());
@@ -264,12 +269,14 @@ mod tests {
         edits.set(b"x-A", b" 3 ").unwrap();
         assert_eq!(written(&edits), "Host: a\r\nX-A: 3\r\nAccept: */*\r\n");
         assert_eq!(values(&edits, b"X-a"), ["3"]);
+        assert!(edits.gives(b"x-a") && !edits.gives(b"Accept"));
         edits.add(b"X-A", b"4").unwrap();
         edits.add(b"X-New", b"5").unwrap();
         assert_eq!(written(&edits), "Host: a\r\nX-A: 3\r\nX-A: 4\r\nAccept: */*\r\nX-New: 5\r\n");
         edits.remove(b"x-a").unwrap();
         assert_eq!(written(&edits), "Host: a\r\nAccept: */*\r\nX-New: 5\r\n");
         assert_eq!(values(&edits, b"x-a"), [""; 0]);
+        assert!(!edits.gives(b"x-a"));
         edits.add(b"Accept", b"text/html").unwrap();
         assert_eq!(values(&edits, b"accept"), ["*/*", "text/html"]);
         assert_eq!(written(&edits), "Host: a\r\nAccept: */*\r\nX-New: 5\r\nAccept: text/html\r\n");

@@ -11,7 +11,7 @@
 //! and a proxy can copy runs of header lines as bytes.
 //!
 //! Reading order: [`limits`], [`head`] (what both kinds of head share), [`request`], [`response`], [`chunked`],
-//! [`proxy_header`]; [`edit`] for heads that rules change.
+//! [`proxy_header`]; [`edit`] for heads that rules change; [`trace_context`] for what requests say of traces.
 
 pub mod chunked;
 pub mod edit;
@@ -20,3 +20,4 @@ pub mod limits;
 pub mod proxy_header;
 pub mod request;
 pub mod response;
+pub mod trace_context;

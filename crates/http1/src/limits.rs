@@ -14,6 +14,9 @@ pub struct Limits {
 /// Most header lines any head may have.
 pub const MAX_HEADERS: usize = 128;
 
+/// Most options that the `Connection` headers of a head may list together: each is looked for among all headers.
+pub const MAX_CONNECTION_OPTIONS: usize = 32;
+
 /// Longest extension of one chunk.
 pub const MAX_CHUNK_EXTENSION: usize = 256;
 

@@ -1,11 +1,26 @@
 //! Request heads.
+//!
+//! Bytes go in, a [`RequestHead`] of spans into them comes out, or a [`RequestError`] with the status that the client
+//! gets. `words` knows methods, headers and hosts, `error` the faults, `view` reads a head that is parsed.
 
-use std::{fmt, mem::MaybeUninit, ops::Range};
+mod error;
+mod view;
+mod words;
 
+use std::{mem::MaybeUninit, ops::Range};
+
+pub use self::{
+    error::RequestError,
+    words::{BodyFraming, Method, Role, Version, is_host},
+};
+use self::{
+    error::{TARGET_TOO_LONG, unknown_version},
+    words::{method_of, role_of},
+};
 pub use crate::head::Parsed;
 use crate::{
-    head::{self, Header, Syntax, content_length, list, looks_like},
-    limits::{Limits, MAX_HEADERS},
+    head::{self, Header, Syntax, content_length, list},
+    limits::{Limits, MAX_CONNECTION_OPTIONS, MAX_HEADERS},
 };
 
 /// A parsed request head: spans into the bytes it was parsed from. Reusable: its memory serves head after head.
@@ -30,122 +45,6 @@ pub struct RequestHead {
     has_cookies: bool,
     headers: Vec<Header<Role>>,
 }
-
-/// Request methods that mean something to a proxy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the methods of RFC 9110 §9.3 by name")]
-pub enum Method {
-    #[default]
-    Get,
-    Head,
-    Post,
-    Put,
-    Delete,
-    Options,
-    Trace,
-    Patch,
-    /// Any other token.
-    Other,
-}
-
-impl Method {
-    /// Whether the request may be sent twice: the methods vTM's passive monitoring retries.
-    pub fn is_idempotent(self) -> bool {
-        matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
-    }
-}
-
-/// The client's HTTP version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Version {
-    /// HTTP/1.0.
-    Http10,
-    /// HTTP/1.1.
-    #[default]
-    Http11,
-}
-
-/// Where a request's body ends (RFC 9112 §6.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BodyFraming {
-    /// There is none.
-    #[default]
-    None,
-    /// `Content-Length`.
-    Length(u64),
-    /// `Transfer-Encoding: chunked`.
-    Chunked,
-}
-
-/// What a header line is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "headers by name")]
-pub enum Role {
-    /// Passed on as it is.
-    Other,
-    /// Between client and proxy only (RFC 9110 §7.6.1): `Connection`, `Keep-Alive`, `Proxy-Connection`, `TE`,
-    /// `Proxy-Authorization`.
-    HopByHop,
-    /// Named by `Connection`.
-    NamedByConnection,
-    Upgrade,
-    Host,
-    ContentLength,
-    TransferEncoding,
-    Expect,
-    Cookie,
-    XForwardedFor,
-    XForwardedProto,
-    XClusterClientIp,
-    /// `SSLClient…`, `SSLSessionID`: what only Tidegate may tell nodes.
-    TlsHeader,
-}
-
-/// Why bytes are not an acceptable request, by the status the client gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestError {
-    status: u16,
-    reason: &'static str,
-}
-
-impl RequestError {
-    const fn bad(reason: &'static str) -> Self {
-        Self { status: 400, reason }
-    }
-
-    /// 400, 414, 417, 431, 501 or 505.
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// What is wrong, as a lower-case sentence without its stop.
-    pub fn reason(&self) -> &'static str {
-        self.reason
-    }
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.reason)
-    }
-}
-
-impl std::error::Error for RequestError {}
-
-impl From<Syntax> for RequestError {
-    fn from(syntax: Syntax) -> Self {
-        match syntax {
-            Syntax::LineEnd => Self::bad("a line of the head does not end with CR LF"),
-            Syntax::Fold => Self::bad("a header line is folded"),
-            Syntax::Name => Self::bad("a header name is not a token followed by a colon"),
-            Syntax::Value => Self::bad("a header value holds control bytes"),
-            Syntax::TooMany => Self { status: 431, reason: "the head has too many lines" },
-            Syntax::TooLong => Self { status: 431, reason: "the head is too long" },
-        }
-    }
-}
-
-const TARGET_TOO_LONG: RequestError = RequestError { status: 414, reason: "the request line is too long" };
 
 impl RequestHead {
     /// Forgets a head that was not completed or was refused: what is parsed next begins another one.
@@ -326,13 +225,17 @@ impl RequestHead {
 
     /// `Connection` and what it names (RFC 9110 §7.6.1).
     fn connection(&mut self, bytes: &[u8]) -> Result<(), RequestError> {
-        let mut upgrade = false;
+        let (mut upgrade, mut options) = (false, 0);
         for index in 0..self.headers.len() {
             let Some(header) = self.headers.get(index).copied() else { break };
             if header.role() != Role::HopByHop || !header.name(bytes).eq_ignore_ascii_case(b"connection") {
                 continue;
             }
             for option in list(header.value(bytes)) {
+                options += 1;
+                if options > MAX_CONNECTION_OPTIONS {
+                    return Err(RequestError::bad("Connection lists too many options"));
+                }
                 if option.eq_ignore_ascii_case(b"close") {
                     self.close = true;
                 } else if option.eq_ignore_ascii_case(b"keep-alive") {
@@ -421,202 +324,6 @@ impl RequestHead {
             _ => Ok(()),
         }
     }
-
-    /// The method.
-    pub fn method(&self) -> Method {
-        self.method
-    }
-
-    /// The method as written.
-    pub fn method_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        bytes.get(self.line_start..self.method_end).unwrap_or_default()
-    }
-
-    /// The target as written.
-    pub fn target<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        bytes.get(self.target.clone()).unwrap_or_default()
-    }
-
-    /// Path and query of the target; empty for an absolute URL without a path.
-    pub fn path<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        bytes.get(self.path.clone()).unwrap_or_default()
-    }
-
-    /// Whether the target is a path (or `*`), as nodes get it.
-    pub fn is_origin_form(&self) -> bool {
-        self.authority.is_none()
-    }
-
-    /// The client's version.
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
-    /// Where the body ends.
-    pub fn framing(&self) -> BodyFraming {
-        self.framing
-    }
-
-    /// Whether body bytes follow.
-    pub fn has_body(&self) -> bool {
-        !matches!(self.framing, BodyFraming::None | BodyFraming::Length(0))
-    }
-
-    /// Whether the client wants the connection kept (RFC 9112 §9.3).
-    pub fn keep_alive(&self) -> bool {
-        !self.close && (self.version == Version::Http11 || self.keep_alive)
-    }
-
-    /// Whether the client waits for 100 before it sends the body.
-    pub fn expects_continue(&self) -> bool {
-        self.expects_continue && self.version == Version::Http11
-    }
-
-    /// Whether the client asks for another protocol (RFC 9110 §7.8).
-    pub fn wants_upgrade(&self) -> bool {
-        self.upgrade
-    }
-
-    /// Whether a Host header is there.
-    pub fn has_host(&self) -> bool {
-        self.host.is_some()
-    }
-
-    /// `Host`, port included.
-    pub fn host<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        self.host.and_then(|index| self.headers.get(index)).map(|header| header.value(bytes))
-    }
-
-    /// The values of all `Cookie` headers.
-    pub fn cookies<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let headers = if self.has_cookies { self.headers.as_slice() } else { &[] };
-        headers.iter().filter(|header| header.role() == Role::Cookie).map(|header| header.value(bytes))
-    }
-
-    /// The header lines in order.
-    pub fn headers(&self) -> &[Header<Role>] {
-        &self.headers
-    }
-
-    /// The first header of this name, in any case.
-    pub fn header<'a>(&self, bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-        self.headers
-            .iter()
-            .find(|header| header.name(bytes).eq_ignore_ascii_case(name))
-            .map(|header| header.value(bytes))
-    }
-
-    /// Where the request line begins.
-    pub fn line_start(&self) -> usize {
-        self.line_start
-    }
-
-    /// Where the first header line begins.
-    pub fn headers_start(&self) -> usize {
-        self.headers_start
-    }
-
-    /// Where the blank line begins.
-    pub fn headers_end(&self) -> usize {
-        self.headers_end
-    }
-}
-
-fn unknown_version(text: &[u8]) -> RequestError {
-    let line = text.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    let is_http = matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit());
-    if is_http && !matches!(version, b"HTTP/1.0" | b"HTTP/1.1") {
-        RequestError { status: 505, reason: "only HTTP/1.0 and HTTP/1.1 are spoken here" }
-    } else {
-        RequestError::bad("the request line is not method, target and version with single spaces")
-    }
-}
-
-/// `None` = CONNECT.
-fn method_of(method: &[u8]) -> Option<Method> {
-    Some(match method {
-        b"GET" => Method::Get,
-        b"HEAD" => Method::Head,
-        b"POST" => Method::Post,
-        b"PUT" => Method::Put,
-        b"DELETE" => Method::Delete,
-        b"OPTIONS" => Method::Options,
-        b"TRACE" => Method::Trace,
-        b"PATCH" => Method::Patch,
-        b"CONNECT" => return None,
-        _ => Method::Other,
-    })
-}
-
-/// What a header is for; `None` = its name only looks like one that frames or addresses the message.
-fn role_of(name: &[u8]) -> Option<Role> {
-    // Length and first letter single out nearly every name before anything is compared.
-    let is = |exact: &[u8]| name.eq_ignore_ascii_case(exact);
-    let first = name.first().map_or(0, u8::to_ascii_lowercase);
-    Some(match (name.len(), first) {
-        (2, b't') if is(b"te") => Role::HopByHop,
-        (4, b'h') if is(b"host") => Role::Host,
-        (6, b'c') if is(b"cookie") => Role::Cookie,
-        (6, b'e') if is(b"expect") => Role::Expect,
-        (7, b'u') if is(b"upgrade") => Role::Upgrade,
-        (10, b'c') if is(b"connection") => Role::HopByHop,
-        (10, b'k') if is(b"keep-alive") => Role::HopByHop,
-        (14, b'c') if is(b"content-length") => Role::ContentLength,
-        (15, b'x') if is(b"x-forwarded-for") => Role::XForwardedFor,
-        (16, b'p') if is(b"proxy-connection") => Role::HopByHop,
-        (17, b't') if is(b"transfer-encoding") => Role::TransferEncoding,
-        (17, b'x') if is(b"x-forwarded-proto") => Role::XForwardedProto,
-        (19, b'x') if is(b"x-cluster-client-ip") => Role::XClusterClientIp,
-        (19, b'p') if is(b"proxy-authorization") => Role::HopByHop,
-        (12, b's') if is(b"sslsessionid") => Role::TlsHeader,
-        (13.., b's') if name.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"sslclient")) => {
-            Role::TlsHeader
-        }
-        _ if is_look_alike(name) => return None,
-        _ => Role::Other,
-    })
-}
-
-/// Names that a lenient or CGI-style reader (`Content_Length`, `Transfer.Encoding`) takes for a framing header.
-fn is_look_alike(name: &[u8]) -> bool {
-    const FRAMING: [(&[u8], usize); 3] = [(b"content-length", 13), (b"transfer-encoding", 16), (b"host", 4)];
-    let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric()).count();
-    // Nearly every name is sorted out here, by its count of letters.
-    FRAMING.iter().any(|(exact, count)| letters == *count && looks_like(name, exact))
-}
-
-/// `uri-host [ ":" port ]` (RFC 9110 §7.2): no user, no path, not empty.
-pub fn is_host(value: &[u8]) -> bool {
-    let (host, port) = if let Some(b'[') = value.first() {
-        let Some(end) = memchr::memchr(b']', value) else { return false };
-        let inside = value.get(1..end).unwrap_or_default();
-        if !std::str::from_utf8(inside).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok()) {
-            return false;
-        }
-        (inside, value.get(end + 1..).unwrap_or_default())
-    } else {
-        let end = memchr::memchr(b':', value).unwrap_or(value.len());
-        let host = value.get(..end).unwrap_or_default();
-        // RFC 3986 reg-name, less what no name in use has: commas, quotes, brackets and the like.
-        if !host
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%'))
-        {
-            return false;
-        }
-        (host, value.get(end..).unwrap_or_default())
-    };
-    let port_is_good = match port {
-        [] => true,
-        [b':', digits @ ..] => {
-            digits.iter().all(u8::is_ascii_digit)
-                && (digits.is_empty()
-                    || std::str::from_utf8(digits).is_ok_and(|text| text.parse::<u16>().is_ok()))
-        }
-        _ => false,
-    };
-    !host.is_empty() && port_is_good
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fmt, mem::MaybeUninit};
 pub use crate::head::Parsed;
 use crate::{
     head::{self, Header, Syntax, content_length, list},
-    limits::{Limits, MAX_HEADERS},
+    limits::{Limits, MAX_CONNECTION_OPTIONS, MAX_HEADERS},
     request::{Method, RequestHead},
 };
 
@@ -179,18 +179,23 @@ impl ResponseHead {
         }
         self.keep_alive = !old;
         if let Some(first) = connection {
-            self.connection(bytes, first, old);
+            self.connection(bytes, first, old)?;
         }
         self.frame(bytes, length, encoding, request.method(), old)
     }
 
-    fn connection(&mut self, bytes: &[u8], first: usize, old: bool) {
+    fn connection(&mut self, bytes: &[u8], first: usize, old: bool) -> Result<(), ResponseError> {
+        let mut options = 0;
         for index in first..self.headers.len() {
             let Some(header) = self.headers.get(index).copied() else { break };
             if header.role() != Role::HopByHop || !header.name(bytes).eq_ignore_ascii_case(b"connection") {
                 continue;
             }
             for option in list(header.value(bytes)) {
+                options += 1;
+                if options > MAX_CONNECTION_OPTIONS {
+                    return Err(ResponseError("the node's Connection lists too many options"));
+                }
                 if option.eq_ignore_ascii_case(b"close") {
                     self.keep_alive = false;
                 } else if option.eq_ignore_ascii_case(b"keep-alive") {
@@ -208,6 +213,7 @@ impl ResponseHead {
                 }
             }
         }
+        Ok(())
     }
 
     fn frame(
@@ -315,5 +321,25 @@ fn role_of(name: &[u8]) -> Role {
         16 if is(b"proxy-connection") => Role::HopByHop,
         17 if is(b"transfer-encoding") => Role::TransferEncoding,
         _ => Role::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_lists_a_bounded_number_of_options() {
+        let question = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut request = RequestHead::default();
+        request.parse(question, &Limits::default()).unwrap();
+        for (count, good) in
+            [(MAX_CONNECTION_OPTIONS, true), (MAX_CONNECTION_OPTIONS + 1, false), (16_000, false)]
+        {
+            let options = vec!["a"; count].join(",");
+            let answer = format!("HTTP/1.1 200 OK\r\nConnection: {options}\r\nContent-Length: 0\r\n\r\n");
+            let parsed = ResponseHead::default().parse(answer.as_bytes(), &Limits::default(), &request);
+            assert_eq!(parsed.is_ok(), good, "{count} options: {parsed:?}");
+        }
     }
 }

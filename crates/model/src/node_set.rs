@@ -1,6 +1,6 @@
 //! Who the nodes of a pool are now, as discovery found them.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 /// A complete list of nodes. Order carries no meaning, and neither does repetition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct NodeSet {
 }
 
 /// What discovery says of one node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiscoveredNode {
     /// The source asks for no new sessions on it.
     pub draining: bool,
@@ -18,6 +18,9 @@ pub struct DiscoveredNode {
     pub weight: Option<u32>,
     /// Priority (higher is preferred), where the source gives one.
     pub priority: Option<u32>,
+    /// The host name of a nodes table that this is an address of. Names that discovery met on its way, such as targets of
+    /// SRV records, are none.
+    pub name: Option<Arc<str>>,
 }
 
 impl NodeSet {

@@ -115,9 +115,10 @@ pub enum ClientHeaders {
 pub struct NodeTls {
     /// `server_name`: send the request's host as SNI.
     pub send_server_name: bool,
-    /// `strict_verify`: refuse a certificate that is not valid for the node.
+    /// `strict_verify`: refuse a certificate that is not valid for the node: for the host name it is configured by, or else
+    /// its address.
     pub strict_verify: bool,
-    /// `common_name_match`: names that are accepted instead of the node's own.
+    /// `common_name_match`: names that are accepted besides the node's own.
     pub common_name_match: Vec<Arc<str>>,
     /// `client_auth` with `ssl_fixed_client_certificate`.
     pub client_key: Option<KeyName>,

@@ -18,8 +18,6 @@ pub(crate) mod rendezvous;
 pub(crate) mod response;
 pub(crate) mod schedule;
 
-use std::sync::atomic::Ordering;
-
 use tidegate_model::{Moment, pool::Algorithm};
 
 pub(crate) use schedule::Schedule;
@@ -102,19 +100,20 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Chooses for a request without session. `None`: no node is available; the caller finds out why.
-pub(crate) fn pick(candidates: Candidates<'_>) -> Option<u32> {
+/// Chooses for a request without session. `turn` gives the number of a turn. `None`: no node is available; the caller
+/// finds out why.
+pub(crate) fn pick(candidates: Candidates<'_>, turn: impl Fn() -> u64) -> Option<u32> {
     if candidates.len() == 0 {
         return None;
     }
-    let found = pick_from(&candidates);
+    let found = pick_from(&candidates, &turn);
     if found.is_none() && candidates.careful {
-        return pick_from(&Candidates { careful: false, ..candidates });
+        return pick_from(&Candidates { careful: false, ..candidates }, &turn);
     }
     found
 }
 
-fn pick_from(candidates: &Candidates<'_>) -> Option<u32> {
+fn pick_from(candidates: &Candidates<'_>, turn: &impl Fn() -> u64) -> Option<u32> {
     let algorithm = candidates.pool.settings.algorithm;
     if algorithm == Algorithm::Random {
         // A draw that cannot be used is repeated, so that a neighbour does not get twice its share; from the last
@@ -130,7 +129,7 @@ fn pick_from(candidates: &Candidates<'_>) -> Option<u32> {
         }
         return candidates.next_from(position);
     }
-    let turn = candidates.pool.shared.turns.fetch_add(1, Ordering::Relaxed);
+    let turn = turn();
     let start = candidates.start(turn);
     match algorithm {
         Algorithm::RoundRobin | Algorithm::WeightedRoundRobin | Algorithm::Random => {

@@ -49,6 +49,8 @@ pub struct NodeSpec {
     pub priority: u32,
     /// Address to connect from.
     pub source_ip: Option<IpAddr>,
+    /// Host name it is configured by, if it is: what its certificate has to be valid for.
+    pub name: Option<Arc<str>>,
 }
 
 impl NodeSpec {
@@ -61,6 +63,7 @@ impl NodeSpec {
             weight: 1,
             priority: 1,
             source_ip: None,
+            name: None,
         }
     }
 }
@@ -186,7 +189,6 @@ impl Pool {
         pool.shared.others.set_context(context);
         pool.obey_settings(context.now);
         pool.roster.store(Arc::new(Roster::new(&pool, context.now)));
-        pool.release_all(context.now);
         Arc::new(pool)
     }
 
@@ -297,6 +299,7 @@ impl NodeSpec {
             weight: self.weight.max(1),
             priority: self.priority,
             source_ip: self.source_ip,
+            name: self.name.clone(),
             leaving: None,
         }
     }
@@ -307,5 +310,6 @@ impl NodeSpec {
             && self.weight.max(1) == member.weight
             && self.priority == member.priority
             && self.source_ip == member.source_ip
+            && self.name == member.name
     }
 }

@@ -163,9 +163,32 @@ impl Pool {
         now: Moment,
         random: u64,
     ) -> Result<Choice<'_>, NoNode> {
+        self.decide::<true>(session, tried, now, random)
+    }
+
+    /// What [`Pool::choose`] would come to with the next turn. Changes nothing: no turn is used up, no session moves,
+    /// no failed node is tried.
+    pub fn would_choose(
+        &self,
+        session: &Session,
+        tried: &Tried,
+        now: Moment,
+        random: u64,
+    ) -> Result<Choice<'_>, NoNode> {
+        self.decide::<false>(session, tried, now, random)
+    }
+
+    /// With `REAL` off it is only looked at, here and below.
+    fn decide<const REAL: bool>(
+        &self,
+        session: &Session,
+        tried: &Tried,
+        now: Moment,
+        random: u64,
+    ) -> Result<Choice<'_>, NoNode> {
         let moves = match session.found {
             Found::Off | Found::New => false,
-            Found::Node(slot) => match self.stick(slot, tried, now) {
+            Found::Node(slot) => match self.stick::<REAL>(slot, tried, now) {
                 Stick::Goes { node, trial } => return Ok(Choice { node, slot, sticky: true, trial }),
                 Stick::Waits => return Err(NoNode::AllBusy { session_node: true }),
                 Stick::Cannot => true,
@@ -173,13 +196,13 @@ impl Pool {
             Found::Lost => true,
         };
         if moves {
-            self.session_failed(session)?;
+            self.session_failed::<REAL>(session)?;
         }
-        let choice = self.balance(session, tried, now, random)?;
-        if moves {
+        let choice = self.balance::<REAL>(session, tried, now, random)?;
+        if moves && REAL {
             self.shared.sessions_moved.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(prepared) = self.prepared(session) {
+        if REAL && let Some(prepared) = self.prepared(session) {
             prepared.remember(session.found, session.key, choice.node.id(), now);
         }
         Ok(choice)
@@ -188,7 +211,21 @@ impl Pool {
     /// The choice that a rule has made itself (`pool.use` with an address that is in the pool). It has the rights of
     /// a session's node: draining does not matter.
     pub fn choose_node(&self, slot: Slot, tried: &Tried, now: Moment) -> Result<Choice<'_>, NoNode> {
-        match self.stick(slot, tried, now) {
+        self.take_node::<true>(slot, tried, now)
+    }
+
+    /// What [`Pool::choose_node`] would come to. Changes nothing.
+    pub fn would_choose_node(&self, slot: Slot, tried: &Tried, now: Moment) -> Result<Choice<'_>, NoNode> {
+        self.take_node::<false>(slot, tried, now)
+    }
+
+    fn take_node<const REAL: bool>(
+        &self,
+        slot: Slot,
+        tried: &Tried,
+        now: Moment,
+    ) -> Result<Choice<'_>, NoNode> {
+        match self.stick::<REAL>(slot, tried, now) {
             Stick::Goes { node, trial } => Ok(Choice { node, slot, sticky: true, trial }),
             Stick::Waits => Err(NoNode::AllBusy { session_node: true }),
             Stick::Cannot if tried.contains(slot) => Err(NoNode::AllTried),
@@ -197,7 +234,7 @@ impl Pool {
     }
 
     /// Whether the session's own node takes the request.
-    fn stick(&self, slot: Slot, tried: &Tried, now: Moment) -> Stick<'_> {
+    fn stick<const REAL: bool>(&self, slot: Slot, tried: &Tried, now: Moment) -> Stick<'_> {
         let Some(member) = self.member(slot) else { return Stick::Cannot };
         let node = &member.node;
         if member.state == NodeState::Disabled || tried.contains(slot) {
@@ -211,22 +248,23 @@ impl Pool {
             return Stick::Waits;
         }
         let trial = !health.in_rotation();
-        if trial && !self.try_failed(node, now) {
+        if trial && !self.try_failed::<REAL>(node, now) {
             return Stick::Cannot;
         }
-        if member.leaving.is_some() {
+        if REAL && member.leaving.is_some() {
             node.note_session(now);
         }
         Stick::Goes { node, trial }
     }
 
     /// What the class does when the session's node cannot take the request.
-    fn session_failed(&self, session: &Session) -> Result<(), NoNode> {
+    fn session_failed<const REAL: bool>(&self, session: &Session) -> Result<(), NoNode> {
         let Some(class) = self.class_of(session) else { return Ok(()) };
         if class.failure_mode == FailureMode::NewNode {
             return Ok(());
         }
-        if let Some(prepared) = self.prepared(session)
+        if REAL
+            && let Some(prepared) = self.prepared(session)
             && (class.delete || session.found == Found::Lost)
         {
             prepared.forget(session.key);
@@ -235,28 +273,28 @@ impl Pool {
     }
 
     /// A node for a new session, one to be avoided if there is no other.
-    fn balance(
+    fn balance<const REAL: bool>(
         &self,
         session: &Session,
         tried: &Tried,
         now: Moment,
         random: u64,
     ) -> Result<Choice<'_>, NoNode> {
-        let found = self.balance_among(session, tried, now, random);
+        let found = self.balance_among::<REAL>(session, tried, now, random);
         if found.is_ok() || tried.avoided_count == 0 {
             return found;
         }
-        self.balance_among(session, &Tried { avoided_count: 0, ..*tried }, now, random)
+        self.balance_among::<REAL>(session, &Tried { avoided_count: 0, ..*tried }, now, random)
     }
 
-    fn balance_among(
+    fn balance_among<const REAL: bool>(
         &self,
         session: &Session,
         tried: &Tried,
         now: Moment,
         random: u64,
     ) -> Result<Choice<'_>, NoNode> {
-        let roster = self.current_roster(now);
+        let roster = if REAL { self.current_roster(now) } else { self.read_roster(now) };
         if !roster.any_active {
             return Err(NoNode::NoNodes);
         }
@@ -267,7 +305,7 @@ impl Pool {
             trial,
         };
         if roster.next_try <= now
-            && let Some(slot) = self.trial(&roster, tried, now)
+            && let Some(slot) = self.trial::<REAL>(&roster, tried, now)
         {
             return Ok(choice(slot, true));
         }
@@ -277,11 +315,13 @@ impl Pool {
         let candidates =
             Candidates { pool: self, roster: &roster, tried, now, random, careful: roster.careful };
         let tokens = self.prepared(session).filter(|_| session.key != 0).and_then(Prepared::tokens);
-        let found = match tokens {
-            Some(tokens) => {
-                rendezvous::pick(&Candidates { careful: false, ..candidates }, session.key, tokens)
-            }
-            None => algorithm::pick(candidates),
+        let found = if let Some(tokens) = tokens {
+            rendezvous::pick(&Candidates { careful: false, ..candidates }, session.key, tokens)
+        } else {
+            let turns = &self.shared.turns;
+            algorithm::pick(candidates, || {
+                if REAL { turns.fetch_add(1, Ordering::Relaxed) } else { turns.load(Ordering::Relaxed) }
+            })
         };
         match found {
             Some(slot) => Ok(choice(slot, false)),
@@ -290,14 +330,17 @@ impl Pool {
     }
 
     /// A failed node whose rest is over: this request tries it.
-    fn trial(&self, roster: &Roster, tried: &Tried, now: Moment) -> Option<u32> {
+    fn trial<const REAL: bool>(&self, roster: &Roster, tried: &Tried, now: Moment) -> Option<u32> {
         roster.resting.iter().copied().find(|slot| {
             let node = &self.members[*slot as usize].node;
-            !tried.leaves_out(Slot(*slot)) && self.has_room(node) && self.try_failed(node, now)
+            !tried.leaves_out(Slot(*slot)) && self.has_room(node) && self.try_failed::<REAL>(node, now)
         })
     }
 
-    fn try_failed(&self, node: &Node, now: Moment) -> bool {
+    fn try_failed<const REAL: bool>(&self, node: &Node, now: Moment) -> bool {
+        if !REAL {
+            return node.health().usable(now);
+        }
         let won = node.try_failed(now);
         if won {
             self.shared.trials.fetch_add(1, Ordering::Relaxed);
@@ -320,6 +363,11 @@ impl Pool {
             busy = true;
         }
         Err(if busy { NoNode::AllBusy { session_node: false } } else { NoNode::AllTried })
+    }
+
+    /// What [`Pool::current_roster`] would be; one that is stale stays where it is.
+    pub(crate) fn read_roster(&self, now: Moment) -> Guard<Arc<Roster>> {
+        Guard::from_inner(Arc::new(Roster::read(self, now)))
     }
 
     /// The roster, made anew if health has changed since.

@@ -14,11 +14,12 @@
 //! class with a session table, it holds the lock of a part of that table for one insertion.
 //!
 //! Reading order: [`pool`], [`build`], [`node`], [`health`], [`session`], [`persistence`], [`algorithm`],
-//! [`limit`].
+//! [`limit`], [`explain`].
 
 pub mod algorithm;
 pub mod build;
 pub mod choose;
+pub mod explain;
 pub mod health;
 pub mod limit;
 pub mod node;
@@ -33,6 +34,7 @@ mod roster;
 
 pub use build::{NodeSpec, PoolContext};
 pub use choose::{Choice, NoNode, Slot, Tried};
+pub use explain::Candidate;
 pub use health::{FailureKind, HealthChange};
 pub use limit::{Full, QueueFull, QueuePlace, Releases};
 pub use node::{InFlight, Node, OpenConnection};

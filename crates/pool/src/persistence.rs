@@ -170,8 +170,8 @@ impl Prepared {
     }
 
     /// What the request, and what rules said of it, tell of its session: where it lives and its key in the table
-    /// (0 without one).
-    pub(crate) fn find<'a>(
+    /// (0 without one). With `REAL` off a session that is found is not used by that.
+    pub(crate) fn find<'a, const REAL: bool>(
         &self,
         asked: &Asked<'_>,
         cookies: impl IntoIterator<Item = &'a [u8]>,
@@ -185,7 +185,7 @@ impl Prepared {
                 let mut session = (Found::New, 0);
                 for value in values {
                     let key = hashed(value);
-                    let found = known.find(key, now);
+                    let found = known.find::<REAL>(key, now);
                     // Of several cookies of the name, the first that is known counts.
                     if session.1 == 0 || (session.0 == Found::New && found != Found::New) {
                         session = (found, key);
@@ -195,11 +195,11 @@ impl Prepared {
             }
             Kind::Ip { prefix_v4, prefix_v6, known } => {
                 let key = ip::key(client, *prefix_v4, *prefix_v6);
-                (known.find(key, now), key)
+                (known.find::<REAL>(key, now), key)
             }
             Kind::Universal(known) => asked.key.map_or((Found::New, 0), |key| {
                 let key = hashed(key);
-                (known.find(key, now), key)
+                (known.find::<REAL>(key, now), key)
             }),
             Kind::Named(named) => (asked.node.map_or(Found::New, |node| named.find(node)), 0),
         }
@@ -268,8 +268,9 @@ impl Prepared {
 }
 
 impl Known {
-    fn find(&self, key: u64, now: Moment) -> Found {
-        match self.table.get(key, now) {
+    fn find<const REAL: bool>(&self, key: u64, now: Moment) -> Found {
+        let node = if REAL { self.table.get(key, now) } else { self.table.peek(key, now) };
+        match node {
             None => Found::New,
             Some(node) => self.slots.get(&node).map_or(Found::Lost, |slot| Found::Node(Slot(*slot))),
         }

@@ -52,6 +52,8 @@ pub struct Member {
     pub priority: u32,
     /// Address to connect from.
     pub source_ip: Option<IpAddr>,
+    /// Host name it is configured by, if it is.
+    pub name: Option<Arc<str>>,
     /// When it leaves the pool; `None` = it does not.
     pub leaving: Option<Leaving>,
 }
@@ -182,8 +184,9 @@ impl Pool {
         self.members.iter().filter(|member| takes_new_sessions(member) && member.node.usable(now)).count()
     }
 
-    /// Tells the queue of every node that can take requests: something other than a released claim made room.
-    pub(crate) fn release_all(&self, now: Moment) {
+    /// Tells the queue of every node that can take requests: something other than a released claim made room. For
+    /// whoever makes this build the serving one, once it is: those who are called look at the pool that serves.
+    pub fn release_all(&self, now: Moment) {
         for member in self.members.iter().filter(|member| member.node.usable(now)) {
             self.shared.release(&member.node);
         }

@@ -45,15 +45,20 @@ pub(crate) fn takes_new_sessions(member: &Member) -> bool {
 }
 
 impl Roster {
-    /// Reads the health of every member. O(n) for n members (with weights: see [`Schedule::new`]).
+    /// Ends introductions that have lasted long enough, and reads the health of every member.
     pub(crate) fn new(pool: &Pool, now: Moment) -> Self {
-        // Introductions end here: this changes health, so it comes before the version is read.
+        // This changes health, so it comes before the version is read.
         for member in &pool.members {
             let health = member.node.health();
             if health.introducing && introduction::is_over(&member.node, now) {
                 member.node.apply(Event::Introduced, now);
             }
         }
+        Self::read(pool, now)
+    }
+
+    /// Reads the health of every member. O(n) for n members (with weights: see [`Schedule::new`]).
+    pub(crate) fn read(pool: &Pool, now: Moment) -> Self {
         let mut roster =
             Self { version: pool.shared.version(), next_try: NEVER, expires: NEVER, ..Self::default() };
         let mut rotation = Vec::with_capacity(pool.members.len());
@@ -68,7 +73,7 @@ impl Roster {
             let health = member.node.health();
             if health.in_rotation() {
                 rotation.push(slot);
-                if health.introducing {
+                if health.introducing && !introduction::is_over(&member.node, now) {
                     introducing.push(slot);
                     roster.expires = roster.expires.min(introduction::end(&member.node));
                 }

@@ -76,17 +76,39 @@ impl Pool {
         client: IpAddr,
         now: Moment,
     ) -> Session {
+        self.find_session::<true>(asked, cookies, client, now)
+    }
+
+    /// What [`Pool::session_asked`] would find. Changes nothing: a session that is found is not used by that, and no
+    /// class gets a table.
+    pub fn would_find_session<'a>(
+        &self,
+        asked: &Asked<'_>,
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+        client: IpAddr,
+        now: Moment,
+    ) -> Session {
+        self.find_session::<false>(asked, cookies, client, now)
+    }
+
+    fn find_session<'a, const REAL: bool>(
+        &self,
+        asked: &Asked<'_>,
+        cookies: impl IntoIterator<Item = &'a [u8]>,
+        client: IpAddr,
+        now: Moment,
+    ) -> Session {
         let own = |class: &&Arc<PersistenceClass>| self.persistence.as_ref().is_some_and(|own| own == *class);
         let other = match asked.class.filter(|class| !own(class)) {
             None => None,
-            Some(class) => match self.other(class, now) {
+            Some(class) => match if REAL { self.other(class, now) } else { self.look_at_other(class) } {
                 Some(other) => Some(other),
                 None => return Session::NONE,
             },
         };
         let prepared = other.as_deref().map_or(self.prepared.as_ref(), |other| Some(&other.prepared));
         let Some(prepared) = prepared else { return Session::NONE };
-        let (found, key) = prepared.find(asked, cookies, client, now);
+        let (found, key) = prepared.find::<REAL>(asked, cookies, client, now);
         Session { found, key, other }
     }
 

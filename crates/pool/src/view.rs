@@ -88,15 +88,16 @@ impl Pool {
     /// Whether a request without session would wait in the queue now: there are nodes that could serve it and all
     /// are at a limit.
     pub fn is_full(&self, now: Moment) -> bool {
-        let waits = |roster: &Roster| {
-            let has_room = |slot: &u32| self.has_room(&self.members[*slot as usize].node);
-            let tries = || {
-                let is_due = |slot: &&u32| self.members[**slot as usize].node.usable(now);
-                roster.next_try <= now && roster.resting.iter().filter(is_due).any(has_room)
-            };
-            !roster.ready.is_empty() && !roster.ready.iter().any(has_room) && !tries()
+        self.waits(&self.current_roster(now), now)
+    }
+
+    pub(crate) fn waits(&self, roster: &Roster, now: Moment) -> bool {
+        let has_room = |slot: &u32| self.has_room(&self.members[*slot as usize].node);
+        let tries = || {
+            let is_due = |slot: &&u32| self.members[**slot as usize].node.usable(now);
+            roster.next_try <= now && roster.resting.iter().filter(is_due).any(has_room)
         };
-        waits(&self.current_roster(now))
+        !roster.ready.is_empty() && !roster.ready.iter().any(has_room) && !tries()
     }
 
     /// Every node in slot order.
@@ -105,7 +106,7 @@ impl Pool {
     }
 }
 
-fn view(member: &Member) -> NodeView {
+pub(crate) fn view(member: &Member) -> NodeView {
     let node = &member.node;
     let status = match member.state {
         _ if node.is_gone() || node.is_leaving() => node.status(),

@@ -84,12 +84,17 @@ pub(crate) fn answered(
 pub(crate) fn decided(exchange: &mut Exchange<'_>, session: &Session, slot: Slot, response_time: Duration) {
     let Some(entry) = &mut exchange.answered.log else { return };
     entry.response_time = Some(response_time);
-    entry.session = match session.found() {
+    entry.session = session_word(session, slot);
+}
+
+/// What persistence decided: the session's node got the request, or another; `None` = the pool has no sessions.
+pub(crate) fn session_word(session: &Session, slot: Slot) -> Option<&'static str> {
+    match session.found() {
         Found::Off => None,
         Found::New => Some("new"),
         Found::Node(known) if known == slot => Some("kept"),
         Found::Node(_) | Found::Lost => Some("moved"),
-    };
+    }
 }
 
 /// It could not be answered as it should.
@@ -118,7 +123,7 @@ pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
         status: (answered.status != 0).then_some(answered.status),
         body_sent: answered.bytes,
         bytes_in: answered.bytes_in + exchange.head_bytes().len() as u64,
-        bytes_out: answered.bytes + answered.head_bytes,
+        bytes_out: answered.bytes + u64::from(answered.head_bytes),
         duration: client.worker.elapsed().saturating_sub(exchange.began),
         retries: answered.retries,
         tls: client.tls_session(),
@@ -128,6 +133,7 @@ pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
             response_time: entry.response_time,
             session: entry.session,
             failure: entry.failure,
+            trace: exchange.trace.as_ref().map(|trace| trace.ids()),
         },
     };
     // A line that finds no room is dropped and counted by the log.

@@ -158,6 +158,8 @@ impl Client {
                     if flow != Flow::KeepAlive {
                         break flow;
                     }
+                    // Pipelined requests that need no node never wait for anything: others get their turn here.
+                    tokio::task::coop::consume_budget().await;
                 }
                 Next::Done => break Flow::Close,
                 Next::Bad(failure) => break Box::pin(virtual_server::refuse(&mut self, failure)).await,
@@ -190,6 +192,7 @@ impl Client {
     async fn read_proxy_header(&mut self, mode: ProxyProtocol) -> Option<()> {
         let mut buffer = self.worker.buffers.lend();
         let socket = self.stream.socket()?;
+        let mut hurry = Hurry::default();
         let found = poll_fn(|cx| {
             let found = socket.poll_io(cx, Interest::READABLE, |fd| {
                 let seen = peek(fd, buffer.room(proxy_header::LONGEST))?;
@@ -201,7 +204,10 @@ impl Client {
             });
             match found {
                 Poll::Ready(found) => Poll::Ready(found.ok()),
-                Poll::Pending => self.deadline.poll_passed(cx).map(|()| None),
+                Poll::Pending => {
+                    hurry.look(&self.worker, &self.deadline);
+                    self.deadline.poll_passed(cx).map(|()| None)
+                }
             }
         })
         .await?;
@@ -233,13 +239,17 @@ impl Client {
         let accept =
             acceptor.accept_with(socket, |connection| session = headers::prepare(connection, tls.settings()));
         let mut handshake = std::pin::pin!(accept);
+        let mut hurry = Hurry::default();
         let mut shown = None;
         let shaken = poll_fn(|cx| {
             let polled = handshake.as_mut().poll(cx);
             shown = take_shown().or_else(|| shown.take());
             match polled {
                 Poll::Ready(done) => Poll::Ready(Some(done)),
-                Poll::Pending => self.deadline.poll_passed(cx).map(|()| None),
+                Poll::Pending => {
+                    hurry.look(&self.worker, &self.deadline);
+                    self.deadline.poll_passed(cx).map(|()| None)
+                }
             }
         })
         .await;
@@ -329,20 +339,16 @@ impl Client {
     /// Waits for the first bytes of a request. False = there will be none.
     async fn first_bytes(&mut self, first: bool) -> bool {
         let Self { worker, stream, deadline, buffer, server, .. } = self;
-        let mut hurried = false;
+        let mut hurry = Hurry::default();
         poll_fn(|cx| {
             if let Poll::Ready(read) = stream.poll_fill(cx, buffer, BUFFER) {
                 return Poll::Ready(read.is_ok_and(|n| n > 0));
             }
-            // A connection that was just accepted may have a request on its way; an idle one may go.
-            if worker.is_draining() {
-                if !first {
-                    return Poll::Ready(false);
-                }
-                if !std::mem::replace(&mut hurried, true) {
-                    deadline.arm(Some(worker.now().after(LAST_REQUEST)));
-                }
+            // An idle connection may go.
+            if worker.is_draining() && !first {
+                return Poll::Ready(false);
             }
+            hurry.look(worker, deadline);
             deadline.poll_passed(cx).map(|()| {
                 if !worker.is_draining() {
                     let counters = tally::server(worker, server);
@@ -523,8 +529,25 @@ impl Client {
     }
 }
 
-/// How long a new connection may take to send its first bytes once the process is going away.
+/// How long a new connection may take for each of PROXY header, TLS handshake and first bytes of a request, once the
+/// process is going away.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// A wait for the first words of a client, which becomes a short one when the process goes away: a client that was just
+/// accepted may have a request on its way, and one that has nothing to say holds up nobody.
+#[derive(Debug, Default)]
+struct Hurry {
+    told: bool,
+}
+
+impl Hurry {
+    /// Moves the deadline, once.
+    fn look(&mut self, worker: &Worker, deadline: &Deadline) {
+        if worker.is_draining() && !std::mem::replace(&mut self.told, true) {
+            deadline.arm(Some(worker.now().after(LAST_REQUEST)));
+        }
+    }
+}
 
 /// How long a closing connection reads what the client is still sending, or waits for a client that takes nothing more
 /// of its answer.
@@ -558,6 +581,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size(Client::run);
-        assert!(size + size_of::<Client>() <= 2560, "{size} + {} bytes per connection", size_of::<Client>());
+        assert!(size + size_of::<Client>() <= 2576, "{size} + {} bytes per connection", size_of::<Client>());
     }
 }

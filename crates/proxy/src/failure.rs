@@ -114,6 +114,31 @@ impl Failure {
         }
     }
 
+    /// What it is called in spans (`error.type`), and whether it is an error: not what the client did itself, nor what
+    /// was ordered.
+    pub(crate) fn name(&self) -> (&'static str, bool) {
+        match self.kind {
+            Kind::BadRequest(..) => ("bad_request", false),
+            Kind::ClientTimedOut => ("client_timeout", false),
+            Kind::ClientGone => ("client_gone", false),
+            Kind::Connect => ("connect", true),
+            Kind::ConnectTimedOut => ("connect_timeout", true),
+            Kind::NodeTls => ("node_tls", true),
+            Kind::ClosedEarly => ("closed_early", true),
+            Kind::StaleConnection => ("stale_connection", true),
+            Kind::ReplyTimedOut => ("reply_timeout", true),
+            Kind::InvalidResponse(_) => ("invalid_response", true),
+            Kind::Unavailable => ("unavailable", true),
+            Kind::NoNode => ("no_node", true),
+            Kind::QueueTimedOut => ("queue_timeout", true),
+            Kind::SessionLost => ("session_lost", true),
+            Kind::TransactionTimedOut => ("transaction_timeout", true),
+            Kind::Discard => ("discard", false),
+            Kind::RuleTimedOut => ("rule_timeout", true),
+            Kind::Rule(_) => ("rule", true),
+        }
+    }
+
     /// Whether the event log should tell of it, as the virtual server is set (`log.*_failures`).
     pub(crate) fn is_told(&self, settings: FailureLog) -> bool {
         match self.kind {

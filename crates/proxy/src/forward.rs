@@ -30,7 +30,7 @@ use crate::{
     http::error_page,
     rules::{self, Said, Verdict},
     snapshot::RunningPool,
-    tally,
+    tally, trace,
     virtual_server::Exchange,
 };
 
@@ -47,6 +47,8 @@ pub(crate) struct Attempts {
     full: bool,
     /// The node that a rule has chosen.
     fixed: Option<Slot>,
+    /// Its place in the queue of a pool that was rebuilt while it waited.
+    wait: Option<Box<claim::Wait>>,
 }
 
 /// Serves the request from `pool`, or from its failure pool when all its nodes have failed.
@@ -59,6 +61,7 @@ pub(crate) async fn to_pool(
     let mut other: Option<Arc<RunningPool>> = None;
     let mut session = session_of(client, exchange, pool);
     tally::asked(client, pool, &session);
+    trace::pool(exchange, pool);
     let mut body = attempt::RequestBody::of(client, exchange)?;
     let streaming = body.is_streaming();
     let mut attempts = Attempts::new(streaming);
@@ -69,7 +72,7 @@ pub(crate) async fn to_pool(
         attempts.heed_rules(exchange, pool);
         let claimed = match next.take() {
             Some(node) => Claimed::Node(node),
-            None => claim(client, exchange, pool, &session, &attempts).await?,
+            None => claim(client, exchange, pool, &session, &mut attempts).await?,
         };
         let mut claimed = match claimed {
             Claimed::Node(claimed) => claimed,
@@ -81,6 +84,7 @@ pub(crate) async fn to_pool(
                 tally::pool(&client.worker, pool).failed_over.add(1);
                 session = session_of(client, exchange, failure_pool);
                 tally::asked(client, failure_pool, &session);
+                trace::pool(exchange, failure_pool);
                 attempts = Attempts::new(streaming);
                 other = Some(Arc::clone(failure_pool));
                 continue;
@@ -97,7 +101,9 @@ pub(crate) async fn to_pool(
             }
         };
         'attempt: {
-            let mut answer = match attempt(client, exchange, pool, &mut claimed, &mut body).await {
+            trace::attempted(exchange, client, pool, &claimed);
+            let outcome = attempt(client, exchange, pool, &mut claimed, &mut body).await;
+            let mut answer = match trace::heard(exchange, client, outcome) {
                 Ok(answer) if answer.head.status() == 503 => {
                     let unavailable = Failure::new(Kind::Unavailable, Progress::Sent);
                     note_failure(client, pool, &claimed, &unavailable);
@@ -161,7 +167,7 @@ fn note_answer(
 ) {
     let now = client.worker.recent();
     let status = answer.head.status();
-    exchange.answered.responded = Some(client.worker.recent_elapsed().saturating_sub(exchange.began));
+    exchange.answered.note_response(client.worker.recent_elapsed().saturating_sub(exchange.began));
     if status != 503 || !pool.settings.passive_monitoring {
         note_success(pool, claim, answer.response_time, now);
     }

@@ -52,6 +52,8 @@ pub(crate) mod tests {
             tls: None,
             pool: None,
             access_log: None,
+            log_losses: tidegate_telemetry::access_log::Losses::new(1),
+            traces: None,
             counters: Arc::new(tidegate_telemetry::counters::Sharded::new(1)),
             connections: Arc::default(),
         }

@@ -11,11 +11,12 @@
 //! connections to nodes: nothing on the request path takes a lock or crosses to another thread.
 //!
 //! Reading order: [`virtual_server`] (the page to read first), [`forward`], [`relay`], [`connection`],
-//! [`listener`], [`worker`], [`snapshot`], then [`tls`] and [`monitor`].
+//! [`listener`], [`worker`], [`snapshot`], then [`tls`], [`monitor`] and [`explain`].
 
 mod access;
 mod buffer;
 mod connection;
+pub mod explain;
 mod failure;
 mod forward;
 mod http;
@@ -33,6 +34,7 @@ mod stream;
 mod tally;
 mod timers;
 pub mod tls;
+mod trace;
 mod virtual_server;
 mod worker;
 

@@ -13,7 +13,10 @@ use std::{
 };
 
 use nix::{setsockopt_impl, sockopt_impl, sys::socket::SetSockOpt};
-use rustix::net::SocketFlags;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    net::SocketFlags,
+};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     task::JoinHandle,
@@ -123,17 +126,23 @@ pub(crate) fn start(worker: &Rc<Worker>, key: ListenKey, socket: TcpListener) ->
 }
 
 async fn accept(worker: Rc<Worker>, key: ListenKey, listener: AsyncFd<Rc<OwnedFd>>) {
+    // Somebody waits because the virtual server is full, and that has been counted.
+    let mut held_up = false;
     loop {
         let Ok(mut ready) = listener.readable().await else { return };
         for _ in 0..ACCEPT_BATCH {
             let view = worker.view();
             let Some(server) = view.server(&key) else { return };
             if server.is_full() {
-                server.counters.shard(worker.index).connections_over_limit.add(1);
+                if !held_up && is_waited_at(ready.get_inner()) {
+                    held_up = true;
+                    server.counters.shard(worker.index).connections_over_limit.add(1);
+                }
                 drop(view);
                 tokio::time::sleep(ACCEPT_REST).await;
                 continue;
             }
+            held_up = false;
             match rustix::net::acceptfrom_with(
                 ready.get_inner().as_fd(),
                 SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
@@ -160,6 +169,12 @@ async fn accept(worker: Rc<Worker>, key: ListenKey, listener: AsyncFd<Rc<OwnedFd
         // Other tasks of this worker get a turn before the next batch.
         tokio::task::yield_now().await;
     }
+}
+
+/// Whether there is a connection to accept.
+fn is_waited_at(listener: &impl AsFd) -> bool {
+    let mut asked = [PollFd::new(listener, PollFlags::IN)];
+    rustix::event::poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 /// IPv4 clients of a dual-stack socket are shown as IPv4.

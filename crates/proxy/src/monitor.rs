@@ -33,7 +33,7 @@ use tidegate_model::{
     monitor::{Probe as ProbeSettings, Scope},
     pool::NodeState,
 };
-use tidegate_pool::Node;
+use tidegate_pool::{Member, Node};
 use tokio::{runtime::Handle, task::AbortHandle};
 
 use crate::{
@@ -282,7 +282,7 @@ pub(crate) fn tasks(
 ) -> Vec<MonitorTask> {
     let mut tasks = Vec::new();
     for (name, pool) in pools {
-        let nodes: Vec<&Arc<Node>> = monitored(pool).collect();
+        let nodes: Vec<&Member> = monitored(pool).collect();
         for monitor in pool.settings.monitors.iter().filter_map(|name| configuration.monitors.get(name)) {
             let task = |target| MonitorTask {
                 pool: name.clone(),
@@ -291,11 +291,13 @@ pub(crate) fn tasks(
                 tls: pool.tls.clone(),
             };
             match monitor.scope {
-                Scope::PerNode => tasks.extend(
-                    nodes.iter().map(|node| task(Target::Node { node: Arc::clone(node), name: None })),
-                ),
+                Scope::PerNode => tasks.extend(nodes.iter().map(|member| {
+                    task(Target::Node { node: Arc::clone(&member.node), name: member.name.clone() })
+                })),
                 Scope::PoolWide { .. } => {
-                    tasks.push(task(Target::Pool(nodes.iter().map(|node| Arc::clone(node)).collect())));
+                    tasks.push(task(Target::Pool(
+                        nodes.iter().map(|member| Arc::clone(&member.node)).collect(),
+                    )));
                 }
             }
         }
@@ -304,9 +306,8 @@ pub(crate) fn tasks(
 }
 
 /// Nodes of the pool that monitors look after.
-fn monitored(pool: &RunningPool) -> impl Iterator<Item = &Arc<Node>> {
-    let members = pool.pool.members().iter().filter(|member| member.state != NodeState::Disabled);
-    members.map(|member| &member.node)
+fn monitored(pool: &RunningPool) -> impl Iterator<Item = &Member> {
+    pool.pool.members().iter().filter(|member| member.state != NodeState::Disabled)
 }
 
 /// Sets the health of nodes whose monitors changed their minds, with the events `nodefail` and `nodeworking`.

@@ -57,17 +57,27 @@ impl NodeConnection {
     }
 }
 
-/// Connects to the node that `open` is a place on, from the address `source` if there is one, and does the TLS
-/// handshake if the pool asks for one. The guard's deadline must be armed with `max_connect_time`.
+/// How a connection is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Directions<'a> {
+    /// `source_ip`: the address to connect from.
+    pub(crate) source: Option<IpAddr>,
+    /// Host name the node is configured by.
+    pub(crate) node_name: Option<&'a str>,
+    /// Host of the request, without port.
+    pub(crate) request_host: Option<&'a [u8]>,
+}
+
+/// Connects to the node that `open` is a place on and does the TLS handshake if the pool asks for one. The guard's
+/// deadline must be armed with `max_connect_time`.
 pub(crate) async fn connect(
     pool: &RunningPool,
     open: OpenConnection,
-    source: Option<IpAddr>,
-    server_name: Option<&[u8]>,
+    way: Directions<'_>,
     guard: &mut Guarded<'_>,
 ) -> Result<NodeConnection, Kind> {
     let node = open.node();
-    let mut socket = Socket::connect(node.address(), source, !pool.settings.nagle).map_err(|error| {
+    let mut socket = Socket::connect(node.address(), way.source, !pool.settings.nagle).map_err(|error| {
         tracing::debug!(pool = %pool.settings.name, node = %node.label(), %error, "failed to connect");
         Kind::Connect
     })?;
@@ -81,7 +91,7 @@ pub(crate) async fn connect(
     let stream = match &pool.tls {
         None => Stream::Plain(socket),
         Some(tls) => {
-            let (config, name) = tls.session(node.address(), None, server_name);
+            let (config, name) = tls.session(node.address(), way.node_name, way.request_host);
             let mut handshake = std::pin::pin!(TlsConnector::from(config).connect(name, socket));
             let shaken = poll_fn(|cx| {
                 let polled = Future::poll(handshake.as_mut(), cx);

@@ -1,11 +1,13 @@
 //! One look at the data path: every counter and gauge, without stopping anybody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tidegate_model::{PoolName, VirtualServerName};
 use tidegate_pool::NodeView;
 use tidegate_telemetry::{
-    access_log::AccessLog,
     counters::{
         ListenCounters, PoolCounters, ProcessCounters, ProcessTotals, RuleCounters, VirtualServerCounters,
         VirtualServerTotals,
@@ -45,6 +47,7 @@ impl Proxy {
             certificates: certificates(&snapshot),
             rules: rules(&snapshot),
             rates: self.rates(),
+            service_levels: self.service_levels(&snapshot),
             user_counters: self.user_counters(),
             rule_services: self.rule_services(),
             control: Control::default(),
@@ -87,6 +90,12 @@ impl Proxy {
             contexts_full: class.counters.together,
         };
         classes.into_iter().map(rate).collect()
+    }
+
+    fn service_levels(&self, snapshot: &Snapshot) -> Vec<(Arc<str>, u8)> {
+        let now = self.shared.now();
+        let levels = snapshot.service_levels.iter();
+        levels.map(|(name, level)| (name.as_str().into(), level.conforming(now))).collect()
     }
 
     fn user_counters(&self) -> UserCounters {
@@ -148,7 +157,8 @@ fn virtual_server(server: &RunningServer) -> VirtualServer {
     VirtualServer {
         connections: u64::from(server.connections.now()),
         connections_peak: u64::from(server.connections.most()),
-        log_lines_dropped: server.access_log.as_ref().map_or(0, AccessLog::dropped),
+        log_lines_dropped: server.log_losses.lines(),
+        log_bytes_lost: server.log_losses.bytes(),
         totals: VirtualServerCounters::totals(&server.counters),
         ..of_settings(&server.settings)
     }
@@ -166,6 +176,7 @@ fn of_settings(settings: &tidegate_model::VirtualServer) -> VirtualServer {
         connections: 0,
         connections_peak: 0,
         log_lines_dropped: 0,
+        log_bytes_lost: 0,
         totals: VirtualServerTotals::default(),
     }
 }

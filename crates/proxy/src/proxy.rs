@@ -132,8 +132,10 @@ impl Proxy {
         // The pointer goes first: a new listener finds its virtual server at once.
         let before = self.shared.snapshot.swap(Arc::clone(snapshot));
         self.shared.generation.store(snapshot.generation, Ordering::Release);
-        // Only now: a request that loses its node finds the snapshot with the others.
-        let gone = before.let_go(snapshot, self.shared.now());
+        // Only now: a request that loses its node, or waits for one, finds the snapshot with the others.
+        let now = self.shared.now();
+        let gone = before.let_go(snapshot, now);
+        snapshot.call_queues(&before, now);
         let same = Arc::ptr_eq(&before.monitors, &snapshot.monitors)
             && Arc::ptr_eq(&before.monitor_scripts, &snapshot.monitor_scripts);
         if !same {

@@ -17,7 +17,7 @@ mod commit;
 mod fields;
 mod lines;
 mod orders;
-mod process;
+pub(crate) mod process;
 mod reply;
 mod said;
 mod seen;

@@ -8,7 +8,7 @@ mod build;
 mod rules;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     net::{IpAddr, SocketAddr},
     rc::Rc,
@@ -24,8 +24,9 @@ use tidegate_model::{
     RateName, ScriptName, VirtualServer, VirtualServerName,
 };
 use tidegate_telemetry::{
-    access_log::AccessLog,
+    access_log::{AccessLog, Losses},
     counters::{ListenCounters, PoolCounters, Sharded, VirtualServerCounters},
+    traces::Traces,
 };
 
 pub use self::build::{BuildContext, Built, Problem, build};
@@ -61,6 +62,8 @@ pub struct Snapshot {
     pub(crate) rules: rules::Catalogue,
     /// `service_level_monitors`.
     pub(crate) service_levels: BTreeMap<LevelName, Arc<RunningLevel>>,
+    /// Addresses that both the table of a pool and discovery name, for people.
+    pub(crate) joined: BTreeMap<PoolName, BTreeSet<SocketAddr>>,
     /// `persistence`, for rules that choose one.
     pub(crate) persistence: BTreeMap<PersistenceName, Arc<PersistenceClass>>,
 }
@@ -89,6 +92,7 @@ impl Snapshot {
             resources: BTreeMap::new(),
             rules: BTreeMap::new(),
             service_levels: BTreeMap::new(),
+            joined: BTreeMap::new(),
             persistence: BTreeMap::new(),
         }
     }
@@ -113,6 +117,16 @@ impl Snapshot {
             }
         }
         any
+    }
+
+    /// Serves from now on, in the place of `before`: requests that wait for a node of a changed pool look again.
+    pub(crate) fn call_queues(&self, before: &Self, now: Moment) {
+        for (name, pool) in &self.pools {
+            let before = before.pools.get(name);
+            if before.is_some_and(|before| !Arc::ptr_eq(&before.pool, &pool.pool)) {
+                pool.pool.release_all(now);
+            }
+        }
     }
 
     /// The virtual server that listens on `key`.
@@ -178,6 +192,9 @@ pub(crate) struct RunningServer {
     /// The class of service that its requests count for.
     pub(crate) service_level: Option<Arc<RunningLevel>>,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) log_losses: Arc<Losses>,
+    /// `None`: tracing is off, and requests pay one look at this.
+    pub(crate) traces: Option<Traces>,
     pub(crate) counters: Arc<Sharded<VirtualServerCounters>>,
     pub(crate) connections: Arc<OpenConnections>,
 }

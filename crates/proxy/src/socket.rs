@@ -18,7 +18,10 @@ use std::{
 
 use nix::{getsockopt_impl, sockopt_impl, sys::socket::GetSockOpt};
 use rustix::net::{RecvFlags, SendFlags};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd},
+    task::coop,
+};
 
 sockopt_impl!(
     /// `SO_MEMINFO` (linux/sock_diag.h), as far as it is needed.
@@ -87,9 +90,14 @@ impl Socket {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         if self.registered.is_none() {
+            // The reactor sees to it that a task gives way to others; who does not ask it has to see to it himself.
+            let turn = ready!(coop::poll_proceed(cx));
             match receive(&self.fd, buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return Poll::Ready(outcome),
+                outcome => {
+                    turn.made_progress();
+                    return Poll::Ready(outcome);
+                }
             }
         }
         let fd = self.registered()?;

@@ -43,8 +43,10 @@ pub(crate) fn begun(client: &Client, exchange: &Exchange<'_>) {
 /// The request is over, `duration` after it began.
 pub(crate) fn finished(client: &Client, exchange: &Exchange<'_>, duration: Duration) {
     let answered = &exchange.answered;
-    let (bytes_in, bytes_out) =
-        (answered.bytes_in + exchange.head_bytes().len() as u64, answered.bytes + answered.head_bytes);
+    let (bytes_in, bytes_out) = (
+        answered.bytes_in + exchange.head_bytes().len() as u64,
+        answered.bytes + u64::from(answered.head_bytes),
+    );
     moved(client, &exchange.server, bytes_in, bytes_out);
     // What follows an upgrade is a conversation of any length.
     if answered.status != 101 {
@@ -147,31 +149,18 @@ pub(crate) fn exchanged(client: &Client, of: &RunningPool, node: &Node, to_node:
     counters.bytes_from_node.add(from_node);
 }
 
-/// Measures the time in the queue of a pool, however it ends.
-#[derive(Debug)]
-pub(crate) struct Waiting<'a> {
-    worker: &'a Worker,
-    pool: &'a RunningPool,
-    /// Where the request adds up its waits.
-    queued: &'a Cell<u32>,
-    since: Duration,
+/// A request begins to wait in the queue of a pool.
+pub(crate) fn waits(worker: &Worker, of: &RunningPool) {
+    pool(worker, of).queued.add(1);
 }
 
-impl<'a> Waiting<'a> {
-    pub(crate) fn new(worker: &'a Worker, of: &'a RunningPool, queued: &'a Cell<u32>) -> Self {
-        pool(worker, of).queued.add(1);
-        Self { worker, pool: of, queued, since: worker.elapsed() }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let waited = self.worker.elapsed().saturating_sub(self.since);
-        pool(self.worker, self.pool).queue_time.record(waited);
-        process(self.worker).queue.record(waited);
-        let waited = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
-        self.queued.set(self.queued.get().saturating_add(waited));
-    }
+/// A wait in the queue of a pool is over, however it ended. `queued` is where the request adds up its waits.
+pub(crate) fn waited(worker: &Worker, of: &RunningPool, queued: &Cell<u32>, since: Duration) {
+    let waited = worker.elapsed().saturating_sub(since);
+    pool(worker, of).queue_time.record(waited);
+    process(worker).queue.record(waited);
+    let waited = u32::try_from(waited.as_micros()).unwrap_or(u32::MAX);
+    queued.set(queued.get().saturating_add(waited));
 }
 
 /// A TLS handshake with a client is complete.
@@ -207,7 +196,7 @@ pub(crate) fn not_shaken(client: &Client, error: Option<&std::io::Error>) {
 
 /// A request is over to which a node has responded: what that says about its class of service.
 pub(crate) fn level_of_response(client: &Client, exchange: &Exchange<'_>) {
-    if let (Some(level), Some(took)) = (exchange.service_level(), exchange.answered.responded) {
+    if let (Some(level), Some(took)) = (exchange.service_level(), exchange.answered.responded()) {
         count_level(client, level, Some(took));
     }
 }
@@ -218,7 +207,7 @@ pub(crate) fn level_of_failure(client: &Client, exchange: &Exchange<'_>, failure
         failure.node_failure().is_some() || matches!(failure.kind, Kind::NoNode | Kind::QueueTimedOut);
     if let Some(level) = exchange.service_level()
         && of_nodes
-        && exchange.answered.responded.is_none()
+        && exchange.answered.responded().is_none()
     {
         count_level(client, level, None);
     }

@@ -5,7 +5,7 @@
 //! request rules → forward to the pool (response rules on the way back) → completion rules → finish
 //! ```
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
 
 use tidegate_http1::{
     edit::HeaderEdits,
@@ -26,6 +26,7 @@ use crate::{
     service_level::RunningLevel,
     snapshot::{LocalServer, RunningPool},
     tally,
+    trace::{self, Trace},
 };
 
 /// One request and what is known of its answer.
@@ -43,6 +44,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) answered: Answered,
     /// What rules have said about it; `None` where no rule has said anything.
     pub(crate) said: Option<Box<Said>>,
+    /// Its place in a trace; `None` where tracing is off.
+    pub(crate) trace: Option<Box<Trace>>,
 }
 
 /// Most times that rules can send one request to another node.
@@ -56,18 +59,31 @@ pub(crate) struct Answered {
     pub(crate) bytes: u64,
     /// The client knows the end of the body by the end of the connection.
     pub(crate) ends_by_close: bool,
-    /// Bytes of the response head sent.
-    pub(crate) head_bytes: u64,
+    /// Bytes of the response head sent; a head is never so long that they would not fit.
+    pub(crate) head_bytes: u32,
     /// Request body bytes received.
     pub(crate) bytes_in: u64,
     /// Further attempts that were needed.
     pub(crate) retries: u32,
-    /// From its first byte to the beginning of the last response that a node has sent, for its class of service.
-    pub(crate) responded: Option<Duration>,
+    /// From its first byte to the beginning of the last response that a node has sent, microseconds.
+    responded: Option<NonZeroU32>,
     /// Time in queues of pools, microseconds.
     pub(crate) queued: Cell<u32>,
     /// What else the access log wants to know; `None` without one.
     pub(crate) log: Option<Box<access::Entry>>,
+}
+
+impl Answered {
+    /// A node's response has begun, so long after the first byte of the request.
+    pub(crate) fn note_response(&mut self, took: Duration) {
+        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        self.responded = NonZeroU32::new(micros.max(1));
+    }
+
+    /// How long it took until the last response began that a node has sent.
+    pub(crate) fn responded(&self) -> Option<Duration> {
+        self.responded.map(|micros| Duration::from_micros(micros.get().into()))
+    }
 }
 
 impl<'a> Exchange<'a> {
@@ -82,6 +98,7 @@ impl<'a> Exchange<'a> {
             began: client.worker.elapsed(),
             answered: Answered::default(),
             said: None,
+            trace: None,
         }
     }
 
@@ -211,6 +228,7 @@ pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_leng
     let mut exchange = Exchange::new(client, head, head_length);
     tally::begun(client, &exchange);
     access::asked(&mut exchange, client);
+    trace::began(&mut exchange, client);
     let flow = match answer(client, &mut exchange).await {
         Ok(flow) => flow,
         Err(failure) => {
@@ -256,6 +274,7 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
         exchange.server.counters.shard(client.worker.index).clients_gone.add(1);
     }
     access::failed(exchange, &failure);
+    trace::failed(exchange, &failure);
     let Some(status) = failure.status() else {
         return if exchange.answered.ends_by_close { Flow::Abort } else { Flow::Close };
     };
@@ -329,13 +348,14 @@ fn tell(client: &Client, failure: Failure) {
     }
 }
 
-/// Counters and the access log.
+/// Counters, the access log and the trace.
 fn finish(client: &mut Client, mut exchange: Exchange<'_>) {
     // The clock was read where the request last waited.
     let duration = client.worker.recent_elapsed().saturating_sub(exchange.began);
     tally::finished(client, &exchange, duration);
     tally::level_of_response(client, &exchange);
     access::record(client, &mut exchange);
+    trace::record(client, &mut exchange);
     if let Some(client_before) = exchange.said.as_ref().and_then(|said| said.client_before) {
         client.pretend(client_before);
     }

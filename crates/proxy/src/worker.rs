@@ -33,6 +33,7 @@ use crate::{
     rules::{self, services::Services},
     snapshot::{ListenKey, RunningPool, Snapshot},
     timers::{SWEEP, Timers},
+    trace::Trace,
 };
 
 /// What every worker shares with the control side.
@@ -78,6 +79,7 @@ pub(crate) struct Worker {
     pub(crate) request_heads: Shelf<RequestHead>,
     pub(crate) response_heads: Shelf<ResponseHead>,
     pub(crate) log_entries: Shelf<access::Entry>,
+    pub(crate) traces: Shelf<Trace>,
     /// What rules keep on this thread.
     pub(crate) rules: rules::OnWorker,
 }
@@ -112,6 +114,7 @@ impl Worker {
             request_heads: Shelf::default(),
             response_heads: Shelf::default(),
             log_entries: Shelf::default(),
+            traces: Shelf::default(),
             rules,
         }
     }
@@ -306,7 +309,9 @@ async fn obey(worker: Rc<Worker>, mut commands: mpsc::UnboundedReceiver<Command>
 /// How often a draining worker looks whether its connections are gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
-/// How long a draining worker still accepts: what clients see as connected is served once more.
+/// How long a draining worker still accepts: what clients see as connected is served once more, if its first bytes come
+/// in that time. A connection that the kernel held back, because its client has said nothing since it was made less
+/// than a second ago, goes with the socket: the client's first bytes are answered with a reset, and none of them is read.
 const LAST_CALL: Duration = Duration::from_millis(200);
 
 async fn drain(worker: Rc<Worker>, listening: Vec<Listening>, done: oneshot::Sender<()>) {

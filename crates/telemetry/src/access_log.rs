@@ -16,4 +16,4 @@ pub use capture::Captured;
 pub use file_name::FileName;
 pub use format::{Details, Format, FormatError, Record, TlsSession};
 pub use second::RenderedSecond;
-pub use writer::{AccessLog, Writer, WriterOptions};
+pub use writer::{AccessLog, Losses, Writer, WriterOptions};

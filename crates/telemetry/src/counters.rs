@@ -95,7 +95,7 @@ counters! {
     VirtualServerCounters => VirtualServerTotals {
         /// Client connections accepted and admitted.
         connections,
-        /// Times that accepting rested because `max_concurrent_connections` was reached.
+        /// Times that connections began to wait, on a worker, because `max_concurrent_connections` was reached.
         connections_over_limit,
         /// Connections closed without an answer: pool `discard`, or nothing to serve them.
         discarded,

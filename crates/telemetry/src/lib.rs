@@ -4,7 +4,8 @@
 //! ([`counters`]), renders a finished request into its own buffer of the virtual server's access log
 //! ([`access_log`]), and says what an operator must know through `tracing`, with repeated events held back by
 //! a limit ([`logging`]). None of the three makes a worker wait: not for a lock, not for a disk, not for a
-//! terminal. What could not be kept is dropped and counted.
+//! terminal. What could not be kept is dropped and counted. Spans of requests ([`traces`]) go the way of access logs,
+//! and from there to a collector.
 
 pub mod access_log;
 pub mod counters;
@@ -18,3 +19,4 @@ pub mod peaks;
 pub mod statistics;
 pub mod system;
 pub mod throughput;
+pub mod traces;

@@ -39,6 +39,8 @@ pub struct Observation {
     pub rules: Vec<Rule>,
     /// Every rate class.
     pub rates: Vec<Rate>,
+    /// Every service level class, and the percentage of the latest requests that conform to it.
+    pub service_levels: Vec<(Arc<str>, u8)>,
     /// What rules have counted by number.
     pub user_counters: UserCounters,
     /// What rules have asked of the process.
@@ -167,6 +169,8 @@ pub struct VirtualServer {
     pub connections_peak: u64,
     /// Lines of its access log dropped because the writer did not keep up.
     pub log_lines_dropped: u64,
+    /// Bytes of its access log that were lost because the file could not be written.
+    pub log_bytes_lost: u64,
     /// Counts.
     pub totals: VirtualServerTotals,
 }
@@ -302,10 +306,27 @@ pub struct Control {
     pub sources: Vec<Source>,
     /// Highest rates of a second within the last hour.
     pub peaks: Peaks,
+    /// What has become of spans.
+    pub traces: TraceTotals,
     /// The machine.
     pub system: System,
     /// Its network interfaces.
     pub interfaces: Vec<Interface>,
+}
+
+/// What has become of the spans of sampled requests; nothing but zeros where tracing is off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceTotals {
+    /// Spans that the collector took.
+    pub exported: u64,
+    /// Spans dropped because the exporter did not keep up.
+    pub queue_full: u64,
+    /// Spans that the collector refused.
+    pub refused: u64,
+    /// Spans given up because the collector was out of reach.
+    pub undelivered: u64,
+    /// Requests to the collector that failed.
+    pub failures: u64,
 }
 
 /// What discovery says of a pool.

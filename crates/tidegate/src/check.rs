@@ -118,6 +118,7 @@ fn use_it(configuration: &Configuration, compiled: &mut Compiled) {
         ipv6: true,
         workers: 1,
         access_logs: None,
+        traces: None,
     };
     let built = build(configuration, &BTreeMap::new(), None, &context).problems;
     let mut told = BTreeSet::new();

@@ -282,8 +282,10 @@ fn settings(base: PathBuf, health: SocketAddr, workers: usize) -> Settings {
         home: None,
         grace: GRACE,
         resolv_conf: PathBuf::from("/etc/resolv.conf"),
+        hosts: PathBuf::from("/etc/hosts"),
         in_kubernetes: false,
         rest: None,
+        traces: None,
     }
 }
 

@@ -6,9 +6,11 @@
 mod alerts;
 mod check;
 mod control;
+mod ctl;
 mod demo;
 mod document_files;
 mod health;
+mod home;
 mod listen_hosts;
 mod logging;
 mod metrics;
@@ -45,6 +47,9 @@ fn main() -> ExitCode {
         Command::Run(options) => run(*options, &environment),
         Command::Check(options) => Ok(check::check(&options, &environment)),
         Command::Rule(command) => rule::rule(&command),
+        Command::Ctl(options) => return ctl::ctl(*options, &environment),
+        Command::Export(options) => return ctl::export::export(*options, &environment),
+        Command::Completion { shell } => Ok(ctl::completion::print(shell)),
         Command::Demo(options) => demo(options, &environment),
         Command::Version => {
             print(&format!("tidegate {}", env!("CARGO_PKG_VERSION")));

@@ -1,17 +1,20 @@
 //! What the REST interface shows of what runs: pools and virtual servers of the configuration that serves, with
-//! the states of their nodes, and statistics.
+//! the states of their nodes, and statistics; and what is shown beside the tree of the vTM: nodes, events, explanations.
+
+mod shown;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value as Json};
-use tidegate_admin::{Coming, Group, NoCounters, Observe, PoolState, RunningState, ServerState};
+use tidegate_admin::{Coming, Group, NoCounters, Observe, PoolState, Question, RunningState, ServerState};
 use tidegate_model::{Configuration, pool::NodeState, virtual_server::DefaultPool};
 use tidegate_proxy::{NodeStatus, Proxy};
 use tidegate_telemetry::{
+    events,
     observation::{Node, Observation},
     statistics::{self, Value},
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::watching::Watching;
 
@@ -72,7 +75,31 @@ impl Observe for Observer {
             None => RunningState::default(),
         }
     }
+
+    fn nodes(&self, pool: &str) -> Option<Json> {
+        self.proxy.pool_now(pool).map(|pool| shown::pool(&pool))
+    }
+
+    fn events(&self, after: u64) -> (Json, u64) {
+        (events::recent(after).iter().map(shown::event).collect(), events::seen())
+    }
+
+    fn explain(&self, question: Question) -> Coming<'_, Result<Json, String>> {
+        Box::pin(async move {
+            // Never closed.
+            let _place = EXPLAINED.acquire().await.map_err(|error| error.to_string())?;
+            let proxy = Arc::clone(&self.proxy);
+            let work = move || {
+                let explanation = proxy.explain(&shown::question(question), fastrand::u64(..))?;
+                Ok(shown::explanation(&explanation))
+            };
+            tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
+        })
+    }
 }
+
+/// Requests that are explained at a time: rules may take long.
+static EXPLAINED: Semaphore = Semaphore::const_new(2);
 
 fn counters(
     observation: &Observation,

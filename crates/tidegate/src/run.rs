@@ -5,15 +5,20 @@
 //!         discovery ─────────┘      └────► health
 //! ```
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tidegate_admin::{Admin, Wiring};
 use tidegate_proxy::{NodeStatus, Proxy, monitor};
-use tidegate_telemetry::access_log::{Writer, WriterOptions};
+use tidegate_telemetry::{
+    access_log::{Writer, WriterOptions},
+    traces::{self, Traces},
+};
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
+    task::JoinHandle,
+    time::Instant,
 };
 use tracing::{error, info, warn};
 
@@ -27,6 +32,7 @@ use crate::{
     },
     document_files::watch::{self as document_watch, ReadAgain},
     health::{Health, Readiness},
+    home::Home,
     listen_hosts,
     metrics::Metrics,
     observe::Observer,
@@ -43,6 +49,9 @@ const STATUS_PAUSE: Duration = Duration::from_millis(250);
 
 /// Longest wait for the last lines of access logs to reach their files.
 const LAST_LINES_LIMIT: Duration = Duration::from_secs(2);
+
+/// Time for the last spans at the end: what is left of the grace period, within these bounds.
+const LAST_SPANS_LIMIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// Whether to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,16 +153,20 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let rest = Told::default();
     let (discovery, nodes) = following::start(&settings, home.path())?;
     let monitors = monitor::Options { runtime: Handle::current(), zeus_home: home.path().to_owned() };
-    let proxy = Arc::new(
-        Proxy::start(settings.workers, monitors, Arc::new(discovery.lookup()))
-            .map_err(|error| format!("the data workers cannot start: {error}"))?,
-    );
+    let proxy = Proxy::start(settings.workers, monitors, Arc::new(discovery.lookup()))
+        .map(Arc::new)
+        .map_err(|error| format!("the data workers cannot start: {error}"))?;
     let access_logs = Writer::start(WriterOptions::new(home.path()))
+        .map(Arc::new)
         .map_err(|error| format!("the writer of access logs cannot start: {error}"))?;
-    let access_logs = Arc::new(access_logs);
     let read_again = ReadAgain::default();
-    let watching =
-        Arc::new(Watching::new(Arc::clone(&proxy), discovery.discovery(), hooks.readiness.subscribe()));
+    let tracing = Tracing::start(settings.traces.clone(), settings.workers)?;
+    let watching = Arc::new(Watching::new(
+        Arc::clone(&proxy),
+        discovery.discovery(),
+        hooks.readiness.subscribe(),
+        tracing.traces.clone(),
+    ));
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(document_watch::run(settings.base.clone(), read_again.clone(), readings_sender));
@@ -193,6 +206,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         session_key: key.key,
         workers: settings.workers,
         access_logs: Arc::clone(&access_logs),
+        traces: tracing.traces.clone(),
         rest,
         watching,
     });
@@ -200,12 +214,10 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
 
     // Health answers, not ready, until the end; a build under way must not open listeners again.
     machine.finish().await;
-    let left = tokio::select! {
-        left = proxy.drain(settings.grace) => left,
-        _ = hooks.stop.wait_for(|stop| *stop == Stop::Now) => proxy.connections(),
-    };
+    let (left, rest_of_grace) = drain(&proxy, &mut hooks.stop, settings.grace).await;
     hooks.status.send_replace(Status { nodes: proxy.nodes() });
     tasks.shutdown().await;
+    tracing.finish(rest_of_grace).await;
     drop(machine);
     if let Some(writer) = Arc::into_inner(access_logs) {
         // Blocks for what the disk takes, bounded; nothing else is left to do.
@@ -217,6 +229,42 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         warn!("{left} connections were cut off after the grace period; the end");
     }
     Ok(())
+}
+
+/// Waits for requests in flight. Returns how many connections were left, and what is left of `grace`.
+async fn drain(proxy: &Proxy, stop: &mut watch::Receiver<Stop>, grace: Duration) -> (u64, Duration) {
+    let began = Instant::now();
+    tokio::select! {
+        left = proxy.drain(grace) => (left, grace.saturating_sub(began.elapsed())),
+        _ = stop.wait_for(|stop| *stop == Stop::Now) => (proxy.connections(), Duration::ZERO),
+    }
+}
+
+/// Tracing, and the task that sends spans; neither where it is off.
+struct Tracing {
+    traces: Option<Traces>,
+    exporter: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+}
+
+impl Tracing {
+    fn start(options: Option<traces::Options>, workers: usize) -> Result<Self, String> {
+        let Some(options) = options else { return Ok(Self { traces: None, exporter: None }) };
+        let (traces, exporter) = traces::start(options, workers)?;
+        let (stop, stopped) = watch::channel(false);
+        Ok(Self { traces: Some(traces), exporter: Some((stop, tokio::spawn(exporter.run(stopped)))) })
+    }
+
+    /// Sends what is left within the rest of the grace period, as far as [`LAST_SPANS_LIMIT`] allows.
+    async fn finish(self, rest_of_grace: Duration) {
+        let Some((stop, mut task)) = self.exporter else { return };
+        let (least, most) = LAST_SPANS_LIMIT;
+        let limit = rest_of_grace.clamp(least, most);
+        stop.send_replace(true);
+        if tokio::time::timeout(limit, &mut task).await.is_err() {
+            task.abort();
+            warn!("the last spans could not be sent within {limit:?}; some are lost");
+        }
+    }
 }
 
 /// Base documents are read once, here: without them nothing may start, since what they hold back would be open.
@@ -240,7 +288,7 @@ async fn importer(settings: &Settings) -> Result<Importer, String> {
 async fn admin(settings: &Settings) -> Result<Option<Admin>, String> {
     let Some(rest) = settings.rest.clone() else { return Ok(None) };
     let options = tidegate_admin::Options {
-        address: rest.address,
+        addresses: rest.addresses,
         transport: rest.transport,
         password: rest.password,
         state_dir: settings.state_dir.clone(),
@@ -281,43 +329,4 @@ async fn shut_down(mut stop: watch::Receiver<Stop>, events: mpsc::Sender<Event>)
     drop(stop.wait_for(|stop| *stop != Stop::No).await);
     drop(events.send(Event::Shutdown).await);
     std::future::pending::<()>().await;
-}
-
-/// The directory laid out as `ZEUSHOME`; a private one goes at the end.
-enum Home {
-    Given(std::path::PathBuf),
-    Private(tempfile::TempDir),
-}
-
-impl Home {
-    fn prepare(given: Option<&Path>) -> Result<Self, String> {
-        match given {
-            Some(path) => {
-                std::fs::create_dir_all(path).map_err(|error| {
-                    format!("the home directory {} cannot be made: {error}", path.display())
-                })?;
-                Ok(Self::Given(path.to_owned()))
-            }
-            None => Ok(tempfile::Builder::new().prefix("tidegate-home-").tempdir().map_or_else(
-                |error| {
-                    let path = std::env::temp_dir().join("tidegate-home");
-                    // Most pools need no plugin: a root that cannot be written to stops nobody else.
-                    warn!(
-                        "no private directory can be made in {}: {error}; plugins and monitor programs cannot \
-                         run until --home or TIDEGATE_HOME names a writable directory",
-                        std::env::temp_dir().display()
-                    );
-                    Self::Given(path)
-                },
-                Self::Private,
-            )),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Given(path) => path,
-            Self::Private(directory) => directory.path(),
-        }
-    }
 }

@@ -3,7 +3,9 @@
 //! A flag wins over its `TIDEGATE_*` variable, which wins over the `ZEUS_*` variable of the product this
 //! follows. The environment comes in as a value, so that precedence is tested without touching the process.
 
+pub(crate) mod ctl;
 pub(crate) mod rest;
+pub(crate) mod traces;
 
 use std::{
     collections::BTreeMap,
@@ -17,8 +19,16 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use tidegate_telemetry::{logging::LogFormat, metrics::Details};
 
-use self::rest::{RestOptions, RestSettings};
-use crate::{demo::script::Script, logging::DEFAULT_FILTER, rule::RuleCommand};
+use self::{
+    rest::{RestOptions, RestSettings},
+    traces::TracesOptions,
+};
+use crate::{
+    ctl::{CtlOptions, completion::Shell, export::ExportOptions},
+    demo::script::Script,
+    logging::DEFAULT_FILTER,
+    rule::RuleCommand,
+};
 
 /// Most data workers that may be asked for.
 const MAX_WORKERS: usize = 512;
@@ -57,6 +67,17 @@ pub(crate) enum Command {
     /// Compile TrafficScript rules, and run one over a described request.
     #[command(subcommand)]
     Rule(RuleCommand),
+    /// Look at and change a running Tidegate through its REST interface.
+    Ctl(Box<CtlOptions>),
+    /// Write a configuration as one document: that of a running Tidegate, or that of documents.
+    ///
+    /// Exit status: as of `ctl`.
+    Export(Box<ExportOptions>),
+    /// Print a script that completes the words of this command line in a shell.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
     /// Show the main job on this machine: DNS server, sample nodes, documents and load in one process.
     Demo(DemoOptions),
     /// Print the version.
@@ -130,9 +151,17 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) resolv_conf: Option<PathBuf>,
 
+    /// Hosts file, which answers for host names of nodes before DNS does. [default: /etc/hosts] [env: TIDEGATE_HOSTS]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hosts: Option<PathBuf>,
+
     /// The REST interface.
     #[command(flatten)]
     pub(crate) rest: RestOptions,
+
+    /// Distributed tracing.
+    #[command(flatten)]
+    pub(crate) traces: TracesOptions,
 }
 
 /// Options of `check`.
@@ -281,10 +310,14 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     /// Resolver configuration.
     pub(crate) resolv_conf: PathBuf,
+    /// Hosts file.
+    pub(crate) hosts: PathBuf,
     /// Whether cluster names should resolve here.
     pub(crate) in_kubernetes: bool,
     /// The REST interface; `None` = off.
     pub(crate) rest: Option<RestSettings>,
+    /// Distributed tracing; `None` = off.
+    pub(crate) traces: Option<tidegate_telemetry::traces::Options>,
 }
 
 /// Settings that cannot be worked with: which, and what is expected instead.
@@ -338,8 +371,11 @@ pub(crate) fn resolve(
             .map_or(DEFAULT_GRACE, |grace| grace.0),
         resolv_conf: path(options.resolv_conf, environment, &["TIDEGATE_RESOLV_CONF"])
             .unwrap_or_else(|| PathBuf::from("/etc/resolv.conf")),
+        hosts: path(options.hosts, environment, &["TIDEGATE_HOSTS"])
+            .unwrap_or_else(|| PathBuf::from("/etc/hosts")),
         in_kubernetes: in_kubernetes(environment),
         rest: rest::resolve(options.rest, environment)?,
+        traces: traces::resolve(options.traces, environment)?,
     })
 }
 
@@ -465,6 +501,7 @@ mod tests {
         assert_eq!(settings.grace, Duration::from_secs(25));
         assert_eq!(settings.session_key, SessionKeySource::Derived);
         assert_eq!(settings.resolv_conf, PathBuf::from("/etc/resolv.conf"));
+        assert_eq!(settings.hosts, PathBuf::from("/etc/hosts"));
     }
 
     #[test]
@@ -508,6 +545,7 @@ mod tests {
             ("TIDEGATE_STATE_DIR", "/state"),
             ("TIDEGATE_HOME", "/home"),
             ("TIDEGATE_RESOLV_CONF", "/resolv"),
+            ("TIDEGATE_HOSTS", "/hosts"),
         ]);
         let settings = resolve(with_base(), &set, 1).unwrap();
         assert_eq!(settings.workers, 7);
@@ -517,6 +555,7 @@ mod tests {
         assert_eq!(settings.state_dir, Some("/state".into()));
         assert_eq!(settings.home, Some("/home".into()));
         assert_eq!(settings.resolv_conf, PathBuf::from("/resolv"));
+        assert_eq!(settings.hosts, PathBuf::from("/hosts"));
         assert!(!format!("{settings:?}").contains("secret"));
     }
 
@@ -571,6 +610,8 @@ mod tests {
             "TIDEGATE_GRACE",
             "--resolv-conf",
             "TIDEGATE_RESOLV_CONF",
+            "--hosts",
+            "TIDEGATE_HOSTS",
             "--rest ",
             "TIDEGATE_REST]",
             "--rest-certificate",

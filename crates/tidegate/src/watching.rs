@@ -27,6 +27,7 @@ use tidegate_telemetry::{
     peaks::PeakRates,
     system::{SystemReader, interfaces},
     throughput::Throughput,
+    traces::Traces,
 };
 use tokio::sync::watch;
 
@@ -55,6 +56,8 @@ pub(crate) struct Watching {
     /// What serves, for alerting.
     serving: watch::Sender<Arc<Configuration>>,
     alerts: Arc<AlertCounts>,
+    /// `None` = tracing is off.
+    traces: Option<Traces>,
     /// The last observation and its number.
     last: tokio::sync::Mutex<Option<(u64, Arc<Observation>)>>,
     /// Observations begun.
@@ -91,6 +94,7 @@ impl Watching {
         proxy: Arc<Proxy>,
         discovery: &Arc<Discovery>,
         readiness: watch::Receiver<Readiness>,
+        traces: Option<Traces>,
     ) -> Self {
         Self {
             proxy,
@@ -99,6 +103,7 @@ impl Watching {
             noted: Mutex::default(),
             serving: watch::channel(Arc::default()).0,
             alerts: Arc::default(),
+            traces,
             last: tokio::sync::Mutex::default(),
             begun: AtomicU64::new(0),
         }
@@ -141,6 +146,7 @@ impl Watching {
             log_lines_dropped: tidegate_telemetry::logging::dropped_lines(),
             sources: sources.into_iter().map(|(pool, status)| source(pool, &status)).collect(),
             peaks: noted.peaks.peaks(),
+            traces: self.traces.as_ref().map(Traces::totals).unwrap_or_default(),
             system: noted.system,
             interfaces: noted.interfaces.clone(),
         }

@@ -328,6 +328,12 @@ impl<'p> Machine<'p> {
             strict,
         };
         match (site.does)(&mut call) {
+            // Taken apart and put together again: as a whole it would be read before it is written.
+            Ok(Value::Int(number)) => {
+                self.stack.truncate(from);
+                self.stack.push(Value::Int(number));
+                Ok(())
+            }
             Ok(value) => {
                 self.stack.truncate(from);
                 self.stack.push(value);

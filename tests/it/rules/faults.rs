@@ -58,7 +58,7 @@ async fn warnings_name_the_rule() {
             if( $path == "/class" ) connection.setPersistence( "nobody" );
             if( $path == "/nodes" ) pool.activenodes( "nothing" );
             if( $path == "/xml" ) xml.xpath.matchNodeSet( "<a>", "", "/a" );
-            if( $path == "/full" ) data.set( "key", http.getPath() . "0123456789" );
+            if( $path == "/full" ) for( $i = 0; $i < 5; $i++ ) data.set( "key" . $i, "0123456789" );
             if( $path == "/zero" ) $x = 1 / ( $path == "/" );
             if( $path == "/said" ) { log.info( "info said" ); log.warn( "warn said" ); log.error( "error said" ); event.emit( "my.own", "emitted" ); }
         "#,
@@ -67,7 +67,7 @@ async fn warnings_name_the_rule() {
     };
     let site = site_with(&[node.address], rules, json!({}), |document| {
         document.with(&json!({ "global_settings": { "properties": { "trafficscript": {
-            "memory_warning": 1000, "regex_match_warn_percentage": 1, "data_size": "10",
+            "memory_warning": 1000, "regex_match_warn_percentage": 1, "data_size": "40",
         } } } }))
     })
     .await;
@@ -82,7 +82,7 @@ async fn warnings_name_the_rule() {
         ("/class", b"", ["rulenopersistence", "there is no session persistence class `nobody`"]),
         ("/nodes", b"", ["poolactivenodesunknown", "there is no pool `nothing`"]),
         ("/xml", b"", ["rulexmlerr", "XPath: the document is no XML"]),
-        ("/full", b"", ["datastorefull", "there is no room to store `key`"]),
+        ("/full", b"", ["datastorefull", "there is no room to store `key"]),
         ("/zero", b"", ["rulelogmsgwarn", "Division by zero"]),
         ("/said", b"", ["rulelogmsginfo", "info said"]),
         ("/said", b"", ["rulelogmsgwarn", "warn said"]),

@@ -147,13 +147,18 @@ async fn heads_do_not_grow_without_bound() {
     let node = Node::start("n").await;
     let rules = Rules {
         request: r#"
+            sub long( $bytes ) { $v = "0123456789"; while( string.len( $v ) < $bytes ) $v .= $v; return $v; }
             $path = http.getPath();
             if( $path == "/names" ) for( $i = 0; $i < 80; $i++ ) http.addHeader( "X-" . $i, "v" );
             if( $path == "/values" ) for( $i = 0; $i < 80; $i++ ) http.addHeader( "X-Many", $i );
-            if( $path == "/bytes" ) for( $i = 0; $i < 20; $i++ ) http.addHeader( "X-Many", string.sprintf( "%9000d", $i ) );
-            if( $path == "/one" ) http.setHeader( "X-Large", string.sprintf( "%40000d", 1 ) . "x" );
+            if( $path == "/bytes" ) for( $i = 0; $i < 20; $i++ ) http.addHeader( "X-Many", long( 9000 ) );
+            if( $path == "/one" ) http.setHeader( "X-Large", long( 40000 ) );
         "#,
-        response: r#"if( http.getPath() == "/answer" ) http.setResponseHeader( "X-Large", string.sprintf( "%40000d", 1 ) . "x" );"#,
+        response: r#"
+            $v = "0123456789";
+            while( string.len( $v ) < 40000 ) $v .= $v;
+            if( http.getPath() == "/answer" ) http.setResponseHeader( "X-Large", $v );
+        "#,
         ..Rules::default()
     };
     let site = site(&[node.address], rules).await;

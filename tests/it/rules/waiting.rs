@@ -65,8 +65,10 @@ async fn rate_classes_refuse_and_queue() {
         assert_eq!(client.response().await.status, 200);
     }
     assert!(began.elapsed() >= Duration::from_secs(2), "it took only {:?}", began.elapsed());
-    let order: Vec<String> =
+    let mut order: Vec<String> =
         node.received().iter().map(|request| request.header("X-Number").unwrap().to_owned()).collect();
+    // Two that leave together may overtake each other on their way.
+    order.chunks_mut(2).for_each(<[String]>::sort);
     assert_eq!(order, ["0", "1", "2", "3", "4"]);
     assert_eq!(metric(&site, "tidegate_rate_dropped_total{class=\"slow\"}").await, 3);
     assert_eq!(metric(&site, "tidegate_rate_entered_total{class=\"orderly\"}").await, 5);

@@ -1,8 +1,6 @@
 //! `config/active`: collections, objects and singletons.
 
-use std::sync::Arc;
-
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, body::Bytes};
 use tidegate_config::rest::{
     Type, Version,
     place::{self, Place},
@@ -66,12 +64,12 @@ pub(super) async fn answer(
     asked: Asked,
 ) -> Answer {
     let Some(place) = place::place(version, segments) else { return Answer::not_found() };
-    match (&asked.method, place) {
-        (&Method::GET, _) => read(api, version, place, segments, path, &asked),
-        (&Method::PUT, Place::Object(of, name)) => put(api, version, of, name, asked.clone()).await,
-        (&Method::PUT, Place::Singleton(of)) => put(api, version, of, "", asked.clone()).await,
-        (&Method::PUT, Place::Directory) => cannot_be_made(),
-        (&Method::DELETE, Place::Object(of, name)) if !of.is_machines() => {
+    match (asked.method.clone(), place) {
+        (Method::GET, _) => read(api, version, place, segments, path, &asked),
+        (Method::PUT, Place::Object(of, name)) => put(api, version, of, name, asked).await,
+        (Method::PUT, Place::Singleton(of)) => put(api, version, of, "", asked).await,
+        (Method::PUT, Place::Directory) => cannot_be_made(),
+        (Method::DELETE, Place::Object(of, name)) if !of.is_machines() => {
             let write = Write::Delete { of, name: name.to_owned() };
             match api.counter.write(write).await {
                 Ok(written) => noted(api, Answer::nothing(), &written),
@@ -103,7 +101,7 @@ fn read(
             Answer::children(&path_of(path), running.names(of).into_iter().map(|name| (name, false)))
         }
         Place::Object(of, name) if of.is_raw() => match running.content(of, name) {
-            Some(content) => Answer::bytes(OCTETS, content.to_vec().into()),
+            Some(content) => Answer::bytes(OCTETS, Bytes::from_owner(content)),
             None => Answer::not_found(),
         },
         Place::Object(of, name) => match running.get(version, of, name, &asked.target.expert) {
@@ -119,11 +117,11 @@ fn read(
 
 async fn put(api: &Api, version: Version, of: Type, name: &str, asked: Asked) -> Answer {
     let name = name.to_owned();
-    let body: Arc<[u8]> = Arc::from(&*asked.body);
     let write = if of.is_raw() {
-        Write::PutContent { of, name, content: body }
+        let (content, place) = asked.body.into_content();
+        Write::PutContent { of, name, content, _place: place }
     } else {
-        Write::Put { version, of, name, expert: asked.target.expert, body }
+        Write::Put { version, of, name, expert: asked.target.expert, body: asked.body }
     };
     let written = match api.counter.write(write).await {
         Ok(written) => written,

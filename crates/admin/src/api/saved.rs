@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use hyper::{Method, StatusCode, body::Bytes};
+use hyper::{Method, StatusCode};
 use tidegate_config::rest::Refusal;
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use super::{Api, Asked, MAX_ARCHIVE_BODY, MAX_JSON_BODY, cannot_be_made, configuration::noted};
 use crate::{
-    answer::{Answer, Body},
-    backups::{Backups, description, new_about, pack, unpack},
+    answer::{self, Answer},
+    backups::{Backups, Saved, description, new_about, pack, unpack},
+    body::Body,
     desk::Write,
 };
 
@@ -44,7 +46,7 @@ pub(super) async fn answer(api: &Api, name: &str, asked: Asked) -> Answer {
         },
         Method::PUT | Method::POST if is_archive(&asked) => upload(api, name, asked.body).await,
         Method::PUT if asked.target.restore => restore(api, name).await,
-        Method::PUT => make(api, name, &asked.body).await,
+        Method::PUT => make(api, name, asked.body).await,
         Method::DELETE => {
             let name = name.to_owned();
             blocking(api, move |backups| backups.delete(&name)).await.map(|()| Answer::nothing())
@@ -65,8 +67,10 @@ async fn blocking<T: Send + 'static>(
         .unwrap_or_else(|error| Err(Refusal::new("service.failed", error.to_string())))
 }
 
-async fn make(api: &Api, name: &str, body: &[u8]) -> Result<Answer, Refusal> {
-    let given = description(body)?;
+async fn make(api: &Api, name: &str, body: Body) -> Result<Answer, Refusal> {
+    let given = description(&body)?;
+    drop(body);
+    let place = api.large.archive().await?;
     let before = api.backups.about(name);
     let Some(current) = api.current.load_full() else {
         return Err(Refusal::new("service.starting", "the documents have not been read yet"));
@@ -74,9 +78,10 @@ async fn make(api: &Api, name: &str, body: &[u8]) -> Result<Answer, Refusal> {
     let owned = name.to_owned();
     let existing = before.clone();
     let about = blocking(api, move |backups| {
+        let _place = place;
         if let Some(mut about) = existing {
             // What was saved stays; only its description can be changed.
-            let (_, whole) = backups.load(&owned)?;
+            let Saved { whole, .. } = backups.load(&owned)?;
             if let Some(given) = given {
                 about.description = given;
             }
@@ -89,33 +94,48 @@ async fn make(api: &Api, name: &str, body: &[u8]) -> Result<Answer, Refusal> {
     })
     .await?;
     let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(Answer::new(status, Body::Json(about.shown())))
+    Ok(Answer::new(status, answer::Body::Json(about.shown())))
 }
 
 async fn restore(api: &Api, name: &str) -> Result<Answer, Refusal> {
     let owned = name.to_owned();
-    let (about, whole) = blocking(api, move |backups| backups.load(&owned)).await?;
-    let written = api.counter.write(Write::Restore(Arc::new(whole))).await?;
-    Ok(noted(api, Answer::json(about.shown()), &written))
+    let place = api.large.archive().await?;
+    let (saved, place) = blocking(api, move |backups| Ok((backups.load(&owned)?, place))).await?;
+    let Saved { about, whole, left_out } = saved;
+    let written = api.counter.write(Write::Restore { whole: Arc::new(whole), _place: place }).await?;
+    Ok(with_left_out(noted(api, Answer::json(about.shown()), &written), name, &left_out))
 }
 
 async fn download(api: &Api, name: &str) -> Result<Answer, Refusal> {
     let name = name.to_owned();
+    let place = api.large.archive().await?;
     let archive = blocking(api, move |backups| {
-        let (about, whole) = backups.load(&name)?;
-        pack(&about, &whole)
+        let Saved { about, whole, .. } = backups.load(&name)?;
+        Ok(Body::new(pack(&about, &whole)?, place))
     })
     .await?;
-    Ok(Answer::bytes(TAR, archive.into()))
+    Ok(Answer::bytes(TAR, archive.into_answer()))
 }
 
-async fn upload(api: &Api, name: &str, archive: Bytes) -> Result<Answer, Refusal> {
+async fn upload(api: &Api, name: &str, archive: Body) -> Result<Answer, Refusal> {
     let is_new = api.backups.about(name).is_none();
-    let name = name.to_owned();
-    blocking(api, move |backups| {
-        let (about, whole) = unpack(&archive)?;
-        backups.save(&name, about, &whole)
+    let owned = name.to_owned();
+    let left_out = blocking(api, move |backups| {
+        let Saved { about, whole, left_out } = unpack(&archive)?;
+        backups.save(&owned, about, &whole)?;
+        Ok(left_out)
     })
     .await?;
-    Ok(if is_new { Answer::new(StatusCode::CREATED, Body::Nothing) } else { Answer::nothing() })
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+    Ok(with_left_out(Answer::new(status, answer::Body::Nothing), name, &left_out))
+}
+
+/// Tells what of a backup does not count, here and in the log.
+fn with_left_out(mut answer: Answer, name: &str, left_out: &[String]) -> Answer {
+    for sentence in left_out {
+        warn!("of the backup {name:?}: {sentence}");
+    }
+    // First: there is a bound, and nothing else says it to the client.
+    answer.notices.splice(0..0, left_out.iter().map(|sentence| format!("left-out; {sentence}")));
+    answer
 }

@@ -1,5 +1,7 @@
 //! The tree of the interface over documents in memory and a control loop of a few lines.
 
+mod sequences;
+
 use std::{future, path::Path, sync::Mutex};
 
 use hyper::StatusCode;
@@ -10,9 +12,10 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use super::*;
 use crate::{
     answer::Body,
+    body::{Place, Places},
     desk::{Batch, Desk, Done, Import},
     kept::Generations,
-    observe::{Coming, Group, NoCounters, PoolState, RunningState, ServerState},
+    observe::{Coming, Group, NoCounters, PoolState, Question, RunningState, ServerState},
 };
 
 struct NoFiles;
@@ -23,7 +26,7 @@ impl References for NoFiles {
     }
 }
 
-fn read(text: &str) -> Import {
+pub(crate) fn read(text: &str) -> Import {
     let watched: Vec<Document> = [text]
         .into_iter()
         .filter(|text| !text.is_empty())
@@ -35,7 +38,7 @@ fn read(text: &str) -> Import {
 }
 
 #[derive(Debug)]
-struct Seen;
+pub(crate) struct Seen;
 
 impl Observe for Seen {
     fn groups(&self) -> Vec<Group> {
@@ -70,10 +73,26 @@ impl Observe for Seen {
             failed_nodes: vec![("192.0.2.1:80".to_owned(), vec!["p".to_owned()])],
         }
     }
+
+    fn nodes(&self, pool: &str) -> Option<Json> {
+        (pool == "p").then(|| json!({ "nodes": [{ "node": "192.0.2.1:80" }] }))
+    }
+
+    fn events(&self, after: u64) -> (Json, u64) {
+        (json!([{ "number": after + 1 }]), 9)
+    }
+
+    fn explain(&self, question: Question) -> Coming<'_, Result<Json, String>> {
+        let answer = match question.host.as_str() {
+            "nowhere" => Err("nobody listens there".to_owned()),
+            _ => Ok(json!(format!("{question:?}"))),
+        };
+        Box::pin(future::ready(answer))
+    }
 }
 
 /// A control loop: serves every batch that is written over the last import.
-async fn control(
+pub(crate) async fn control(
     mut batches: mpsc::Receiver<Batch>,
     imports: watch::Sender<Option<Import>>,
     served: Arc<Mutex<Vec<usize>>>,
@@ -138,6 +157,7 @@ impl Desktop {
             faults: faults_seen,
             identity: Identity { name, uuid: "u".to_owned(), platform: "p".to_owned() },
             keeps: directory.is_some(),
+            large: Places::default(),
         };
         let desktop = Self { api, imports, faults, served, tasks };
         while desktop.api.current.load().is_none() {
@@ -155,14 +175,14 @@ impl Desktop {
             target,
             media_type: media_type.map(str::to_owned),
             accept: String::new(),
-            body: Bytes::new(),
+            body: crate::body::Body::default(),
         };
         if matches!(asked.method, Method::PUT | Method::POST) {
             match self.api.body_limit(&asked) {
                 Ok(limit) => assert!(body.len() <= limit),
                 Err(answer) => return answer,
             }
-            asked.body = Bytes::copy_from_slice(body);
+            asked.body = crate::body::Body::new(body.to_vec(), Place::default());
         }
         self.api.answer(asked).await
     }
@@ -275,6 +295,17 @@ async fn every_verb_has_its_status() {
         ("PUT", "/api/tm/8.3/status/local_tm/state", json, body, 403),
         ("DELETE", "/api/tm/8.3/status/local_tm/state", None, b"", 405),
         ("GET", "/api/tm/8.3/status/local_tm/blah", None, b"", 404),
+        ("GET", "/api/tidegate", None, b"", 200),
+        ("PUT", "/api/tidegate", json, body, 403),
+        ("DELETE", "/api/tidegate/export", None, b"", 405),
+        ("GET", "/api/tidegate/explain", None, b"", 405),
+        ("POST", "/api/tidegate/explain", json, b"{}", 400),
+        ("POST", "/api/tidegate/events", json, b"{}", 405),
+        ("GET", "/api/tidegate/nodes/", None, b"", 200),
+        ("GET", "/api/tidegate/nodes/p", None, b"", 200),
+        ("GET", "/api/tidegate/nodes/q", None, b"", 404),
+        ("GET", "/api/tidegate/blah", None, b"", 404),
+        ("POST", "/api/tidegate/blah", json, b"{}", 404),
     ] {
         let answer = desktop.ask(method, target, media_type, body).await;
         assert_eq!(status(&answer), expected, "{method} {target}: {answer:?}");
@@ -456,19 +487,19 @@ async fn backups_are_made_listed_fetched_brought_back_and_deleted() {
 
     desktop.put(&pool, json!({"basic": {"note": "after"}})).await;
     let fetched = {
-        let mut asked = Asked {
+        let asked = Asked {
             method: Method::GET,
             target: Target::read(&one, None).unwrap(),
             media_type: None,
             accept: "application/x-tar".to_owned(),
-            body: Bytes::new(),
+            body: crate::body::Body::default(),
         };
-        let answer = desktop.api.answer(asked.clone()).await;
-        asked.accept = String::new();
+        let answer = desktop.api.answer(asked).await;
         let Body::Bytes { media_type: "application/x-tar", bytes } = answer.body else {
             panic!("{answer:?}")
         };
-        bytes
+        // A copy: the answer has the place of archives for as long as it is there.
+        bytes.to_vec()
     };
     assert_eq!(status(&desktop.ask("DELETE", &one, None, b"").await), 204);
     assert_eq!(status(&desktop.get(&one).await), 404);
@@ -481,6 +512,31 @@ async fn backups_are_made_listed_fetched_brought_back_and_deleted() {
     assert_eq!(status(&restored), 200);
     assert_eq!(json_of(desktop.get(&pool).await)["properties"]["basic"]["note"], "before");
     assert_eq!(status(&desktop.put(&format!("{full}/none?restore"), json!({})).await), 404);
+}
+
+#[tokio::test]
+async fn what_an_archive_may_not_say_is_told_and_the_rest_is_restored() {
+    let desktop = Desktop::new("").await;
+    let layer = json!({"pools": {"p": {"alone": true, "properties": {
+        "basic": {"note": "n"}, "connection": {"max_queue_size": -1},
+    }}}});
+    let about = json!({"format": 1, "description": "", "time_stamp": 1, "version": "v"});
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in [("tidegate-backup.json", about), ("configuration.json", layer)] {
+        let content = content.to_string();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    let archive = archive.into_inner().unwrap();
+    let place = "/api/tm/8.3/status/local_tm/backups/full/b";
+    let answer = desktop.ask("PUT", place, Some("application/x-tar"), &archive).await;
+    assert_eq!(status(&answer), 201);
+    assert!(answer.notices[0].starts_with("left-out; pools/“p”: “connection.max_queue_size”"), "{answer:?}");
+    assert_eq!(status(&desktop.put(&format!("{place}?restore"), json!({})).await), 200);
+    let shown = json_of(desktop.get(&format!("{ACTIVE}/pools/p")).await);
+    assert_eq!(shown["properties"]["basic"]["note"], "n");
+    assert_eq!(shown["properties"]["connection"]["max_queue_size"], 0);
 }
 
 #[tokio::test]
@@ -534,4 +590,53 @@ async fn the_end_of_the_control_loop_is_told_and_nothing_hangs() {
     desktop.tasks[0].abort();
     let answer = desktop.put(&format!("{ACTIVE}/pools/p"), json!({})).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn what_is_ours_lies_beside_the_tree_of_the_vtm() {
+    let text = r#"{"pools": [{"name": "web"}],
+        "ssl": {"server_keys": [{"name": "k", "properties": {"basic": {"public": "p", "private": "SECRET"}}}]}}"#;
+    let desktop = Desktop::new(text).await;
+    assert_eq!(names(desktop.get("/api").await), ["tm"]);
+    assert_eq!(names(desktop.get("/api/tidegate").await), ["events", "explain", "export", "nodes"]);
+    assert_eq!(names(desktop.get("/api/tidegate/nodes").await), ["web"]);
+    let events = json_of(desktop.get("/api/tidegate/events?after=6").await);
+    assert_eq!(events, json!({ "events": [{ "number": 7 }], "seen": 9 }));
+    let export = json_of(desktop.get("/api/tidegate/export").await);
+    assert_eq!(export["document"]["pools"], json!([{ "name": "web" }]));
+    assert!(!export.to_string().contains("SECRET"));
+    assert_eq!(export["files"].as_object().unwrap().len(), 1);
+    let clear = json_of(desktop.get("/api/tidegate/export?secrets=clear").await);
+    assert!(clear.to_string().contains("SECRET"));
+}
+
+#[tokio::test]
+async fn a_request_to_be_explained_is_read_strictly() {
+    let desktop = Desktop::new("").await;
+    let ask = async |body: &str| {
+        let answer =
+            desktop.ask("POST", "/api/tidegate/explain", Some("application/json"), body.as_bytes()).await;
+        (status(&answer), json_of(answer).to_string())
+    };
+    let (code, said) =
+        ask(r#"{"url": "https://a.example:8443/x?y", "headers": [["A", "b"]], "client": "::1"}"#).await;
+    assert_eq!(code, 200, "{said}");
+    for part in ["secure: true", "a.example", "8443", "/x?y", "::1", "method"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    for (body, told) in [
+        ("{", "no JSON"),
+        ("{}", "url"),
+        (r#"{"url": "ftp://a/"}"#, "http"),
+        (r#"{"url": "/x"}"#, "http"),
+        (r#"{"url": "http://u:p@a/"}"#, "password"),
+        (r#"{"url": "http://a/", "client": "me"}"#, "IP address"),
+        (r#"{"url": "http://a/", "headers": {"A": "b"}}"#, "list"),
+        (r#"{"url": "http://a/", "headers": [["A"]]}"#, "list"),
+        (r#"{"url": "http://a/", "body": "x"}"#, "body"),
+        (r#"{"url": "http://nowhere/"}"#, "nobody listens"),
+    ] {
+        let (code, said) = ask(body).await;
+        assert!(code == 400 && said.contains(told), "{body}: {said}");
+    }
 }

@@ -1,18 +1,19 @@
 //! What REST wrote: objects with the keys that were written, and objects that were removed.
 //!
-//! It lies over the documents like one more of them. Its text form (JSON) is what is kept over a restart; keys
-//! that a later program no longer knows are left out when it is read again.
+//! It lies over the documents like one more of them. Its text form (JSON) is what is kept over a restart and what
+//! backups hold; what this program does not know or no key may have is left out when it is read again, and told.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use base64::Engine as _;
 use serde_json::{Map, Value as Json, json};
 
+use super::write::scalar;
 use crate::{
-    coerce::Value,
-    diagnostic::{DocumentId, Origin, Position},
+    coerce::{Row, Value},
+    diagnostic::{DocumentId, Origin, Position, quote},
     merge::{ContentPlace, Merged, Setting, check_name},
-    schema::SCHEMA,
+    schema::{Column, KeyKind, ObjectType, SCHEMA},
 };
 
 /// Most bytes that all REST writes may hold together.
@@ -152,19 +153,60 @@ impl Layer {
         Json::Object(types)
     }
 
-    /// Reads the form that is kept. Whatever this program does not know is left out.
+    /// Reads the form that is kept, like [`Layer::read`], and does not tell what was left out.
     pub fn from_json(json: &Json) -> Self {
-        let mut layer = Self::default();
+        Self::read(json).0
+    }
+
+    /// Reads the form that is kept. It may come from another release or another hand: what this program does not
+    /// know, and every value that its key may not have, is left out and told.
+    pub fn read(json: &Json) -> (Self, LeftOut) {
+        let (mut layer, mut left_out) = (Self::default(), LeftOut::default());
         for (path, objects) in json.as_object().into_iter().flatten() {
-            let Some(object_type) = SCHEMA.types.get(path) else { continue };
+            let Some(object_type) = SCHEMA.types.get(path) else {
+                left_out.add(&quote(path), "there is no such type of object");
+                continue;
+            };
             for (name, entry) in objects.as_object().into_iter().flatten() {
-                let named = object_type.singleton && name.is_empty() || check_name(name).is_ok();
-                if named && let Some(entry) = entry_from_json(path, entry) {
-                    layer.set(&object_type.path, name, Some(Arc::new(entry)));
+                let at = format!("{path}/{}", quote(name));
+                let named = if object_type.singleton && name.is_empty() { Ok(()) } else { check_name(name) };
+                match named.and_then(|()| entry_from_json(object_type, entry, &at, &mut left_out)) {
+                    Ok(entry) => layer.set(&object_type.path, name, Some(Arc::new(entry))),
+                    Err(text) => left_out.add(&at, &text),
                 }
             }
         }
-        layer
+        (layer, left_out)
+    }
+}
+
+/// Most sentences about what was left out.
+const MAX_TOLD: usize = 20;
+
+/// What of a kept form could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    told: Vec<String>,
+    found: usize,
+}
+
+impl LeftOut {
+    fn add(&mut self, at: &str, text: &str) {
+        self.found += 1;
+        if self.told.len() < MAX_TOLD {
+            // Names may come from any hand.
+            self.told.push(format!("{at}: {text}; left out").replace(char::is_control, "?"));
+        }
+    }
+
+    /// One sentence for each, and one for those that are too many to tell. Empty: nothing was left out.
+    pub fn sentences(self) -> Vec<String> {
+        let Self { mut told, found } = self;
+        let more = found - told.len();
+        if more > 0 {
+            told.push(format!("{more} more values or objects were left out"));
+        }
+        told
     }
 }
 
@@ -199,27 +241,64 @@ fn settings_to_json(settings: &Settings) -> Map<String, Json> {
     sections
 }
 
-fn entry_from_json(path: &str, json: &Json) -> Option<Entry> {
-    let fields = json.as_object()?;
+fn entry_from_json(of: &ObjectType, json: &Json, at: &str, left_out: &mut LeftOut) -> Result<Entry, String> {
+    let fields = json.as_object().ok_or("an object is expected here")?;
     if fields.get("removed").and_then(Json::as_bool) == Some(true) {
-        return Some(Entry::Removed);
+        return Ok(Entry::Removed);
     }
     let content = if let Some(text) = fields.get("text").and_then(Json::as_str) {
         Some(Arc::from(text.as_bytes()))
     } else if let Some(encoded) = fields.get("base64").and_then(Json::as_str) {
-        Some(Arc::from(base64::engine::general_purpose::STANDARD.decode(encoded).ok()?))
+        let content = base64::engine::general_purpose::STANDARD.decode(encoded);
+        Some(Arc::from(content.map_err(|error| format!("its content is no base64 ({error})"))?))
     } else {
         None
     };
     let mut settings = Settings::new();
     for (section, keys) in fields.get("properties").and_then(Json::as_object).into_iter().flatten() {
         for (key, value) in keys.as_object().into_iter().flatten() {
-            if let Some(definition) = SCHEMA.types.get(path).and_then(|of| of.key(section, key)) {
-                let value = Value::from_data(value, &definition.kind);
-                settings.insert((section.clone(), key.clone()), value);
+            let at = format!("{at}: {}", quote(&format!("{section}.{key}")));
+            match of.key(section, key) {
+                Some(definition) => {
+                    if let Some(value) = value_from_json(&definition.kind, value, &at, left_out) {
+                        settings.insert((section.clone(), key.clone()), value);
+                    }
+                }
+                None => left_out.add(&at, "there is no such key"),
             }
         }
     }
     let alone = fields.get("alone").and_then(Json::as_bool).unwrap_or_default();
-    Some(Entry::Written { alone, settings, content })
+    Ok(Entry::Written { alone, settings, content })
+}
+
+fn value_from_json(kind: &KeyKind, json: &Json, at: &str, left_out: &mut LeftOut) -> Option<Value> {
+    if let (KeyKind::Table(columns), Json::Array(rows)) = (kind, json) {
+        let rows = rows.iter().enumerate().filter_map(|(index, row)| {
+            row_from_json(columns, row).map_err(|text| left_out.add(&format!("{at}[{index}]"), &text)).ok()
+        });
+        return Some(Value::Table(rows.collect()));
+    }
+    scalar(kind, json).map_err(|(_, text)| left_out.add(at, &text)).ok()
+}
+
+/// A row with all its cells, or what is wrong with it.
+fn row_from_json(columns: &BTreeMap<String, Column>, json: &Json) -> Result<Row, String> {
+    let mut row = Row::new();
+    for (name, cell) in json.as_object().ok_or("a row is expected here")? {
+        let column = columns.get(name).ok_or_else(|| format!("there is no column {}", quote(name)))?;
+        let value = scalar(&column.kind, cell).map_err(|(_, text)| format!("{name}: {text}"))?;
+        row.insert(name.clone(), value);
+    }
+    for (name, column) in columns {
+        if row.contains_key(name) {
+            continue;
+        }
+        match &column.default {
+            Some(default) => drop(row.insert(name.clone(), default.clone())),
+            None if column.required => return Err(format!("the row has no {}", quote(name))),
+            None => {}
+        }
+    }
+    Ok(row)
 }

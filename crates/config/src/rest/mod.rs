@@ -9,9 +9,11 @@
 //! written, and objects that were removed. The layer lies over the documents and is compiled with them; nothing
 //! here knows the model.
 
+pub mod export;
 pub mod layer;
 pub mod place;
 mod refusal;
+pub mod text;
 mod version;
 mod view;
 mod write;
@@ -19,6 +21,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use layer::LeftOut;
 pub use refusal::Refusal;
 pub use version::Version;
 pub use view::{ExpertKeys, MAX_EXPERT_KEYS, Running};

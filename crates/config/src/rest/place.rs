@@ -1,7 +1,7 @@
 //! Paths below `config/active`: which collection, object or directory they name.
 
 use super::{Type, Version};
-use crate::schema::SCHEMA;
+use crate::{nearest, schema::SCHEMA};
 
 /// What a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,4 +60,15 @@ pub fn children(version: Version, segments: &[String]) -> Vec<(String, bool)> {
     }
     found.sort();
     found
+}
+
+/// The collection or directory that was probably meant by these segments, as words to add to an error.
+pub fn hint(segments: &[String]) -> Option<String> {
+    let known = SCHEMA.types.keys().map(String::as_str);
+    let two = segments.get(..2).map(|two| two.join("/"));
+    let tails =
+        known.clone().filter(|path| segments.first().is_some_and(|word| path.ends_with(&format!("/{word}"))));
+    let tail = tails.into_iter().next().map(|path| format!("did you mean “{path}”?"));
+    tail.or_else(|| two.as_deref().and_then(|two| nearest::hint(two, known.clone())))
+        .or_else(|| segments.first().and_then(|word| nearest::hint(word, known)))
 }

@@ -411,6 +411,72 @@ fn a_backup_restores_everything_over_other_documents() {
     assert_eq!(desk.running().restore(&backup).len(), 3);
 }
 
+#[test]
+fn what_no_key_may_have_is_left_out_of_what_was_kept_and_told() {
+    let node = |extra: Json| {
+        let mut row = json!({"node": "192.0.2.1:80"});
+        row.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        row
+    };
+    let kept = json!({
+        "global_settings": {"": {"properties": {"log": {"flush_time": 0, "reopen": 7}}}},
+        "pools": {
+            "p": {"properties": {
+                "basic": {"note": "n", "nodes_table": [
+                    node(json!({})), node(json!({"weight": 0})), node(json!({"state": "gone"})), {"weight": 1}, 7,
+                    node(json!({"more": 1})),
+                ]},
+                "load_balancing": {"algorithm": "magic"},
+                "http": {"keepalive": "yes"},
+                "none": {"such": 1},
+            }},
+            "a/b": {},
+            "q": 7,
+        },
+        "rules": {"r": {"base64": "!"}},
+        "gadgets": {"g": {}},
+    });
+    let (layer, left_out) = Layer::read(&kept);
+    let sentences = left_out.sentences();
+    let told = |place: &str| sentences.iter().filter(|sentence| sentence.starts_with(place)).count();
+    for (place, expected) in [
+        ("global_settings/“”: “log.flush_time”", 1),
+        ("pools/“p”: “basic.nodes_table”[", 5),
+        ("pools/“p”: “load_balancing.algorithm”", 1),
+        ("pools/“p”: “http.keepalive”", 1),
+        ("pools/“p”: “none.such”", 1),
+        ("pools/“a/b”", 1),
+        ("pools/“q”", 1),
+        ("rules/“r”", 1),
+        ("“gadgets”", 1),
+    ] {
+        assert_eq!(told(place), expected, "{place} in {sentences:#?}");
+    }
+    assert_eq!(sentences.len(), 13);
+    // The rest counts, with the defaults of what a row does not say.
+    let imported = imported("");
+    let running = running(&imported, &layer);
+    let shown = |path: &str, name: &str| {
+        running.get(Version::newest(), of(path), name, &ExpertKeys::default()).unwrap()["properties"].clone()
+    };
+    let global = shown("global_settings", "");
+    assert_eq!((&global["log"]["flush_time"], &global["log"]["reopen"]), (&json!(5), &json!(7)));
+    let pool = shown("pools", "p");
+    assert_eq!(pool["basic"]["note"], "n");
+    assert_eq!(pool["basic"]["nodes_table"].as_array().unwrap().len(), 1);
+    assert_eq!(pool["basic"]["nodes_table"][0]["weight"], 1);
+    assert_eq!(running.names(of("pools")), ["p"]);
+}
+
+#[test]
+fn sentences_about_what_is_left_out_are_bounded() {
+    let objects: Map<String, Json> = (0..1000).map(|number| (number.to_string(), json!(7))).collect();
+    let sentences = Layer::read(&json!({ "pools": objects })).1.sentences();
+    assert_eq!(sentences.len(), 21);
+    assert!(sentences[20].starts_with("980 more"), "{}", sentences[20]);
+    assert!(Layer::read(&json!({})).1.sentences().is_empty());
+}
+
 /// What a GET is to show after a sequence of writes, kept in the simplest way: the written values by name.
 type Model = BTreeMap<String, Map<String, Json>>;
 

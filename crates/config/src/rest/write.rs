@@ -357,7 +357,7 @@ fn text_row_key(row: &Row, index: usize) -> String {
 type Misfit = (&'static str, String);
 
 /// A value that is no table, as strictly as JSON tells types apart.
-fn scalar(kind: &KeyKind, json: &Json) -> Result<Value, Misfit> {
+pub(super) fn scalar(kind: &KeyKind, json: &Json) -> Result<Value, Misfit> {
     let wrong = || ("json.wrong_type", format!("{} is expected here, not {}", allowed(kind), noun(json)));
     match (kind, json) {
         (KeyKind::Bool, Json::Bool(on)) => Ok(Value::Bool(*on)),

@@ -1,5 +1,5 @@
-//! What all lookups share: settings, the resolver configuration, the memory of servers, the clock and the limit
-//! of lookups in progress.
+//! What all lookups share: settings, the resolver configuration, the hosts file, the memory of servers, the clock and
+//! the limit of lookups in progress.
 
 use std::{
     net::SocketAddr,
@@ -11,6 +11,7 @@ use tidegate_model::Moment;
 use tokio::sync::{Semaphore, watch};
 
 use super::{
+    hosts::{self, Hosts},
     resolv_conf::{self, ResolvConf},
     servers::Servers,
 };
@@ -24,20 +25,30 @@ pub(crate) struct Client {
     /// Refreshes in progress.
     pub(crate) lookups: Semaphore,
     origin: Instant,
-    seen: Mutex<Option<Vec<u8>>>,
+    seen: Mutex<Seen>,
     conf: watch::Sender<Arc<ResolvConf>>,
+    hosts: watch::Sender<Arc<Hosts>>,
+}
+
+/// The files as they were read last.
+#[derive(Debug, Default)]
+struct Seen {
+    conf: Option<Vec<u8>>,
+    hosts: Option<Vec<u8>>,
 }
 
 impl Client {
     pub(crate) fn new(options: Arc<DiscoveryOptions>) -> Self {
-        let mut seen = None;
-        let conf = resolv_conf::reread(&options.resolv_conf, &mut seen).unwrap_or_default();
+        let mut seen = Seen::default();
+        let conf = resolv_conf::reread(&options.resolv_conf, &mut seen.conf).unwrap_or_default();
+        let hosts = hosts::reread(&options.hosts, &mut seen.hosts).unwrap_or_default();
         Self {
             servers: Servers::default(),
             lookups: Semaphore::new(options.policy.concurrent_lookups.clamp(1, 1024)),
             origin: Instant::now(),
             seen: Mutex::new(seen),
             conf: watch::Sender::new(conf),
+            hosts: watch::Sender::new(hosts),
             options,
         }
     }
@@ -57,20 +68,37 @@ impl Client {
         self.conf.subscribe()
     }
 
-    /// Looks at the resolver configuration again and again.
-    pub(crate) async fn watch_conf(self: Arc<Self>) {
+    /// The hosts file now.
+    pub(crate) fn hosts(&self) -> Arc<Hosts> {
+        Arc::clone(&self.hosts.borrow())
+    }
+
+    /// Tells of changes of the hosts file.
+    pub(crate) fn hosts_changes(&self) -> watch::Receiver<Arc<Hosts>> {
+        self.hosts.subscribe()
+    }
+
+    /// Looks at the resolver configuration and the hosts file again and again.
+    pub(crate) async fn watch_files(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(self.options.timing.resolv_conf_check);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // A short local file: cheaper to read than to send to another thread.
-            let changed = resolv_conf::reread(
-                &self.options.resolv_conf,
-                &mut self.seen.lock().unwrap_or_else(PoisonError::into_inner),
-            );
-            if let Some(conf) = changed {
+            // Short local files: cheaper to read than to send to another thread.
+            let (conf, hosts) = {
+                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                (
+                    resolv_conf::reread(&self.options.resolv_conf, &mut seen.conf),
+                    hosts::reread(&self.options.hosts, &mut seen.hosts),
+                )
+            };
+            if let Some(conf) = conf {
                 tracing::info!(servers = ?conf.servers, "the resolver configuration changed");
                 self.conf.send_replace(conf);
+            }
+            if let Some(hosts) = hosts {
+                tracing::info!(names = hosts.len(), "the hosts file changed");
+                self.hosts.send_replace(hosts);
             }
         }
     }

@@ -33,6 +33,9 @@ use crate::{
 const SRV_NDOTS: u8 = 3;
 /// How often an address literal is looked at again; it cannot change.
 const LITERAL_TTL: Duration = Duration::from_hours(24);
+/// How often a name in the hosts file is looked at again besides when the file changes: what is taken out of it leaves
+/// after as many looks as any other answer needs.
+const HOSTS_TTL: Duration = Duration::from_secs(5);
 /// Names listed in a message.
 const MAX_LISTED: usize = 8;
 /// Targets without addresses that are remembered.
@@ -108,6 +111,9 @@ impl Lookup {
                 warning: None,
             };
         }
+        if let Some(found) = self.in_hosts_file(client, tally, &configured) {
+            return found;
+        }
         let kinds = self.kinds();
         let parsed = match name::parse(&configured) {
             Ok(parsed) => parsed,
@@ -166,6 +172,33 @@ impl Lookup {
                 warning: hint.map(Into::into),
             },
         }
+    }
+
+    /// What the hosts file says of a name of a nodes table. While it stands there, DNS is not asked.
+    fn in_hosts_file(&mut self, client: &Client, tally: &Tally, configured: &str) -> Option<LookupOutcome> {
+        let Query::Host { port, .. } = self.source.query else { return None };
+        if !self.source.nodes_table {
+            return None;
+        }
+        let hosts = client.hosts();
+        let addresses = hosts.addresses(configured);
+        if addresses.is_empty() {
+            return None;
+        }
+        // What DNS said last is nothing to hold on to.
+        (self.winner, self.absent) = (None, None);
+        let loopback = client.options.allow_loopback.unwrap_or(true);
+        let choice = Choice { loopback, ..self.choice(client) };
+        let (addresses, rejected) = choice.choose(addresses.iter().copied());
+        tally.count(|counters| counters.rejected_addresses += rejected);
+        let outcome = if addresses.is_empty() {
+            let why = format!("{configured}: none of its addresses in the hosts file can be a node");
+            Outcome::failed(FailureKind::Source, why)
+        } else {
+            let nodes = NodeSet::of(addresses.into_iter().map(|address| SocketAddr::new(address, port)));
+            found(nodes, Coverage::Complete, Some(HOSTS_TTL))
+        };
+        Some(LookupOutcome { outcome, question: format!("hosts file {configured}").into(), warning: None })
     }
 
     fn kinds(&self) -> &'static str {
@@ -305,7 +338,7 @@ impl Lookup {
             let recheck = refresh.client.options.timing.family_recheck;
             self.absent = absent.map(|family| (*family, refresh.now.after(recheck)));
         }
-        let (addresses, rejected) = choose(self.choice(refresh.client), &host.addresses);
+        let (addresses, rejected) = self.choice(refresh.client).choose_marked(&host.addresses);
         refresh.tally.count(|counters| counters.rejected_addresses += rejected);
         if addresses.is_empty() {
             let why = format!("{}: none of its addresses can be a node", name::show(full));
@@ -417,7 +450,7 @@ impl Lookup {
             .into_iter()
             .map(|service| {
                 let (chosen, bad) =
-                    choose(choice, addresses.get(&name::key(&service.target)).map_or(&[], |l| &**l));
+                    choice.choose_marked(addresses.get(&name::key(&service.target)).map_or(&[], |l| &**l));
                 rejected += bad;
                 (service, chosen)
             })
@@ -559,18 +592,4 @@ fn join(failed: Vec<(Family, String)>) -> String {
     let mut texts: Vec<String> = failed.into_iter().map(|(_, why)| why).collect();
     texts.dedup();
     texts.join("; ")
-}
-
-/// Chooses among addresses of which some may be loopback ones.
-fn choose(choice: Choice, addresses: &[(IpAddr, bool)]) -> (Vec<IpAddr>, u64) {
-    let strict = addresses
-        .iter()
-        .filter(|(_, loopback)| !loopback)
-        .filter(|(address, _)| nodes::usable(*address, false).is_none());
-    let rejected = strict.count() as u64;
-    let usable = addresses.iter().filter(|(address, loopback)| nodes::usable(*address, *loopback).is_some());
-    let (chosen, more) = Choice { loopback: true, ..choice }.choose(usable.map(|(address, _)| *address));
-    let never =
-        addresses.iter().filter(|(a, loopback)| *loopback && nodes::usable(*a, true).is_none()).count();
-    (chosen, rejected + more + never as u64)
 }

@@ -10,11 +10,12 @@
 //! [`Resolver`] answers single questions that have nothing to do with pools, over the same exchange.
 //!
 //! [`answer`] and [`nodes`] are pure; `servers` remembers how each name server behaves; [`resolv_conf`] reads
-//! the resolver configuration.
+//! the resolver configuration, [`hosts`] the hosts file, which answers for names of nodes tables first.
 
 pub mod answer;
 mod client;
 mod exchange;
+pub mod hosts;
 mod lookup;
 pub mod name;
 pub mod nodes;

@@ -75,6 +75,13 @@ impl Choice {
         }
         (good, rejected)
     }
+
+    /// [`Choice::choose`] among addresses that each say whether they may be loopback ones.
+    pub(crate) fn choose_marked(self, addresses: &[(IpAddr, bool)]) -> (Vec<IpAddr>, u64) {
+        let good = addresses.iter().filter(|(address, loopback)| usable(*address, *loopback).is_some());
+        let (chosen, _) = Self { loopback: true, ..self }.choose(good.clone().map(|(address, _)| *address));
+        (chosen, (addresses.len() - good.count()) as u64)
+    }
 }
 
 /// SRV records with the addresses of their targets become nodes. `port` replaces the port of each record.
@@ -98,12 +105,15 @@ pub fn of_services(services: &[(Service, Vec<IpAddr>)], port: Option<u16>, weigh
                     draining: false,
                     weight: Some(weight.clamp(1, MAX_WEIGHT)),
                     priority: Some(u32::try_from(rank.unwrap_or(0)).unwrap_or(u32::MAX).saturating_add(1)),
+                    name: None,
                 }
             }
         };
         for address in addresses {
-            let known =
-                set.nodes.entry(SocketAddr::new(*address, port.unwrap_or(service.port))).or_insert(node);
+            let known = set
+                .nodes
+                .entry(SocketAddr::new(*address, port.unwrap_or(service.port)))
+                .or_insert_with(|| node.clone());
             // The same node twice: the better of both.
             known.priority = known.priority.max(node.priority);
             known.weight = known.weight.max(node.weight);

@@ -179,7 +179,7 @@ fn node(entry: &Json, lenient: bool) -> Result<(SocketAddr, DiscoveredNode), Str
                 .ok_or_else(|| format!("weight {} is not a number from 1 to 100", weight.show()))?,
         ),
     };
-    Ok((SocketAddr::new(ip, port), DiscoveredNode { draining, weight, priority: None }))
+    Ok((SocketAddr::new(ip, port), DiscoveredNode { draining, weight, priority: None, name: None }))
 }
 
 fn shorten(text: &str) -> String {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hickory_proto::rr::RecordType;
 use tidegate_discovery::{Family, NamedNode, Source, SourceState};
 
-use crate::support::{Act, Server, World, Zone, dns, resolv_conf, silence, source};
+use crate::support::{Act, Server, World, Zone, dns, hosts, resolv_conf, silence, source};
 
 const HOST: &str = "--hostname=web.example. --port=80";
 
@@ -322,18 +322,16 @@ async fn f4_mapped_addresses_are_ipv4() {
     world.nodes("p", &["192.0.2.1:80"]).await;
 }
 
+fn named(host: &str) -> NamedNode {
+    NamedNode { host: host.into(), port: 80, draining: false, weight: None, priority: None }
+}
+
 #[tokio::test]
 async fn names_of_a_nodes_table() {
     let server = Server::zone(zone(&["192.0.2.1"]).host("db.example", &["192.0.2.9"])).await;
     let mut world = World::new(|_| {});
     resolv_conf(world.path(), &[&server], "search example\n");
-    let node = |host: &str, weight| NamedNode {
-        host: host.into(),
-        port: 80,
-        draining: false,
-        weight,
-        priority: None,
-    };
+    let node = |host, weight| NamedNode { weight, ..named(host) };
     world.follow(&[(
         "p",
         Source::Names(vec![node("web", Some(3)), node("db", None), node("192.0.2.7", None)]),
@@ -341,9 +339,39 @@ async fn names_of_a_nodes_table() {
     world.nodes("p", &["192.0.2.1:80", "192.0.2.7:80", "192.0.2.9:80"]).await;
     let set = world.set("p").unwrap();
     assert_eq!(set.nodes[&"192.0.2.1:80".parse().unwrap()].weight, Some(3));
+    // Certificates are held against the name as it is written.
+    assert_eq!(set.nodes[&"192.0.2.1:80".parse().unwrap()].name.as_deref(), Some("web"));
     // One name that fails does not take the others away.
     server.set(Zone::new().host("db.example", &["192.0.2.9"]));
     world.nodes("p", &["192.0.2.7:80", "192.0.2.9:80"]).await;
+}
+
+#[tokio::test]
+async fn the_hosts_file_answers_for_names_of_a_nodes_table_first() {
+    let zone = zone(&["192.0.2.1"]).host("db.example", &["192.0.2.9"]);
+    let server = Server::zone(zone).await;
+    let directory = tempfile::tempdir().unwrap();
+    resolv_conf(directory.path(), &[&server], "search example\n");
+    hosts(
+        directory.path(),
+        "127.0.0.9 Web # loopback is meant\n192.0.2.7 web\n0.0.0.0 web\n192.0.2.8 web.example\n",
+    );
+    let mut world = World::at(directory, |_| {});
+    world.follow(&[
+        ("table", Source::Names(vec![named("web"), named("db")])),
+        ("built-in", dns(HOST, &[&server])),
+    ]);
+    world.nodes("table", &["127.0.0.9:80", "192.0.2.7:80", "192.0.2.9:80"]).await;
+    assert!(world.status("table").question.unwrap().contains("hosts file web"));
+    assert!(world.status("table").counters.rejected_addresses >= 1);
+    // Built-ins ask DNS, as they say.
+    world.nodes("built-in", &["192.0.2.1:80"]).await;
+    hosts(world.path(), "192.0.2.7 web\n192.0.2.10 web\n192.0.2.11 db\n");
+    world.nodes("table", &["192.0.2.7:80", "192.0.2.10:80", "192.0.2.11:80"]).await;
+    // A name that is taken out is asked for; one that none of its addresses can be a node of keeps what it had.
+    hosts(world.path(), "0.0.0.0 db\n");
+    world.nodes("table", &["192.0.2.1:80", "192.0.2.11:80"]).await;
+    assert!(world.error("table").contains("hosts file"), "{}", world.error("table"));
 }
 
 #[tokio::test]

@@ -418,6 +418,7 @@ impl World {
     pub(crate) fn at(directory: tempfile::TempDir, change: impl FnOnce(&mut DiscoveryOptions)) -> Self {
         let mut options = DiscoveryOptions::new(directory.path().join("zeus"));
         options.resolv_conf = directory.path().join("resolv.conf");
+        options.hosts = directory.path().join("hosts");
         options.timing = timing();
         change(&mut options);
         let (discovery, events) = Discovery::start(options).unwrap();
@@ -576,6 +577,12 @@ pub(crate) fn resolv_conf(path: &Path, servers: &[&Server], rest: &str) -> PathB
     std::fs::write(&beside, lines.join("\n")).unwrap();
     std::fs::rename(&beside, &file).unwrap();
     file
+}
+
+/// The hosts file.
+pub(crate) fn hosts(path: &Path, text: &str) {
+    std::fs::write(path.join("hosts.new"), text).unwrap();
+    std::fs::rename(path.join("hosts.new"), path.join("hosts")).unwrap();
 }
 
 /// How many finished sets are in the directory.

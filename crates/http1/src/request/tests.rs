@@ -173,3 +173,25 @@ fn a_head_left_half_way_does_not_spoil_the_next() {
     let next = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(head.parse(next, &Limits::default()), Ok(Parsed::Complete(next.len())));
 }
+
+#[test]
+fn connection_lists_a_bounded_number_of_options() {
+    for (count, expected) in
+        [(MAX_CONNECTION_OPTIONS, Ok(())), (MAX_CONNECTION_OPTIONS + 1, Err(400)), (16_000, Err(400))]
+    {
+        let options = vec!["a"; count];
+        for lines in [
+            format!("Connection: {}\r\n", options.join(",")),
+            options
+                .chunks(count.div_ceil(2))
+                .map(|half| format!("Connection: {}\r\n", half.join(", ")))
+                .collect::<Vec<_>>()
+                .concat(),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+            if head.len() < Limits::default().head {
+                assert_eq!(parse(head.as_bytes()).map(|_| ()), expected, "{count} options");
+            }
+        }
+    }
+}

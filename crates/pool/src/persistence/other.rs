@@ -109,6 +109,18 @@ impl Pool {
         self.prepare_other(class, now)
     }
 
+    /// What [`Pool::other`] would give. Nothing of it is kept.
+    pub(crate) fn look_at_other(&self, class: &Arc<PersistenceClass>) -> Option<Arc<Other>> {
+        if let Some(other) = self.others.load().iter().find(|other| other.class == *class) {
+            return Some(other.clone());
+        }
+        let kept = self.shared.others.lock();
+        let same = |kept: &&KeptTable| kept.class == class.name && kept.method == class.method;
+        let table = kept.tables.iter().find(same).map(|kept| kept.table.clone());
+        let prepared = Prepared::with_table(class, &self.members, table, kept.context.as_ref()?)?;
+        Some(Arc::new(Other { class: class.clone(), prepared, used: AtomicU64::new(0) }))
+    }
+
     /// O(n) for n members, once per class and build. The lock keeps workers from doing it twice.
     fn prepare_other(&self, class: &Arc<PersistenceClass>, now: Moment) -> Option<Arc<Other>> {
         let mut kept = self.shared.others.lock();

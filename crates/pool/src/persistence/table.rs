@@ -101,6 +101,15 @@ impl Table {
         Some(part.sessions[place as usize].node)
     }
 
+    /// What [`Table::get`] would find. The table stays as it is.
+    pub(super) fn peek(&self, key: u64, now: Moment) -> Option<u32> {
+        let expiry = self.expiry.load(Ordering::Relaxed);
+        let part = self.part(key);
+        let session = part.sessions.get(*part.places.get(&key)? as usize)?;
+        let is_over = expiry != 0 && session.used.after(Duration::from_millis(expiry)) <= now;
+        (!is_over).then_some(session.node)
+    }
+
     /// Puts a session in, or moves it to another node.
     pub(super) fn insert(&self, key: u64, node: u32, now: Moment) {
         let capacity = self.capacity.load(Ordering::Relaxed) as usize;

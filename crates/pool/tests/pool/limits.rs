@@ -139,9 +139,12 @@ fn the_hook_is_called_while_requests_wait() {
     assert_eq!(calls(), 1, "a node recovered");
     fail(&pool, 2, T0);
     let pool = rebuild(&pool, &nodes(1..=3), T0);
+    assert_eq!(calls(), 0, "a build that does not serve yet has nothing for those who wait");
+    pool.release_all(T0);
     assert_eq!(calls(), 2, "a node joined: those that work are reported");
     let raised = with(|settings| settings.max_transactions_per_node = Some(9));
     let pool = Pool::build(raised, None, &nodes(1..=3), Some(&pool), &context(T0));
+    pool.release_all(T0);
     assert_eq!(calls(), 2, "a limit was raised");
     drop(place);
     drop(member(&pool, 1).node.begin().unwrap());

@@ -36,10 +36,11 @@ fn an_equal_build_is_the_same_pool() {
     assert!(Arc::ptr_eq(&first, &second));
 
     let other_key = PoolContext { session_key: SessionKey::new([8; 32]), ..context(T0) };
-    let changes: [(&str, Arc<Pool>); 6] = [
+    let changes: [(&str, Arc<Pool>); 7] = [
         ("fewer", rebuild(&first, &nodes(1..=2), T0)),
         ("more", rebuild(&first, &nodes(1..=4), T0)),
         ("weight", rebuild(&first, &[NodeSpec { weight: 2, ..node(1) }, node(2), node(3)], T0)),
+        ("name", rebuild(&first, &[NodeSpec { name: Some("n".into()), ..node(1) }, node(2), node(3)], T0)),
         ("order", rebuild(&first, &[node(2), node(1), node(3)], T0)),
         ("class", Pool::build(first.settings().clone(), None, &nodes(1..=3), Some(&first), &context(T0))),
         ("key", Pool::build(first.settings().clone(), class, &nodes(1..=3), Some(&first), &other_key)),

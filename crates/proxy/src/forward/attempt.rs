@@ -253,11 +253,15 @@ async fn connect(
 ) -> Result<NodeConnection, Failure> {
     let mut guard = client.guard(exchange);
     guard.limit(client.worker.now(), pool.settings.max_connect_time);
-    let source = pool.pool.member(claim.slot).and_then(|member| member.source_ip);
+    let member = pool.pool.member(claim.slot);
     let host = exchange.head.host(exchange.head_bytes());
     let named = exchange.said().and_then(|said| said.server_name.as_deref());
-    let host = named.or_else(|| host.map(crate::http::location::host_without_port));
-    let connected = Box::pin(node::connect(pool, open, source, host, &mut guard)).await;
+    let way = node::Directions {
+        source: member.and_then(|member| member.source_ip),
+        node_name: member.and_then(|member| member.name.as_deref()),
+        request_host: named.or_else(|| host.map(crate::http::location::host_without_port)),
+    };
+    let connected = Box::pin(node::connect(pool, open, way, &mut guard)).await;
     tally::connected(client, pool, claim.node(), connected.is_ok());
     connected.map_err(|kind| {
         let kind = if guard.transaction_is_over() { Kind::TransactionTimedOut } else { kind };
@@ -362,6 +366,7 @@ fn compose_head(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool, cl
         keepalive: pool.settings.keepalive,
         upgrade: relays_upgrade(exchange),
         strip_tls_headers: true,
+        trace: exchange.trace.as_ref().and_then(|trace| trace.told()),
     };
     request_head::compose(&mut out.bytes, exchange.head_bytes(), exchange.head, &additions);
     out

@@ -1,15 +1,16 @@
 //! Chooses a node and claims a place on it, waiting in the pool's queue when every node is at its limit.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use tidegate_model::persistence::FailureMode;
-use tidegate_pool::{InFlight, NoNode, Node, OpenConnection, Session, Slot};
+use tidegate_model::{Moment, persistence::FailureMode};
+use tidegate_pool::{InFlight, NoNode, Node, OpenConnection, QueuePlace, Session, Slot};
 
-use super::Attempts;
+use super::{Attempts, queue::Place};
 use crate::{
     connection::Client,
     failure::{Failure, Kind, Progress},
     node::NodeConnection,
+    relay::Guarded,
     snapshot::RunningPool,
     tally,
     virtual_server::Exchange,
@@ -60,16 +61,17 @@ enum Look {
 }
 
 pub(crate) async fn claim(
-    client: &Client,
+    client: &mut Client,
     exchange: &Exchange<'_>,
     pool: &Arc<RunningPool>,
     session: &Session,
-    attempts: &Attempts,
+    attempts: &mut Attempts,
 ) -> Result<Claimed, Failure> {
     let may_reuse = may_reuse(exchange, pool, attempts);
     // Those who wait already come first.
-    if !pool.queue.comes_first()
-        && let Look::Claimed(claimed) = look(client, pool, session, attempts, may_reuse)
+    if attempts.wait.is_none()
+        && !pool.queue.comes_first()
+        && let Look::Claimed(claimed) = look(&client.worker, pool, session, attempts, may_reuse)
     {
         return Ok(claimed);
     }
@@ -85,7 +87,7 @@ pub(crate) fn claim_at_once(
     session: &Session,
     attempts: &Attempts,
 ) -> Option<Claim> {
-    match look(client, pool, session, attempts, may_reuse(exchange, pool, attempts)) {
+    match look(&client.worker, pool, session, attempts, may_reuse(exchange, pool, attempts)) {
         Look::Claimed(Claimed::Node(claim)) => Some(claim),
         _ => None,
     }
@@ -102,13 +104,12 @@ fn may_reuse(exchange: &Exchange<'_>, pool: &RunningPool, attempts: &Attempts) -
 }
 
 fn look(
-    client: &Client,
+    worker: &Worker,
     pool: &Arc<RunningPool>,
     session: &Session,
     attempts: &Attempts,
     may_reuse: bool,
 ) -> Look {
-    let worker = &client.worker;
     let chosen = match attempts.fixed {
         Some(slot) => pool.pool.choose_node(slot, attempts.tried(), worker.recent()),
         None => pool.pool.choose(session, attempts.tried(), worker.recent(), worker.random()),
@@ -144,50 +145,99 @@ fn room_for_connection(worker: &Worker, node: &Arc<Node>) -> Option<OpenConnecti
     node.open_connection().ok().or_else(|| worker.idle.take(node).map(NodeConnection::replace))
 }
 
-/// Waits at most `queue_timeout` for a node with room, first come first served among all workers.
+/// A wait for a node with room. It outlives rebuilds of the pool: neither place nor patience begins anew.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    place: Place,
+    until: Moment,
+    since: Duration,
+    _counted: QueuePlace,
+}
+
+impl Wait {
+    /// Takes a place at the end of the queue.
+    fn begin(worker: &Worker, pool: &RunningPool) -> Result<Self, Failure> {
+        let counted = pool.pool.enter_queue().map_err(|_| {
+            tally::pool(worker, pool).queue_full.add(1);
+            refused(worker, pool)
+        })?;
+        tally::waits(worker, pool);
+        Ok(Self {
+            place: pool.queue.join(),
+            until: worker.now().after(pool.settings.queue_timeout),
+            since: worker.elapsed(),
+            _counted: counted,
+        })
+    }
+}
+
+fn refused(worker: &Worker, pool: &RunningPool) -> Failure {
+    tally::pool(worker, pool).queue_timeouts.add(1);
+    Failure::new(Kind::QueueTimedOut, Progress::Unsent)
+}
+
+/// Waits at most `queue_timeout` for a node with room, first come first served among all workers. A client that resets
+/// its connection leaves the queue at once.
 async fn wait_in_queue(
-    client: &Client,
+    client: &mut Client,
+    exchange: &Exchange<'_>,
+    pool: &Arc<RunningPool>,
+    session: &Session,
+    attempts: &mut Attempts,
+) -> Result<Claimed, Failure> {
+    let wait = match attempts.wait.take().filter(|wait| wait.place.is_in(&pool.queue)) {
+        Some(wait) => wait,
+        None => Box::new(Wait::begin(&client.worker, pool)?),
+    };
+    let claimed = wait_for_turn(client, exchange, pool, session, attempts, &wait).await;
+    if let Ok(Claimed::Rebuilt(_)) = claimed {
+        attempts.wait = Some(wait);
+    } else {
+        tally::waited(&client.worker, pool, &exchange.answered.queued, wait.since);
+    }
+    claimed
+}
+
+async fn wait_for_turn(
+    client: &mut Client,
     exchange: &Exchange<'_>,
     pool: &Arc<RunningPool>,
     session: &Session,
     attempts: &Attempts,
+    wait: &Wait,
 ) -> Result<Claimed, Failure> {
-    let counters = tally::pool(&client.worker, pool);
-    let refused = || {
-        counters.queue_timeouts.add(1);
-        Failure::new(Kind::QueueTimedOut, Progress::Unsent)
-    };
-    let _counted = pool.pool.enter_queue().map_err(|_| {
-        counters.queue_full.add(1);
-        refused()
-    })?;
-    let place = pool.queue.join();
-    let _timed = tally::Waiting::new(&client.worker, pool, &exchange.answered.queued);
+    let Client { worker, stream, deadline, .. } = client;
+    let worker: &Worker = worker;
     let may_reuse = may_reuse(exchange, pool, attempts);
-    let mut guard = client.guard(exchange);
-    let now = client.worker.now();
-    guard.limit(now, pool.settings.queue_timeout);
-    let until = now.after(pool.settings.queue_timeout);
+    let mut guard = Guarded::new(worker, deadline, exchange.idle_limit(), exchange.end());
+    let now = worker.now();
+    guard.limit(now, wait.until.since(now));
     loop {
         poll_fn(|cx| {
-            let called = place.poll_called(cx);
-            guard.or_passed(cx, called)
-        })
-        .await
-        .ok_or_else(|| {
-            if guard.transaction_is_over() {
-                return Failure::new(Kind::TransactionTimedOut, Progress::Unsent);
+            if wait.place.poll_called(cx).is_ready() {
+                return Poll::Ready(Ok(()));
             }
-            refused()
-        })?;
+            if stream.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Failure::new(Kind::ClientGone, Progress::Unsent)));
+            }
+            guard.or_passed(cx, Poll::Pending).map(|passed| {
+                passed.ok_or_else(|| {
+                    if guard.transaction_is_over() {
+                        return Failure::new(Kind::TransactionTimedOut, Progress::Unsent);
+                    }
+                    refused(worker, pool)
+                })
+            })
+        })
+        .await?;
         // A node may have joined: the pool of today is asked.
-        if let Some(rebuilt) = client.worker.rebuilt(pool) {
+        if let Some(rebuilt) = worker.rebuilt(pool) {
             return Ok(Claimed::Rebuilt(rebuilt));
         }
-        match look(client, pool, session, attempts, may_reuse) {
+        match look(worker, pool, session, attempts, may_reuse) {
             Look::Claimed(claimed) => return Ok(claimed),
-            Look::Busy { .. } if client.worker.now() >= until => return Err(refused()),
-            Look::Busy { session_node } => place.wait_again(session_node),
+            Look::Busy { .. } if worker.now() >= wait.until => return Err(refused(worker, pool)),
+            Look::Busy { session_node } => wait.place.wait_again(session_node),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     rules::Said,
     snapshot::RunningPool,
     stream::Stream,
-    tally,
+    tally, trace,
     virtual_server::Exchange,
 };
 
@@ -152,6 +152,7 @@ fn compose(
     let bytes = answer.head_bytes();
     access::answered(exchange, pool, claim, &answer.head, bytes);
     access::decided(exchange, session, claim.slot, answer.response_time);
+    trace::decided(exchange, session, claim.slot);
     let request_bytes = exchange.head_bytes();
     let mut out = client.worker.buffers.lend_output();
     let rewrite = Rewrite {
@@ -164,7 +165,7 @@ fn compose(
         worker: client.worker.index,
     };
     response_head::compose(&mut out.bytes, bytes, &answer.head, &rewrite);
-    exchange.answered.head_bytes = out.bytes.len() as u64;
+    exchange.answered.head_bytes = out.bytes.len() as u32;
     if !exchange.server.rules.completion.is_empty() {
         exchange.said_mut().sent_head.clone_from(&out.bytes);
     }

@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -56,7 +56,7 @@ impl Queue {
     }
 
     /// A place at the end. Who has nobody before it that would take any node counts as called.
-    pub(crate) fn join(&self) -> Place<'_> {
+    pub(crate) fn join(self: &Arc<Self>) -> Place {
         let mut waiting = self.lock();
         let ticket = waiting.next;
         waiting.next += 1;
@@ -64,7 +64,8 @@ impl Queue {
         waiting.places.insert(ticket, Caller { called, ..Caller::default() });
         waiting.free += 1;
         self.tell(&waiting);
-        Place { queue: self, ticket }
+        drop(waiting);
+        Place { queue: Arc::clone(self), ticket }
     }
 
     /// Makes the counts known to those who look without the lock.
@@ -108,12 +109,17 @@ impl Releases for Queue {
 
 /// A place in the queue. Dropping it leaves the queue and lets the next one try.
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
-    queue: &'a Queue,
+pub(crate) struct Place {
+    queue: Arc<Queue>,
     ticket: u64,
 }
 
-impl Place<'_> {
+impl Place {
+    /// Whether it is a place in `queue`.
+    pub(crate) fn is_in(&self, queue: &Arc<Queue>) -> bool {
+        Arc::ptr_eq(&self.queue, queue)
+    }
+
     /// Ready when it is this request's turn to try.
     pub(crate) fn poll_called(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut waiting = self.queue.lock();
@@ -142,7 +148,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut waiting = self.queue.lock();
         if waiting.places.remove(&self.ticket).is_some_and(|caller| !caller.bound) {
@@ -158,13 +164,13 @@ impl Drop for Place<'_> {
 mod tests {
     use super::*;
 
-    fn called(place: &Place<'_>) -> bool {
+    fn called(place: &Place) -> bool {
         place.poll_called(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     #[test]
     fn places_are_called_in_order_of_arrival() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         let first = queue.join();
         let second = queue.join();
         let third = queue.join();
@@ -178,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_release_between_look_and_sleep_is_not_lost() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         let only = queue.join();
         assert!(called(&only));
         // It looks, finds no room; now a place is released; then it says so.
@@ -191,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_call_that_is_of_no_use_is_passed_on() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         let first = queue.join();
         let second = queue.join();
         first.wait_again(true);
@@ -200,7 +206,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_its_session_holds_up_nobody() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         let first = queue.join();
         assert!(queue.comes_first());
         first.wait_again(true);
@@ -209,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_place_is_left_by_dropping_it() {
-        let queue = Queue::default();
+        let queue = Arc::new(Queue::default());
         let first = queue.join();
         assert_eq!(queue.len(), 1);
         drop(first);

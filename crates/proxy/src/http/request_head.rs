@@ -2,10 +2,14 @@
 
 use std::net::IpAddr;
 
-use tidegate_http1::request::{BodyFraming, Method, RequestHead, Role, Version};
+use tidegate_http1::{
+    head::Header,
+    request::{BodyFraming, Method, RequestHead, Role, Version},
+};
 use tidegate_model::virtual_server::HttpOptions;
 
 use super::copy_lines_without;
+use crate::trace::Told;
 
 /// What is added to every request of a connection or pool.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(crate) struct Additions<'a> {
     pub(crate) upgrade: bool,
     /// Whether the virtual server takes TLS from clients or adds TLS headers: client-sent copies are dropped.
     pub(crate) strip_tls_headers: bool,
+    /// The request's place in its trace; `None` where tracing is off, or a rule has written one.
+    pub(crate) trace: Option<Told>,
 }
 
 /// Appends the head for the node, blank line included.
@@ -36,7 +42,7 @@ pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, addit
         out.extend_from_slice(b"\r\n");
     }
     let http = additions.http;
-    let dropped = head.headers().iter().filter(|header| match header.role() {
+    let is_dropped = |header: &Header<Role>| match header.role() {
         // However the client wrote it: nodes differ in what they take for "chunked".
         Role::HopByHop | Role::NamedByConnection | Role::TransferEncoding => true,
         Role::Upgrade => !additions.upgrade,
@@ -45,14 +51,20 @@ pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, addit
         Role::XForwardedProto => http.strip_x_forwarded_proto,
         Role::TlsHeader => additions.strip_tls_headers,
         _ => false,
-    });
-    copy_lines_without(
-        out,
-        bytes,
-        head.headers_start(),
-        head.headers_end(),
-        dropped.map(tidegate_http1::head::Header::line),
-    );
+    };
+    let (start, end) = (head.headers_start(), head.headers_end());
+    let headers = head.headers().iter();
+    match &additions.trace {
+        None => {
+            let dropped = headers.filter(|header| is_dropped(header));
+            copy_lines_without(out, bytes, start, end, dropped.map(Header::line));
+        }
+        Some(trace) => {
+            let dropped = headers.filter(|header| is_dropped(header) || trace.replaces(header.name(bytes)));
+            copy_lines_without(out, bytes, start, end, dropped.map(Header::line));
+            trace.write(out);
+        }
+    }
     out.extend_from_slice(additions.lines);
     if http.add_x_forwarded_for {
         forwarded_for(out, bytes, head, additions.client);
@@ -120,6 +132,7 @@ mod tests {
             keepalive,
             upgrade,
             strip_tls_headers: true,
+            trace: None,
         };
         let mut out = Vec::new();
         compose(&mut out, text.as_bytes(), &head, &additions);

@@ -32,6 +32,9 @@ fn is_too_large(head: &[u8]) -> bool {
 pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let Some(said) = &mut exchange.said else { return Ok(()) };
     let edits = std::mem::take(&mut said.request);
+    if let Some(trace) = &mut exchange.trace {
+        trace.edited(|name| edits.fields.gives(name));
+    }
     let whole = said.request_body.as_ref().filter(|taken| taken.is_complete()).map(Taken::len);
     if edits.is_empty() && whole.is_none() {
         return Ok(());

@@ -9,7 +9,7 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 
 /// Name of this machine and its domain; the domain is empty if the name has none.
-pub(super) fn host_name() -> (&'static str, &'static str) {
+pub(crate) fn host_name() -> (&'static str, &'static str) {
     static HOST: OnceLock<(String, String)> = OnceLock::new();
     let (host, domain) = HOST.get_or_init(|| {
         let system = rustix::system::uname();
@@ -21,7 +21,7 @@ pub(super) fn host_name() -> (&'static str, &'static str) {
 }
 
 /// Seconds that local time is ahead of UTC at a time (seconds since 1970), and the zone's short name then.
-pub(super) fn local_offset(at: i64) -> (i32, String) {
+pub(crate) fn local_offset(at: i64) -> (i32, String) {
     static ZONE: OnceLock<TimeZone> = OnceLock::new();
     let zone = ZONE.get_or_init(TimeZone::system);
     let Ok(at) = Timestamp::from_second(at) else { return (0, "UTC".to_owned()) };

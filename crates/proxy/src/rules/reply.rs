@@ -38,7 +38,7 @@ pub(super) async fn send(
     }
     out.bytes.extend_from_slice(b"\r\n");
     exchange.answered.status = reply.status;
-    exchange.answered.head_bytes = out.bytes.len() as u64;
+    exchange.answered.head_bytes = out.bytes.len() as u32;
     tally::server(&client.worker, &exchange.server).generated(reply.status);
     if !exchange.wants_head_only() && !is_bodyless(reply.status) {
         out.bytes.extend_from_slice(&reply.body);

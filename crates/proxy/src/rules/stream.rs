@@ -129,7 +129,7 @@ pub(super) async fn write(
     let mut out = client.worker.buffers.lend_output();
     if !streamed.head.is_empty() {
         exchange.answered.status = streamed.status;
-        exchange.answered.head_bytes = streamed.head.len() as u64;
+        exchange.answered.head_bytes = streamed.head.len() as u32;
         tally::server(&client.worker, &exchange.server).generated(streamed.status);
         out.bytes.append(&mut streamed.head);
     }

@@ -15,8 +15,9 @@ use tidegate_model::{
 };
 use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
 use tidegate_telemetry::{
-    access_log::{AccessLog, Writer},
+    access_log::{AccessLog, Losses, Writer},
     counters::Sharded,
+    traces::Traces,
 };
 
 use super::{
@@ -47,6 +48,8 @@ pub struct BuildContext {
     pub workers: usize,
     /// Writes access logs; without it none are written.
     pub access_logs: Option<Arc<Writer>>,
+    /// Records spans of requests; without it tracing is off. The same for every build.
+    pub traces: Option<Traces>,
 }
 
 /// A fault found while building that concerns one object; the last good state of that object keeps serving.
@@ -109,6 +112,7 @@ pub fn build(
         pools: BTreeMap::new(),
         rules: rules::catalogue(configuration, known_rules, context.workers),
         service_levels: BTreeMap::new(),
+        joined: BTreeMap::new(),
     };
     builder.service_levels = builder.levels();
     for name in configuration.pools.keys() {
@@ -147,6 +151,7 @@ pub fn build(
         resources,
         rules: builder.rules,
         service_levels: builder.service_levels,
+        joined: builder.joined,
         persistence: configuration.persistence.clone(),
     });
     Built { snapshot, problems: builder.problems, next_expiry }
@@ -161,6 +166,8 @@ struct Builder<'a> {
     pools: BTreeMap<PoolName, Arc<RunningPool>>,
     rules: rules::Catalogue,
     service_levels: BTreeMap<LevelName, Arc<RunningLevel>>,
+    /// See [`Snapshot::joined`].
+    joined: BTreeMap<PoolName, BTreeSet<SocketAddr>>,
 }
 
 /// Longest chain of failure pools. The configuration has none that loops; this bounds the recursion anyway.
@@ -185,12 +192,13 @@ impl Builder<'_> {
         let settings = self.configuration.pools.get(name)?;
         let failure_pool = settings.failure_pool.as_ref().and_then(|name| self.pool(name, depth + 1));
         let previous = self.previous.and_then(|snapshot| snapshot.pools.get(name));
+        let specs = self.node_specs(name, settings);
         let persistence =
             settings.persistence.as_ref().and_then(|name| self.configuration.persistence.get(name)).cloned();
         let pool = Pool::build(
             Arc::clone(settings),
             persistence,
-            &self.node_specs(name, settings),
+            &specs,
             previous.map(|previous| &previous.pool),
             &PoolContext {
                 workers: self.context.workers,
@@ -246,7 +254,7 @@ impl Builder<'_> {
 
     /// The pool's own table joined with what discovery found. An address in both has the table's settings, and
     /// drains if either says so.
-    fn node_specs(&self, name: &PoolName, settings: &tidegate_model::Pool) -> Vec<NodeSpec> {
+    fn node_specs(&mut self, name: &PoolName, settings: &tidegate_model::Pool) -> Vec<NodeSpec> {
         let mut specs: BTreeMap<SocketAddr, NodeSpec> = BTreeMap::new();
         let found = self.nodes.get(name);
         for (address, discovered) in found.iter().flat_map(|set| &set.nodes) {
@@ -259,21 +267,28 @@ impl Builder<'_> {
                     weight: discovered.weight.unwrap_or(1),
                     priority: discovered.priority.unwrap_or(1),
                     source_ip: None,
+                    name: discovered.name.clone(),
                 },
             );
         }
         for entry in &settings.nodes {
             let NodeHost::Address(ip) = &entry.host else { continue };
             let address = SocketAddr::new(*ip, entry.port);
+            let discovered = found.and_then(|set| set.nodes.get(&address));
+            if discovered.is_some() {
+                self.joined.entry(name.clone()).or_default().insert(address);
+            }
+            let drains = entry.state == NodeState::Active && discovered.is_some_and(|node| node.draining);
             specs.insert(
                 address,
                 NodeSpec {
                     address,
                     label: address.to_string().into(),
-                    state: entry.state,
+                    state: if drains { NodeState::Draining } else { entry.state },
                     weight: entry.weight,
                     priority: entry.priority,
                     source_ip: entry.source_ip,
+                    name: None,
                 },
             );
         }
@@ -390,11 +405,15 @@ impl Builder<'_> {
         {
             return Some(Arc::clone(previous));
         }
+        let log_losses = previous
+            .map_or_else(|| Losses::new(self.context.workers), |previous| Arc::clone(&previous.log_losses));
         Some(Arc::new(RunningServer {
             rewrites: Rewrites::of(settings),
             service_level,
             rules,
-            access_log: self.access_log(settings, previous),
+            access_log: self.access_log(settings, previous, &log_losses),
+            log_losses,
+            traces: self.context.traces.clone(),
             counters: previous.map_or_else(
                 || Arc::new(Sharded::new(self.context.workers)),
                 |previous| Arc::clone(&previous.counters),
@@ -411,6 +430,7 @@ impl Builder<'_> {
         &mut self,
         settings: &VirtualServer,
         previous: Option<&Arc<RunningServer>>,
+        losses: &Arc<Losses>,
     ) -> Option<AccessLog> {
         let log = settings.access_log.as_ref()?;
         if let Some(previous) = previous
@@ -423,7 +443,7 @@ impl Builder<'_> {
             return previous.access_log.clone();
         }
         let writer = self.context.access_logs.as_ref()?;
-        match writer.open(settings.name.as_str(), &log.filename, &log.format, self.context.workers) {
+        match writer.open(settings.name.as_str(), &log.filename, &log.format, losses) {
             Ok(log) => Some(log),
             Err(error) => {
                 let problem = Problem::new(
@@ -485,13 +505,14 @@ mod tests {
     use tidegate_model::{
         Monitor, Pool as PoolSettings,
         monitor::{Probe, Scope},
+        node_set::DiscoveredNode,
+        pool::NodeEntry,
     };
 
     use super::*;
 
-    #[test]
-    fn the_list_of_monitors_is_kept_until_it_changes() {
-        let context = |now| BuildContext {
+    fn context(now: Moment) -> BuildContext {
+        BuildContext {
             session_key: [0; 32],
             now,
             seed: 0,
@@ -499,7 +520,43 @@ mod tests {
             ipv6: false,
             workers: 1,
             access_logs: None,
+            traces: None,
+        }
+    }
+
+    #[test]
+    fn an_address_in_table_and_discovery_has_the_settings_of_the_table_and_drains_if_either_says_so() {
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let row = |port, state| NodeEntry {
+            host: NodeHost::Address(address(port).ip()),
+            port,
+            state,
+            weight: 7,
+            priority: 1,
+            source_ip: None,
         };
+        let mut configuration = Configuration::default();
+        let nodes = vec![row(1, NodeState::Draining), row(2, NodeState::Active), row(3, NodeState::Active)];
+        configuration.pools.insert("p".into(), Arc::new(PoolSettings { nodes, ..PoolSettings::named("p") }));
+        let mut set = NodeSet::of([address(1), address(2), address(4)]);
+        set.nodes.insert(address(2), DiscoveredNode { draining: true, ..DiscoveredNode::default() });
+        let found = BTreeMap::from([(PoolName::from("p"), set)]);
+        let snapshot = build(&configuration, &found, None, &context(Moment(1))).snapshot;
+        let members = snapshot.pools["p"].pool.members().iter();
+        let seen: Vec<_> =
+            members.map(|member| (member.node.address().port(), member.state, member.weight)).collect();
+        let expected = [
+            (1, NodeState::Draining, 7),
+            (2, NodeState::Draining, 7),
+            (3, NodeState::Active, 7),
+            (4, NodeState::Active, 1),
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(snapshot.joined["p"], BTreeSet::from([address(1), address(2)]));
+    }
+
+    #[test]
+    fn the_list_of_monitors_is_kept_until_it_changes() {
         let monitor = |failures| Monitor {
             name: "m".into(),
             probe: Probe::Connect,

@@ -144,7 +144,7 @@ impl TlsClient {
 
 /// The name a node's certificate must carry.
 fn own_name(node: SocketAddr, name: Option<&str>) -> ServerName<'static> {
-    name.and_then(|name| ServerName::try_from(name.to_owned()).ok())
+    name.and_then(|name| ServerName::try_from(name.trim_end_matches('.').to_owned()).ok())
         .unwrap_or_else(|| ServerName::IpAddress(node.ip().to_canonical().into()))
 }
 

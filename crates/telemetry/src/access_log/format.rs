@@ -24,13 +24,19 @@
 //! | `%R` | how many times the request was sent again to another node |
 //! | `%I`, `%O` | bytes read from and written to the client for this request, heads included |
 //! | `%D` | duration in microseconds |
-//! | `%J` | the whole request as a JSON object: client, virtual server, pool, node, method, path, status, bytes, durations, retries, session (`new`, `kept` or `moved`), failure, TLS |
+//! | `%J` | the whole request as a JSON object: client, virtual server, pool, node, method, path, status, bytes, durations, retries, session (`new`, `kept` or `moved`), failure, trace, TLS |
 //! | `%V`, `%C` | TLS version and cipher suite of the client's connection, or `-` |
 //!
 //! Whatever a client or node sent is escaped, so that no line can be forged: control bytes, bytes from 0x7F on,
 //! quotes and backslashes become `\xHH`, `\"` and `\\`.
 
-use std::{fmt, io::Write, net::IpAddr, net::SocketAddr, time::Duration, time::SystemTime};
+use std::{
+    fmt,
+    io::Write,
+    net::{IpAddr, SocketAddr},
+    num::{NonZeroU64, NonZeroU128},
+    time::{Duration, SystemTime},
+};
 
 use super::{
     capture::Captured,
@@ -131,6 +137,8 @@ pub struct Details {
     pub session: Option<&'static str>,
     /// Why it could not be answered as it should.
     pub failure: Option<&'static str>,
+    /// Trace and span of the request; `None` = tracing is off.
+    pub trace: Option<(NonZeroU128, NonZeroU64)>,
 }
 
 /// The TLS session of a client connection, as a log line tells it.

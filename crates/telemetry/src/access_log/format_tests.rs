@@ -231,6 +231,7 @@ fn a_request_as_json() {
         response_time: Some(Duration::from_micros(1500)),
         session: Some("kept"),
         failure: None,
+        trace: NonZeroU128::new(0xabc).zip(NonZeroU64::new(u64::MAX)),
     };
     check(
         "%J",
@@ -241,7 +242,8 @@ fn a_request_as_json() {
             r#"{"time":"2001-09-09T01:46:40.000Z","client":"192.0.2.7","local":"127.0.0.1:8080","virtual_server":"web","#,
             r#""pool":"p1","node":"10.0.0.1:80","method":"GET","path":"/a\"b","query":"c=d","host":"shop","#,
             r#""user_agent":"t\u0001","status":200,"bytes_in":70,"bytes_out":300,"duration":1.234567,"#,
-            r#""queued":0.002000,"node_response":0.001500,"retries":0,"session":"kept"}"#,
+            r#""queued":0.002000,"node_response":0.001500,"retries":0,"session":"kept","#,
+            r#""trace_id":"00000000000000000000000000000abc","span_id":"ffffffffffffffff"}"#,
         ),
     );
 }

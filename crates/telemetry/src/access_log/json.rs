@@ -54,6 +54,10 @@ pub(super) fn render(record: &Record<'_>, headers: Headers<'_>, now: SystemTime,
     object.number("retries", u64::from(record.retries));
     object.text("session", details.session.map(str::as_bytes), MAX_TEXT);
     object.text("failure", details.failure.map(str::as_bytes), MAX_TEXT);
+    if let Some((trace, span)) = details.trace {
+        object.plain("trace_id", format_args!("{trace:032x}"));
+        object.plain("span_id", format_args!("{span:016x}"));
+    }
     object.text("tls_version", record.tls.map(|tls| tls.version.as_bytes()), MAX_TEXT);
     object.text("tls_cipher", record.tls.map(|tls| tls.cipher.as_bytes()), MAX_TEXT);
     object.out.push(b'}');

@@ -36,6 +36,8 @@ pub const MAX_BUFFERED: usize = 256 * 1024;
 const WAKE_AT: usize = MAX_BUFFERED / 2;
 /// A buffer that grew beyond this is given back rather than kept for the next lines.
 const KEEP_CAPACITY: usize = 64 * 1024;
+/// The thread rests this long between two flushes, whatever the settings say.
+const SHORTEST_FLUSH: Duration = Duration::from_millis(5);
 /// A log that cannot be written says so in the event log this often at most.
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
@@ -96,6 +98,32 @@ pub struct Writer {
 #[derive(Clone, Debug)]
 pub struct AccessLog(Arc<Handle>);
 
+/// What the access logs of one virtual server lost. It outlives each of them: a change of the settings opens another
+/// log, and what is counted never goes back.
+#[derive(Debug)]
+pub struct Losses {
+    workers: usize,
+    dropped: Sharded<Count>,
+    bytes: AtomicU64,
+}
+
+impl Losses {
+    /// Nothing lost yet, counted by data workers `0..workers`.
+    pub fn new(workers: usize) -> Arc<Self> {
+        Arc::new(Self { workers, dropped: Sharded::new(workers), bytes: AtomicU64::new(0) })
+    }
+
+    /// Lines dropped because the writer did not keep up.
+    pub fn lines(&self) -> u64 {
+        self.dropped.iter().map(Count::get).sum()
+    }
+
+    /// Bytes of lines that were lost because their file could not be written.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+}
+
 impl Writer {
     /// Starts the thread.
     ///
@@ -103,7 +131,7 @@ impl Writer {
     /// The system has no thread to give.
     pub fn start(options: WriterOptions) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            pace: Mutex::new(Pace { flush: options.flush, reopen: options.reopen }),
+            pace: Mutex::new(Pace::new(options.flush, options.reopen)),
             options,
             logs: Mutex::default(),
             wake: Wake::default(),
@@ -118,26 +146,26 @@ impl Writer {
 
     /// Changes flush interval and reopening, for all logs, from the next flush on.
     pub fn tune(&self, flush: Duration, reopen: Duration) {
-        *locked(&self.shared.pace) = Pace { flush, reopen };
+        *locked(&self.shared.pace) = Pace::new(flush, reopen);
         self.shared.wake.now();
     }
 
-    /// Opens the log of a virtual server for data workers `0..workers`.
+    /// Opens the log of a virtual server for the data workers that `losses` counts.
     pub fn open(
         &self,
         virtual_server: &str,
         filename: &str,
         format: &str,
-        workers: usize,
+        losses: &Arc<Losses>,
     ) -> Result<AccessLog, OpenError> {
         let log = Arc::new(Log {
             virtual_server: virtual_server.into(),
             name: FileName::parse(filename).map_err(OpenError::FileName)?,
             format: Format::parse(format).map_err(OpenError::Format)?,
             zone: self.shared.options.zone.clone(),
-            slots: Sharded::new(workers),
+            slots: Sharded::new(losses.workers),
             closed: AtomicBool::new(false),
-            lost: AtomicU64::new(0),
+            losses: Arc::clone(losses),
         });
         locked(&self.shared.logs).push(Arc::clone(&log));
         Ok(AccessLog(Arc::new(Handle { log, shared: Arc::clone(&self.shared) })))
@@ -200,18 +228,8 @@ impl AccessLog {
             }
             return true;
         }
-        slots.dropped.add(1);
+        log.losses.dropped.shard(worker).add(1);
         false
-    }
-
-    /// Lines dropped because the writer did not keep up.
-    pub fn dropped(&self) -> u64 {
-        self.0.log.slots.iter().map(|slots| slots.dropped.get()).sum()
-    }
-
-    /// Bytes of lines that were lost because their file could not be written.
-    pub fn lost_bytes(&self) -> u64 {
-        self.0.log.lost.load(Relaxed)
     }
 }
 
@@ -237,7 +255,7 @@ struct Log {
     slots: Sharded<Slots>,
     /// No handle is left: write what there is and forget the log.
     closed: AtomicBool,
-    lost: AtomicU64,
+    losses: Arc<Losses>,
 }
 
 /// One worker's side of a log.
@@ -245,7 +263,6 @@ struct Log {
 struct Slots {
     first: Mutex<Slot>,
     second: Mutex<Slot>,
-    dropped: Count,
 }
 
 #[derive(Debug, Default)]
@@ -269,6 +286,12 @@ struct Shared {
 struct Pace {
     flush: Duration,
     reopen: Duration,
+}
+
+impl Pace {
+    fn new(flush: Duration, reopen: Duration) -> Self {
+        Self { flush: flush.max(SHORTEST_FLUSH), reopen }
+    }
 }
 
 /// How the thread is woken before its flush interval is over. Waking never waits.
@@ -367,13 +390,13 @@ impl Open {
         let Err(error) = result else { return };
         self.file = None;
         self.failures += 1;
-        self.log.lost.fetch_add(lines.len() as u64, Relaxed);
+        self.log.losses.bytes.fetch_add(lines.len() as u64, Relaxed);
         if self.complained.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
             tracing::error!(
                 virtual_server = %self.log.virtual_server,
                 path = %path.display(),
                 failures = self.failures,
-                lost_bytes = self.log.lost.load(Relaxed),
+                lost_bytes = self.log.losses.bytes(),
                 "failed to write the access log, lines are lost: {error}; check log.filename and the directory's rights"
             );
             self.complained = Some(Instant::now());

@@ -52,8 +52,8 @@ fn wait_for_lines(file: &Path, lines: usize) -> String {
 fn several_logs_are_written_by_name() {
     let home = tempfile::tempdir().unwrap();
     let writer = Writer::start(options(home.path())).unwrap();
-    let web = writer.open("web", "%zeushome%/zxtm/log/%v.log", "%v %s", 2).unwrap();
-    let other = writer.open("other", "logs/%v.log", "%s", 2).unwrap();
+    let web = writer.open("web", "%zeushome%/zxtm/log/%v.log", "%v %s", &Losses::new(2)).unwrap();
+    let other = writer.open("other", "logs/%v.log", "%s", &Losses::new(2)).unwrap();
     assert!(write(&web, 0, 200) && write(&other, 1, 404));
     assert_eq!(wait_for_lines(&home.path().join("zxtm/log/web.log"), 1), "web 200\n");
     assert_eq!(wait_for_lines(&home.path().join("logs/other.log"), 1), "404\n");
@@ -66,7 +66,7 @@ fn nothing_written_is_lost_when_the_writer_stops() {
     let home = tempfile::tempdir().unwrap();
     let slow = WriterOptions { flush: DEADLINE, ..options(home.path()) };
     let writer = Writer::start(slow).unwrap();
-    let log = writer.open("web", "%v.log", "%s", 4).unwrap();
+    let log = writer.open("web", "%v.log", "%s", &Losses::new(4)).unwrap();
     let workers: Vec<_> = (0..4)
         .map(|worker| {
             let log = log.clone();
@@ -75,7 +75,7 @@ fn nothing_written_is_lost_when_the_writer_stops() {
         .collect();
     let written: usize = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
     assert!(writer.shutdown(DEADLINE));
-    assert_eq!((written, log.dropped()), (4000, 0));
+    assert_eq!((written, log.0.log.losses.lines()), (4000, 0));
     wait_for_lines(&home.path().join("web.log"), written);
 }
 
@@ -83,7 +83,7 @@ fn nothing_written_is_lost_when_the_writer_stops() {
 fn dropping_the_last_handle_writes_the_rest() {
     let home = tempfile::tempdir().unwrap();
     let writer = Writer::start(WriterOptions { flush: DEADLINE, ..options(home.path()) }).unwrap();
-    let log = writer.open("web", "%v.log", "%s", 1).unwrap();
+    let log = writer.open("web", "%v.log", "%s", &Losses::new(1)).unwrap();
     write(&log, 0, 200);
     drop(log);
     wait_for_lines(&home.path().join("web.log"), 1);
@@ -94,7 +94,7 @@ fn a_half_full_buffer_wakes_the_writer() {
     let home = tempfile::tempdir().unwrap();
     let writer = Writer::start(WriterOptions { flush: DEADLINE * 100, ..options(home.path()) }).unwrap();
     let text = "x".repeat(4000);
-    let log = writer.open("web", "%v.log", &text, 1).unwrap();
+    let log = writer.open("web", "%v.log", &text, &Losses::new(1)).unwrap();
     let lines = WAKE_AT.div_ceil(4001);
     for _ in 0..lines {
         assert!(write(&log, 0, 200));
@@ -106,32 +106,32 @@ fn a_half_full_buffer_wakes_the_writer() {
 fn full_buffers_drop_and_count() {
     let home = tempfile::tempdir().unwrap();
     let writer = Writer::start(options(home.path())).unwrap();
-    let log = writer.open("web", "%v.log", &"x".repeat(4000), 1).unwrap();
+    let log = writer.open("web", "%v.log", &"x".repeat(4000), &Losses::new(1)).unwrap();
     assert!(writer.shutdown(DEADLINE));
     let fit = 2 * (MAX_BUFFERED / 4001);
     let kept = (0..fit + 10).filter(|_| write(&log, 0, 200)).count();
-    assert_eq!((kept, log.dropped()), (fit, 10));
+    assert_eq!((kept, log.0.log.losses.lines()), (fit, 10));
 }
 
 #[test]
 fn a_worker_does_not_wait_for_a_taken_buffer() {
     let home = tempfile::tempdir().unwrap();
     let writer = Writer::start(WriterOptions { flush: DEADLINE * 100, ..options(home.path()) }).unwrap();
-    let log = writer.open("web", "%v.log", "%s", 1).unwrap();
+    let log = writer.open("web", "%v.log", "%s", &Losses::new(1)).unwrap();
     let slots = log.0.log.slots.shard(0);
     let first = slots.first.lock().unwrap();
     assert!(write(&log, 0, 200));
     let second = slots.second.lock().unwrap();
     assert!(!write(&log, 0, 200));
     drop((first, second));
-    assert_eq!(log.dropped(), 1);
+    assert_eq!(log.0.log.losses.lines(), 1);
 }
 
 #[test]
 fn a_file_moved_away_is_let_go_after_the_reopen_interval() {
     let home = tempfile::tempdir().unwrap();
     let writer = Writer::start(WriterOptions { reopen: SOON, ..options(home.path()) }).unwrap();
-    let log = writer.open("web", "%v.log", "%s", 1).unwrap();
+    let log = writer.open("web", "%v.log", "%s", &Losses::new(1)).unwrap();
     let (file, moved) = (home.path().join("web.log"), home.path().join("moved.log"));
     write(&log, 0, 200);
     wait_for_lines(&file, 1);
@@ -154,7 +154,7 @@ fn a_new_name_is_a_new_file() {
         zone: TimeZone::UTC,
         slots: Sharded::new(1),
         closed: AtomicBool::new(false),
-        lost: AtomicU64::new(0),
+        losses: Losses::new(1),
     });
     let mut open = Open { log, file: None, complained: None, failures: 0 };
     for _ in 0..3 {
@@ -170,10 +170,10 @@ fn a_log_that_cannot_be_written_counts_what_it_lost_and_comes_back() {
     let blocked = home.path().join("directory");
     fs::write(&blocked, "a file in the way").unwrap();
     let writer = Writer::start(options(home.path())).unwrap();
-    let log = writer.open("web", "directory/%v.log", "%s", 1).unwrap();
+    let log = writer.open("web", "directory/%v.log", "%s", &Losses::new(1)).unwrap();
     write(&log, 0, 200);
     let until = Instant::now() + DEADLINE;
-    while log.lost_bytes() < 4 {
+    while log.0.log.losses.bytes() < 4 {
         assert!(Instant::now() < until, "the loss was never counted");
         thread::yield_now();
     }
@@ -186,7 +186,45 @@ fn a_log_that_cannot_be_written_counts_what_it_lost_and_comes_back() {
 fn faults_name_the_setting() {
     let home = tempfile::tempdir().unwrap();
     let writer = Writer::start(options(home.path())).unwrap();
-    let fault = |name, format| writer.open("web", name, format, 1).unwrap_err().to_string();
+    let fault = |name, format| writer.open("web", name, format, &Losses::new(1)).unwrap_err().to_string();
     assert!(fault("a", "%z").starts_with("log.format: unknown macro"));
     assert!(fault("%z", "").starts_with("log.filename: unknown macro"));
+}
+
+#[test]
+fn the_thread_rests_whatever_the_settings_say() {
+    let home = tempfile::tempdir().unwrap();
+    let writer = Writer::start(WriterOptions { flush: Duration::ZERO, ..options(home.path()) }).unwrap();
+    assert_eq!(locked(&writer.shared.pace).flush, SHORTEST_FLUSH);
+    writer.tune(Duration::ZERO, Duration::ZERO);
+    assert_eq!(locked(&writer.shared.pace).flush, SHORTEST_FLUSH);
+    let log = writer.open("web", "%v.log", "%s", &Losses::new(1)).unwrap();
+    assert!(write(&log, 0, 200));
+    wait_for_lines(&home.path().join("web.log"), 1);
+}
+
+#[test]
+fn what_was_lost_stays_counted_when_another_log_takes_over() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("file"), "").unwrap();
+    let writer = Writer::start(WriterOptions { flush: DEADLINE, ..options(home.path()) }).unwrap();
+    let losses = Losses::new(1);
+    for round in 1..=2 {
+        // No file can be made there.
+        let log = writer.open("web", "file/%v.log", &"x".repeat(4000), &losses).unwrap();
+        let dropped = losses.lines();
+        let (first, second) = (&log.0.log.slots.shard(0).first, &log.0.log.slots.shard(0).second);
+        let busy = (locked(first), locked(second));
+        assert!(!write(&log, 0, 200), "nobody has room for it");
+        drop(busy);
+        assert_eq!(losses.lines(), dropped + 1);
+        assert!(write(&log, 0, 200));
+        drop(log);
+        let until = Instant::now() + DEADLINE;
+        while losses.bytes() < round * 4001 {
+            assert!(Instant::now() < until, "{} bytes lost", losses.bytes());
+            thread::yield_now();
+        }
+    }
+    assert_eq!((losses.lines(), losses.bytes()), (2, 2 * 4001));
 }

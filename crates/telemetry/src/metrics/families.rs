@@ -232,6 +232,15 @@ const SERVERS: &[Family] = &[
             out.value(of.log_lines_dropped);
         },
     ),
+    Family::server(
+        "tidegate_virtual_server_access_log_lost_bytes",
+        Counter,
+        "Bytes of the access log that were lost because its file could not be written.",
+        |of, out| {
+            out.value(of.log_bytes_lost);
+        },
+    )
+    .unit("bytes"),
     Family::server("tidegate_virtual_server_failures", Counter, "What went wrong, by reason.", |of, out| {
         let totals = &of.totals;
         for (reason, count) in [

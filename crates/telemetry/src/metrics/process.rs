@@ -151,4 +151,16 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::process("tidegate_event_log_held_back", Counter, "Events of the event log held back because they repeated.", |of, _, out| {
         out.value(of.process.events_held_back);
     }),
+    Family::process("tidegate_trace_spans_exported", Counter, "Spans of requests that the collector of traces took.", |of, _, out| {
+        out.value(of.control.traces.exported);
+    }),
+    Family::process("tidegate_trace_spans_dropped", Counter, "Spans of requests that were dropped, by reason: no room in the queue, refused by the collector, collector out of reach.", |of, _, out| {
+        out.with("reason", "queue_full", of.control.traces.queue_full);
+        out.with("reason", "refused", of.control.traces.refused);
+        out.with("reason", "undelivered", of.control.traces.undelivered);
+    })
+    .labels("reason"),
+    Family::process("tidegate_trace_export_failures", Counter, "Requests to the collector of traces that failed, tried again or not.", |of, _, out| {
+        out.value(of.control.traces.failures);
+    }),
 ];

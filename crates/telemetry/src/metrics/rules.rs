@@ -147,6 +147,17 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     ),
     Family::process(
+        "tidegate_service_level_conforming",
+        Gauge,
+        "Percentage of the requests of the last 10 seconds that conform to a service level class.",
+        |of, _, out| {
+            for (class, conforming) in &of.service_levels {
+                out.with("class", class, u64::from(*conforming));
+            }
+        },
+    )
+    .labels("class"),
+    Family::process(
         "tidegate_user_counter",
         Counter,
         "User counters of rules (counter.increment, counter64.increment) that have counted, the first 1000 of each width.",

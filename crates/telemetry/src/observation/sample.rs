@@ -42,19 +42,8 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             not_after: 2_000_000_000,
         }],
         rules: vec![rule()],
-        rates: vec![Rate {
-            name: "rate-0".to_owned(),
-            per_second: 10,
-            per_minute: 100,
-            current: 3,
-            entered: 9,
-            left: 6,
-            dropped: 2,
-            waiting: 1,
-            contexts: 4,
-            contexts_forgotten: 5,
-            contexts_full: 7,
-        }],
+        service_levels: vec![("level-0".into(), 99)],
+        rates: vec![rate()],
         user_counters: UserCounters { narrow: vec![4, 5], wide: vec![6 << 32 | 1, 7] },
         rule_services: RuleServices {
             data_bytes: 1,
@@ -88,6 +77,7 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
                 alarm: false,
             }],
             peaks: Peaks { bytes_in: 4, bytes_out: 3, requests: 2, tls_connections: 1 },
+            traces: TraceTotals { exported: 5, queue_full: 4, refused: 3, undelivered: 2, failures: 1 },
             system: System {
                 descriptors_free: 1000,
                 descriptors_open: 24,
@@ -106,6 +96,22 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             }],
             ..Control::default()
         },
+    }
+}
+
+fn rate() -> Rate {
+    Rate {
+        name: "rate-0".to_owned(),
+        per_second: 10,
+        per_minute: 100,
+        current: 3,
+        entered: 9,
+        left: 6,
+        dropped: 2,
+        waiting: 1,
+        contexts: 4,
+        contexts_forgotten: 5,
+        contexts_full: 7,
     }
 }
 
@@ -142,6 +148,7 @@ fn virtual_server(n: u16) -> VirtualServer {
         connections: 2,
         connections_peak: 3,
         log_lines_dropped: 0,
+        log_bytes_lost: 0,
         totals: cell.read(),
     }
 }

@@ -134,7 +134,8 @@ impl Importer {
         Outcome { laid: Some(Arc::clone(layer)), ..self.serve(compiled, Arc::clone(imported)) }
     }
 
-    fn read(&self, files: &DocumentFiles, incomplete: bool) -> Imported {
+    /// The documents laid over each other. `incomplete`: some could not be read.
+    pub(crate) fn read(&self, files: &DocumentFiles, incomplete: bool) -> Imported {
         let watched: Vec<Document> = files.documents.iter().map(document).collect();
         let input = Input {
             base: &self.base,

@@ -45,6 +45,7 @@ struct Told {
 pub(crate) fn start(settings: &Settings, home: &Path) -> Result<(Following, Followed), String> {
     let options = DiscoveryOptions {
         resolv_conf: settings.resolv_conf.clone(),
+        hosts: settings.hosts.clone(),
         state_dir: settings.state_dir.clone(),
         host_network: settings.in_kubernetes,
         ..DiscoveryOptions::new(home)

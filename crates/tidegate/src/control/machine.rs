@@ -14,7 +14,7 @@ use tidegate_admin::Import;
 use tidegate_config::Layer;
 use tidegate_model::{Configuration, Moment};
 use tidegate_proxy::{BuildContext, ListenProblem, Proxy, build, tls::server::Expiring};
-use tidegate_telemetry::access_log::Writer;
+use tidegate_telemetry::{access_log::Writer, traces::Traces};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
@@ -53,6 +53,8 @@ pub(crate) struct Parts {
     pub(crate) workers: usize,
     /// Writes access logs.
     pub(crate) access_logs: Arc<Writer>,
+    /// Records spans; `None` = tracing is off.
+    pub(crate) traces: Option<Traces>,
     /// What REST is told.
     pub(crate) rest: Told,
     /// Is told what an operator may want to know.
@@ -168,6 +170,7 @@ impl Machine {
             ipv6: self.ipv6,
             workers: self.parts.workers,
             access_logs: Some(Arc::clone(&self.parts.access_logs)),
+            traces: self.parts.traces.clone(),
         };
         self.building = Some(tokio::spawn(async move {
             let work = spawn_blocking(move || {

@@ -1,20 +1,26 @@
 //! Settings of the REST interface: where it listens, TLS, the password.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use clap::Args;
 use tidegate_admin::{PasswordSource, Strength, Transport};
 
 use super::{Environment, SettingsError, parsed, path, variable};
 
-/// Port of the interface unless set.
-const PORT: u16 = 9070;
+/// Where the interface listens unless set.
+pub(super) const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9070);
+/// Most addresses it may listen on.
+const MAX_ADDRESSES: usize = 16;
 
 /// Options of the REST interface.
 #[derive(Debug, Default, Args)]
 pub(crate) struct RestOptions {
-    /// Address of the REST interface, or `off`. [default: 127.0.0.1:9070] [env: TIDEGATE_REST]
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Addresses of the REST interface with commas in between, or `off`. [default: 127.0.0.1:9070] [env: TIDEGATE_REST]
+    #[arg(long, value_name = "ADDR:PORT,…")]
     pub(crate) rest: Option<RestAddress>,
 
     /// Certificate chain of the REST interface (PEM). [default: a self-signed one, kept in the state directory]
@@ -37,12 +43,12 @@ pub(crate) struct RestOptions {
 }
 
 /// Where the interface listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RestAddress {
     /// Nowhere.
     Off,
-    /// There.
-    On(SocketAddr),
+    /// There; at least one, each once.
+    On(Vec<SocketAddr>),
 }
 
 impl FromStr for RestAddress {
@@ -52,12 +58,25 @@ impl FromStr for RestAddress {
         if text.trim().eq_ignore_ascii_case("off") {
             return Ok(Self::Off);
         }
-        text.trim().parse().map(Self::On).map_err(|_| "ADDR:PORT or off is expected".to_owned())
+        let mut addresses = Vec::new();
+        for part in text.split(',') {
+            let address = part
+                .trim()
+                .parse()
+                .map_err(|_| "ADDR:PORT, or several with commas in between, or off is expected".to_owned())?;
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        if addresses.len() > MAX_ADDRESSES {
+            return Err(format!("at most {MAX_ADDRESSES} addresses are expected"));
+        }
+        Ok(Self::On(addresses))
     }
 }
 
 /// A switch of the environment.
-struct Switch(bool);
+pub(super) struct Switch(pub(super) bool);
 
 impl FromStr for Switch {
     type Err = String;
@@ -75,7 +94,7 @@ impl FromStr for Switch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RestSettings {
     /// Where it listens.
-    pub(crate) address: SocketAddr,
+    pub(crate) addresses: Vec<SocketAddr>,
     /// TLS or not.
     pub(crate) transport: Transport,
     /// Password of the user `admin`.
@@ -87,9 +106,11 @@ pub(super) fn resolve(
     options: RestOptions,
     environment: &Environment,
 ) -> Result<Option<RestSettings>, SettingsError> {
-    let default = RestAddress::On(SocketAddr::from(([127, 0, 0, 1], PORT)));
-    let address = parsed(options.rest, environment, "TIDEGATE_REST", "ADDR:PORT or off")?.unwrap_or(default);
-    let RestAddress::On(address) = address else { return Ok(None) };
+    let addresses = match parsed(options.rest, environment, "TIDEGATE_REST", "ADDR:PORT,… or off")? {
+        None => vec![DEFAULT_ADDRESS],
+        Some(RestAddress::On(addresses)) => addresses,
+        Some(RestAddress::Off) => return Ok(None),
+    };
     let plain = options.rest_plain.then_some(Switch(true));
     let plain =
         parsed(plain, environment, "TIDEGATE_REST_PLAIN", "true or false")?.is_some_and(|plain| plain.0);
@@ -109,7 +130,7 @@ pub(super) fn resolve(
         }
     };
     let password = password(options.admin_password_file, environment);
-    Ok(Some(RestSettings { address, transport, password }))
+    Ok(Some(RestSettings { addresses, transport, password }))
 }
 
 fn password(file: Option<PathBuf>, environment: &Environment) -> PasswordSource {
@@ -145,12 +166,16 @@ mod tests {
     #[test]
     fn it_is_on_for_this_machine_with_tls_unless_set() {
         let settings = of(&[]).unwrap();
-        assert_eq!(settings.address, "127.0.0.1:9070".parse().unwrap());
+        assert_eq!(settings.addresses, ["127.0.0.1:9070".parse().unwrap()]);
         assert_eq!(settings.transport, Transport::SelfSigned);
         assert_eq!(settings.password, PasswordSource::Generated(Strength::Random));
         assert_eq!(of(&[("TIDEGATE_REST", "off")]), None);
         let open = of(&[("TIDEGATE_REST", "0.0.0.0:1"), ("TIDEGATE_REST_PLAIN", "true")]).unwrap();
-        assert_eq!(open.address, "0.0.0.0:1".parse().unwrap());
+        assert_eq!(open.addresses, ["0.0.0.0:1".parse().unwrap()]);
+        let both = of(&[("TIDEGATE_REST", "127.0.0.1:9070, [2001:db8::1]:9070,127.0.0.1:9070")]).unwrap();
+        let expected: [SocketAddr; 2] =
+            ["127.0.0.1:9070".parse().unwrap(), "[2001:db8::1]:9070".parse().unwrap()];
+        assert_eq!(both.addresses, expected);
         assert_eq!(open.transport, Transport::Plain);
         let options = RestOptions { rest: Some(RestAddress::Off), ..RestOptions::default() };
         assert_eq!(resolve(options, &environment(&[("TIDEGATE_REST", "0.0.0.0:1")])).unwrap(), None);
@@ -185,6 +210,8 @@ mod tests {
             [("TIDEGATE_REST_CERTIFICATE", "/c"), ("TIDEGATE_REST_PLAIN", "yes")],
             [("TIDEGATE_REST_PLAIN", "perhaps"), ("X", "")],
             [("TIDEGATE_REST", "9070"), ("X", "")],
+            [("TIDEGATE_REST", "127.0.0.1:1,"), ("X", "")],
+            [("TIDEGATE_REST", "127.0.0.1:1,off"), ("X", "")],
         ] {
             assert!(resolve(RestOptions::default(), &environment(&pairs)).is_err(), "{pairs:?}");
         }

@@ -123,6 +123,31 @@ impl Described {
     }
 }
 
+impl Order {
+    /// What is ordered, as a phrase: `pool web`, `a reply: 302 Found`.
+    pub fn phrase(&self) -> String {
+        match self {
+            Self::Pool(name, None) => format!("pool {}", shown(name)),
+            Self::Pool(name, Some((host, port))) => {
+                format!("node {}:{port} with the settings of pool {}", shown(host), shown(name))
+            }
+            Self::Discard => "the connection is closed without a reply".to_owned(),
+            Self::Close { data, .. } => format!("the connection is closed behind {} bytes", data.len()),
+            Self::Reply(reply) | Self::StreamStart { reply, .. } => {
+                let usual = usual_reason(reply.status).as_bytes();
+                let reason = if reply.reason.is_empty() { usual } else { &reply.reason };
+                let location = reply.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"location"));
+                let to = location.map(|(_, value)| format!(" to {}", shown(value))).unwrap_or_default();
+                format!("a reply: {} {}{to}", reply.status, shown(reason))
+            }
+            Self::Retry => "the request is sent to a node again".to_owned(),
+            Self::StreamFinish => "the reply is finished".to_owned(),
+            Self::StreamContinue => "the rest of the reply comes from the node".to_owned(),
+            _ => other_order(self).unwrap_or_default(),
+        }
+    }
+}
+
 /// A line for an order that does not say where the request goes.
 fn other_order(order: &Order) -> Option<String> {
     Some(match order {

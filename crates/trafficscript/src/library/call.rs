@@ -132,6 +132,16 @@ impl<'c, 'p> Call<'c, 'p> {
         self.answer.take().map(|answer| *answer)
     }
 
+    /// An argument that is a string already. What [`text`](Self::text) gives is moved right after it was written, which
+    /// stalls the processor for longer than most functions take: the shortest ones try this first.
+    #[inline]
+    pub fn bytes(&self, index: usize) -> Option<&'c [u8]> {
+        match self.arguments.get(index) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
     /// An argument as string; a container warns and gives `0`. Strings are borrowed from the arguments.
     #[inline]
     pub fn text(&mut self, index: usize) -> Result<Argument<'c, 'p>, Interrupt> {

@@ -12,7 +12,7 @@ use super::{
     },
     folded, offset_at,
 };
-use crate::value::Value;
+use crate::{meter::BYTES_PER_INSTRUCTION, value::Value};
 
 /// The functions of this topic.
 pub(in crate::library) const FUNCTIONS: &[Function] = &[
@@ -46,36 +46,52 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
 
 /// `string.len(s)` → bytes.
 fn len<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
+    if let Some(text) = call.bytes(0) {
+        return Ok(number(text.len()));
+    }
     Ok(number(call.text(0)?.len()))
+}
+
+/// 1 or 0: what the first two arguments are to each other. Work is in proportion to the second.
+#[inline]
+fn test<'p>(call: &mut Call<'_, 'p>, test: fn(&[u8], &[u8]) -> bool) -> Outcome<'p> {
+    match (call.bytes(0), call.bytes(1)) {
+        (Some(text), Some(part)) if part.len() < BYTES_PER_INSTRUCTION => Ok(Value::flag(test(text, part))),
+        _ => tested(call, test),
+    }
+}
+
+/// As [`test`], of any arguments.
+#[inline(never)]
+fn tested<'p>(call: &mut Call<'_, 'p>, test: fn(&[u8], &[u8]) -> bool) -> Outcome<'p> {
+    let (text, part) = (call.text(0)?, call.text(1)?);
+    charge_work(call, part.len())?;
+    Ok(Value::flag(test(&text, &part)))
 }
 
 /// `string.startsWith(s, prefix)` → 1 or 0. Every string begins with the empty one.
 fn starts_with<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    let (text, prefix) = (call.text(0)?, call.text(1)?);
-    charge_work(call, prefix.len())?;
-    Ok(Value::flag(text.starts_with(&prefix)))
+    test(call, <[u8]>::starts_with)
 }
 
 /// `string.startsWithI(s, prefix)` → 1 or 0.
 fn starts_with_i<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    let (text, prefix) = (call.text(0)?, call.text(1)?);
-    charge_work(call, prefix.len())?;
-    Ok(Value::flag(text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(&prefix))))
+    test(call, |text, prefix| {
+        text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    })
 }
 
 /// `string.endsWith(s, suffix)` → 1 or 0. Every string ends with the empty one.
 fn ends_with<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    let (text, suffix) = (call.text(0)?, call.text(1)?);
-    charge_work(call, suffix.len())?;
-    Ok(Value::flag(text.ends_with(&suffix)))
+    test(call, <[u8]>::ends_with)
 }
 
 /// `string.endsWithI(s, suffix)` → 1 or 0.
 fn ends_with_i<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    let (text, suffix) = (call.text(0)?, call.text(1)?);
-    charge_work(call, suffix.len())?;
-    let end = text.len().checked_sub(suffix.len()).and_then(|from| text.get(from..));
-    Ok(Value::flag(end.is_some_and(|end| end.eq_ignore_ascii_case(&suffix))))
+    test(call, |text, suffix| {
+        let end = text.len().checked_sub(suffix.len()).and_then(|from| text.get(from..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+    })
 }
 
 /// `string.contains(s, part)` → 1 or 0. The empty string is in every string.
@@ -102,6 +118,13 @@ fn find_i<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 }
 
 fn found(call: &mut Call<'_, '_>, caseless: bool) -> Result<Option<usize>, Interrupt> {
+    if !call.has(2)
+        && !caseless
+        && let (Some(text), Some(part)) = (call.bytes(0), call.bytes(1))
+    {
+        charge_work(call, text.len().saturating_add(part.len()))?;
+        return Ok(memmem::find(text, part));
+    }
     let (text, part, start) = (call.text(0)?, call.text(1)?, offset_at(call, 2)?);
     let Some(rest) = text.get(start..) else { return Ok(None) };
     charge_work(call, rest.len().saturating_add(part.len()))?;

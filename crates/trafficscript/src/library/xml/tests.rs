@@ -238,3 +238,32 @@ fn work_is_bounded() {
         assert_eq!(give(&mut host, "xml.xpath.matchNodeCount", &["<a/>", "", &query]), "-1");
     }
 }
+
+/// Documents made to hurt a parser are read in reasonable time, or refused.
+#[test]
+fn hostile_documents() {
+    let many = |piece: &str, times: usize| format!("<a>{}</a>", piece.repeat(times));
+    let attributes = |count: usize| {
+        let list: Vec<String> = (0..count).map(|n| format!("a{n}='1'")).collect();
+        format!("<a {}/>", list.join(" "))
+    };
+    let table = [
+        (format!("{}{}", "<a>".repeat(90_000), "</a>".repeat(90_000)), "/a", "1"),
+        (format!("{}{}", "<a>".repeat(110_000), "</a>".repeat(110_000)), "/a", "-1"),
+        (many("<![CDATA[x]]>", 50_000), "/a/text()", "1"),
+        (many("&amp;", 50_000), "/a/text()", "1"),
+        (many("<b/>", 110_000), "/a/b", "-1"),
+        (many("<!-- = = = -->", 50_000), "/a/b", "0"),
+        (attributes(256), "/a/@*", "256"),
+        (attributes(257), "/a/@*", "-1"),
+        (many("<b xmlns:p='urn:p' p:c=\"it's\"/>", 1_000), "/a/b/@*", "1000"),
+        (many("<b xmlns:p='urn:p'/>", 1_001), "/a/b", "-1"),
+        (many("\0", 1), "/a", "-1"),
+        (format!("<a b='{}'/>", "=".repeat(5_000)), "/a/@b", "1"),
+    ];
+    for (document, query, expected) in table {
+        let mut host = Described::request("GET", "/");
+        let found = give(&mut host, "xml.xpath.matchNodeCount", &[&document, "", query]);
+        assert_eq!(found, expected, "{} {query}: {:?}", &document[..40.min(document.len())], lines(&host));
+    }
+}
