@@ -1,7 +1,7 @@
 //! Lines that rules write to the event log (`log.*`, `event.emit`). Clients decide how many there are: so many of a second
 //! are written, the others are counted, and the next line tells their number.
 
-use std::time::Duration;
+use std::{num::NonZero, time::Duration};
 
 use tidegate_telemetry::{events::RULE_LINES, logging::EventLimit};
 use tidegate_trafficscript::host::Level;
@@ -13,14 +13,10 @@ const MOST_LINES: u32 = 1000;
 
 static LINES: EventLimit = EventLimit::of(MOST_LINES, Duration::from_secs(1));
 
-/// Whether a line may be written; then, how many were not since the last one, unless it is none.
-fn admit(seen: &Seen<'_, '_>) -> Option<Option<u64>> {
-    LINES.admit(seen.client.worker.recent()).map(|held_back| (held_back > 0).then_some(held_back))
-}
-
 /// `log.info`, `log.warn`, `log.error`.
 pub(super) fn log(seen: &Seen<'_, '_>, level: Level, message: &[u8]) {
-    let Some(held_back) = admit(seen) else { return };
+    let Some(held_back) = LINES.admit(seen.client.worker.recent()) else { return };
+    let held_back = NonZero::new(held_back).map(NonZero::get);
     let (server, rule) = (seen.exchange.server.name(), seen.rule.program.name());
     let message = printable(message);
     match level {
@@ -38,7 +34,8 @@ pub(super) fn log(seen: &Seen<'_, '_>, level: Level, message: &[u8]) {
 
 /// `event.emit`.
 pub(super) fn event(seen: &Seen<'_, '_>, id: &[u8], message: &[u8]) {
-    let Some(held_back) = admit(seen) else { return };
+    let Some(held_back) = LINES.admit(seen.client.worker.recent()) else { return };
+    let held_back = NonZero::new(held_back).map(NonZero::get);
     let (server, rule) = (seen.exchange.server.name(), seen.rule.program.name());
     let (id, message) = (printable(id), printable(message));
     tracing::info!(target: RULE_LINES, event = id.as_str(), virtual_server = %server, rule, held_back, "{message}");
