@@ -261,3 +261,21 @@ fn a_rule_in_a_phase_it_is_not_for_does_not_run_there() {
     let server = &configuration.virtual_servers["s"];
     assert!(server.request_rules[0].enabled && !server.response_rules[0].enabled);
 }
+
+#[test]
+fn classes_of_service() {
+    let classes = "service_level_monitors:\n- {name: gold, properties: {basic: {response_time: 250, serious_threshold: 40}}}\n";
+    let configuration = clean(&format!("{classes}{}", server("slm_class: gold")), None);
+    let class = &configuration.service_levels["gold"];
+    assert_eq!(class.response_time, Duration::from_millis(250));
+    assert_eq!((class.warning_threshold, class.serious_threshold), (50, 40));
+    let of_server = |configuration: &Configuration| configuration.virtual_servers["s"].service_level.clone();
+    assert_eq!(of_server(&configuration).unwrap().as_str(), "gold");
+    let missing = compiled(&format!("{classes}{}", server("slm_class: golf")));
+    let [fault] = missing.diagnostics.as_slice() else { panic!("{:?}", missing.diagnostics) };
+    assert!(
+        fault.to_string().contains("there is no service level class “golf”; its requests count for none"),
+        "{fault}"
+    );
+    assert_eq!(of_server(&missing.configuration.unwrap()), None);
+}
