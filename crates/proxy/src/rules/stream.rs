@@ -210,7 +210,7 @@ pub(super) async fn finish(
         Framing::Chunked if !streamed.head_only => {
             let mut out = client.worker.buffers.lend_output();
             out.bytes.extend_from_slice(LAST_CHUNK);
-            if client.send(out, exchange).await.is_err() {
+            if !reply::sent(client, exchange, out).await {
                 return Ok(Flow::Abort);
             }
         }
