@@ -1,6 +1,7 @@
 //! TrafficScript rules seen from outside: what clients and nodes get when rules edit, answer, route, wait and fail.
 
 mod bodies;
+mod effects;
 mod faults;
 mod levels;
 mod messages;

@@ -494,6 +494,9 @@ fn collection_below(word: &str, same: impl Fn(&str, &str) -> bool) -> Option<Str
         let [above, below] = object_type.document_keys.as_slice() else { return None };
         let meant = same(last, below) && first.is_none_or(|first| same(first, above));
         meant.then(|| {
+            if object_type.path == word {
+                return format!("it is written as “{above}:” with “{below}:” below it");
+            }
             format!(
                 "did you mean “{}”? It is written as “{above}:” with “{below}:” below it",
                 object_type.path

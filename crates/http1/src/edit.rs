@@ -103,6 +103,17 @@ impl HeaderEdits {
         Ok(())
     }
 
+    /// The field has these values and no others. Refused, nothing has changed.
+    pub fn replace(&mut self, name: &[u8], values: &[Vec<u8>]) -> Result<(), Refusal> {
+        let mut made = self.clone();
+        made.remove(name)?;
+        for value in values {
+            made.add(name, value)?;
+        }
+        *self = made;
+        Ok(())
+    }
+
     /// Whether there is room for a name and a value, `less` bytes of values being given up for them.
     fn make_room(&self, name: &[u8], value: &[u8], less: usize) -> Result<(), Refusal> {
         let name = if self.of(name).is_some() { 0 } else { name.len() };

@@ -64,18 +64,17 @@ pub(crate) fn is_wanted(exchange: &Exchange<'_>) -> bool {
             .unwrap_or_else(|| server.settings.access_log.as_ref().is_some_and(|log| log.save_all))
 }
 
-/// A node answered it.
-pub(crate) fn answered(
-    exchange: &mut Exchange<'_>,
-    pool: &RunningPool,
-    claim: &Claim,
-    head: &ResponseHead,
-    bytes: &[u8],
-) {
-    let Some(log) = &exchange.server.access_log else { return };
+/// A node gets it.
+pub(crate) fn tried(exchange: &mut Exchange<'_>, pool: &RunningPool, claim: &Claim) {
     let Some(entry) = &mut exchange.answered.log else { return };
     entry.pool = Some(Arc::clone(&pool.settings));
     entry.node = Some(Arc::clone(claim.node()));
+}
+
+/// A node answered it.
+pub(crate) fn answered(exchange: &mut Exchange<'_>, head: &ResponseHead, bytes: &[u8]) {
+    let Some(log) = &exchange.server.access_log else { return };
+    let Some(entry) = &mut exchange.answered.log else { return };
     let headers = head.headers().iter().map(|header| (header.name(bytes), header.value(bytes)));
     entry.captured.response(log.format(), headers);
 }

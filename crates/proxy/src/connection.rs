@@ -19,7 +19,7 @@ use tidegate_http1::{
     proxy_header,
     request::{Parsed, RequestHead},
 };
-use tidegate_model::{Moment, virtual_server::ProxyProtocol};
+use tidegate_model::{Moment, tls::ClientHeaders, virtual_server::ProxyProtocol};
 use tidegate_telemetry::{access_log::TlsSession, logging::EventLimit};
 use tokio::io::Interest;
 use tokio_rustls::TlsAcceptor;
@@ -54,8 +54,8 @@ pub(crate) struct Client {
     pub(crate) added_lines: Rc<[u8]>,
     /// The virtual server in force for the present request.
     pub(crate) server: LocalServer,
-    /// `SSLClient…` header lines, fixed by the handshake.
-    tls_lines: Vec<u8>,
+    /// What nodes and rules are told of TLS; `None` without it.
+    told_tls: Option<Box<ToldTls>>,
     key: ListenKey,
     /// Generation of the snapshot `server` was taken from.
     generation: u64,
@@ -69,6 +69,15 @@ pub(crate) struct Client {
 /// Clients decide how many of these events there are.
 static HANDSHAKES: EventLimit = EventLimit::new();
 static PROXY_HEADERS: EventLimit = EventLimit::new();
+
+/// What nodes and rules are told of a client's TLS, fixed by the handshake.
+#[derive(Debug)]
+struct ToldTls {
+    /// `SSLClient…` header lines.
+    lines: Vec<u8>,
+    /// The identifier of the session.
+    id: Option<String>,
+}
 
 /// What follows a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +129,7 @@ pub(crate) fn spawn(
         local: key.address,
         added_lines: Rc::from([]),
         server: Rc::new(Arc::clone(server)),
-        tls_lines: Vec::new(),
+        told_tls: None,
         key: key.clone(),
         generation: worker.view().generation,
         wanted: true,
@@ -236,8 +245,10 @@ impl Client {
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Closed) else { return None };
         let acceptor = TlsAcceptor::from(Arc::clone(tls.config_for(self.local)));
         let mut session = None;
+        let identified = tls.settings().add_http_headers || self.server.rules.are_some();
+        let wanted = identified || tls.settings().client_headers != ClientHeaders::None;
         let accept =
-            acceptor.accept_with(socket, |connection| session = headers::prepare(connection, tls.settings()));
+            acceptor.accept_with(socket, |connection| session = headers::prepare(connection, identified));
         let mut handshake = std::pin::pin!(accept);
         let mut hurry = Hurry::default();
         let mut shown = None;
@@ -256,7 +267,11 @@ impl Client {
         match shaken {
             Some(Ok(stream)) => {
                 tally::shaken(self, stream.get_ref().1);
-                self.tls_lines = headers::client_headers(stream.get_ref().1, tls.settings(), session);
+                let connection = stream.get_ref().1;
+                self.told_tls = wanted.then(|| {
+                    let lines = headers::client_headers(connection, tls.settings(), session);
+                    Box::new(ToldTls { lines, id: headers::session_id(connection, session) })
+                });
                 self.stream = Stream::of_client(stream, shown);
                 Some(())
             }
@@ -273,6 +288,11 @@ impl Client {
                 None
             }
         }
+    }
+
+    /// The identifier of the TLS session, for rules.
+    pub(crate) fn tls_id(&self) -> Option<&str> {
+        self.told_tls.as_ref()?.id.as_deref()
     }
 
     /// The TLS session, as the access log tells it.
@@ -395,7 +415,9 @@ impl Client {
             let proto = if self.is_tls() { "https" } else { "http" };
             lines.extend_from_slice(format!("X-Forwarded-Proto: {proto}\r\n").as_bytes());
         }
-        lines.extend_from_slice(&self.tls_lines);
+        if let Some(told) = &self.told_tls {
+            lines.extend_from_slice(&told.lines);
+        }
         self.added_lines = lines.into();
     }
 

@@ -57,8 +57,10 @@ pub(crate) enum Kind {
     QueueTimedOut,
     /// Persistence: the session's node has failed and the class says to close.
     SessionLost,
-    /// The transaction took longer than `max_transaction_duration` or nothing moved for `connection.timeout`.
+    /// The transaction took longer than `max_transaction_duration`.
     TransactionTimedOut,
+    /// Nothing moved in either direction for `connection.timeout`.
+    IdleTimedOut,
     /// The virtual server's pool is `discard`, or a rule says so.
     Discard,
     /// Rules: the transaction took too long while one waited for something.
@@ -87,9 +89,11 @@ impl Failure {
             | Kind::StaleConnection
             | Kind::InvalidResponse(_) => 502,
             Kind::Unavailable | Kind::NoNode | Kind::QueueTimedOut => 503,
-            Kind::ConnectTimedOut | Kind::ReplyTimedOut | Kind::TransactionTimedOut | Kind::RuleTimedOut => {
-                504
-            }
+            Kind::ConnectTimedOut
+            | Kind::ReplyTimedOut
+            | Kind::TransactionTimedOut
+            | Kind::IdleTimedOut
+            | Kind::RuleTimedOut => 504,
             Kind::ClientGone | Kind::SessionLost | Kind::Discard => return None,
         })
     }
@@ -103,7 +107,7 @@ impl Failure {
             Kind::Connect | Kind::NodeTls | Kind::NoNode | Kind::Unavailable => "NODE_LOST",
             Kind::ConnectTimedOut => "TIMEOUT_CONNECT_SERVER",
             Kind::ClosedEarly | Kind::StaleConnection => "CONNECTION_CLOSED_SERVER",
-            Kind::ReplyTimedOut => "TIMEOUT",
+            Kind::ReplyTimedOut | Kind::IdleTimedOut => "TIMEOUT",
             Kind::InvalidResponse(_) => "BAD_RESPONSE",
             Kind::QueueTimedOut => "TIMEOUT_NODE_QUEUE",
             Kind::SessionLost => "SESSION_PERSISTENCE_FAILURE",
@@ -133,6 +137,7 @@ impl Failure {
             Kind::QueueTimedOut => ("queue_timeout", true),
             Kind::SessionLost => ("session_lost", true),
             Kind::TransactionTimedOut => ("transaction_timeout", true),
+            Kind::IdleTimedOut => ("idle_timeout", true),
             Kind::Discard => ("discard", false),
             Kind::RuleTimedOut => ("rule_timeout", true),
             Kind::Rule(_) => ("rule", true),
@@ -197,6 +202,7 @@ impl Failure {
             Kind::QueueTimedOut => "no node became free within queue_timeout",
             Kind::SessionLost => "the session's node has failed",
             Kind::TransactionTimedOut => "the transaction took too long",
+            Kind::IdleTimedOut => "nothing moved within connection.timeout",
             Kind::RuleTimedOut => "the transaction took too long while a rule waited",
             Kind::Discard => "the connection is discarded",
         }

@@ -25,6 +25,7 @@ use self::{
     deliver::deliver,
 };
 use crate::{
+    access,
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
     http::error_page,
@@ -62,6 +63,9 @@ pub(crate) async fn to_pool(
     let mut session = session_of(client, exchange, pool);
     tally::asked(client, pool, &session);
     trace::pool(exchange, pool);
+    if !exchange.server.rules.completion.is_empty() {
+        exchange.said_mut().note_tried(pool, None);
+    }
     let mut body = attempt::RequestBody::of(client, exchange)?;
     let streaming = body.is_streaming();
     let mut attempts = Attempts::new(streaming);
@@ -102,6 +106,10 @@ pub(crate) async fn to_pool(
         };
         'attempt: {
             trace::attempted(exchange, client, pool, &claimed);
+            access::tried(exchange, pool, &claimed);
+            if !exchange.server.rules.completion.is_empty() {
+                exchange.said_mut().note_tried(pool, Some(claimed.node()));
+            }
             let outcome = attempt(client, exchange, pool, &mut claimed, &mut body).await;
             let mut answer = match trace::heard(exchange, client, outcome) {
                 Ok(answer) if answer.head.status() == 503 => {
@@ -176,7 +184,7 @@ fn note_answer(
         pool.pool.learn_in(session, answer.head.set_cookies(answer.head_bytes()), claim.slot, now);
     }
     if !exchange.server.rules.completion.is_empty() {
-        exchange.said_mut().note_served(pool, claim.node(), answer.response_time);
+        exchange.said_mut().response_time = Some(answer.response_time);
     }
 }
 

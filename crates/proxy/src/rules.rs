@@ -15,6 +15,7 @@
 mod body;
 mod commit;
 mod fields;
+mod late;
 mod lines;
 mod orders;
 pub(crate) mod process;
@@ -33,6 +34,7 @@ use tidegate_pool::Node;
 use tidegate_telemetry::logging::EventLimit;
 use tidegate_trafficscript::{End, Machine, Need, Step, pattern::PatternCache};
 
+pub(crate) use self::late::EditLog;
 pub(crate) use self::said::{Ending, Limit, Overrides, Said};
 use self::seen::{Seen, Stage};
 use crate::{
@@ -103,6 +105,12 @@ async fn past_response_rules(
     resendable: bool,
 ) -> Result<Verdict, Failure> {
     let server = Rc::clone(&exchange.server);
+    if let Some(said) = exchange.said.as_mut().filter(|said| !said.response.log.is_empty()) {
+        // What request rules have said of the response, as if it came first of all that response rules say.
+        let bytes = answer.head_bytes();
+        let fields = answer.head.headers().iter().map(|header| (header.name(bytes), header.value(bytes)));
+        said.response.fields = said.response.log.over(fields);
+    }
     let mut stage = Stage::Response { answer: &mut *answer, pool, node, resendable };
     if let Some(suspended) = start(&server.rules.response, client, exchange, &mut stage) {
         let done = Box::pin(suspended.to_the_end(client, exchange, &mut stage)).await;

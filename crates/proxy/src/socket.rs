@@ -138,6 +138,16 @@ impl Socket {
         }
     }
 
+    /// Whether the peer has reset the connection, as the kernel knows at this moment. Consumes that knowledge: to be asked
+    /// when nothing more is to be written.
+    pub(crate) fn has_been_reset(&self) -> bool {
+        use rustix::io::Errno;
+        match rustix::net::recv(&self.fd, &mut [0u8; 1], RecvFlags::PEEK) {
+            Ok(_) => false,
+            Err(error) => !matches!(error, Errno::AGAIN | Errno::INTR),
+        }
+    }
+
     /// Ready once the connection is over in both directions: the peer has reset it. A peer that has only finished
     /// sending keeps this waiting. Registers the socket, and leaves it to the next write to find out that there is
     /// room, which writes do anyway.

@@ -76,7 +76,7 @@ pub(crate) fn failed(client: &Client, exchange: &Exchange<'_>, failure: &Failure
         // It is counted as a response.
         Kind::BadRequest(..) => {}
         Kind::ClientTimedOut => counters.data_timeouts.add(1),
-        Kind::TransactionTimedOut | Kind::RuleTimedOut => {
+        Kind::TransactionTimedOut | Kind::IdleTimedOut | Kind::RuleTimedOut => {
             let over = exchange.end().is_some_and(|end| client.worker.now() >= end);
             if over { counters.transaction_timeouts.add(1) } else { counters.data_timeouts.add(1) }
         }

@@ -383,7 +383,7 @@ mod tests {
                 node_label: "n",
                 keepalive: true,
                 upgrade: false,
-                strip_tls_headers: true,
+                given: None,
                 trace: Some(Told { passes_state, ..told }),
             };
             let mut out = Vec::new();

@@ -8,7 +8,6 @@
 use std::{cell::Cell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
 
 use tidegate_http1::{
-    edit::HeaderEdits,
     limits::Limits,
     request::{Method, Parsed, RequestHead, Version},
 };
@@ -22,7 +21,7 @@ use crate::{
     failure::{Failure, Kind, Progress},
     forward,
     http::error_page,
-    rules::{self, Said, Verdict},
+    rules::{self, EditLog, Said, Verdict},
     service_level::RunningLevel,
     snapshot::{LocalServer, RunningPool},
     tally,
@@ -107,19 +106,22 @@ impl<'a> Exchange<'a> {
         &self.bytes.bytes
     }
 
-    /// Takes another head in the place of the client's. False = it is none, and all is as before: what the client has
-    /// sent still says where its body ends.
-    pub(crate) fn replace_head(&mut self, bytes: Output) -> bool {
+    /// Takes another head in the place of the client's. An error says why it is none, and all is as before: what the client
+    /// has sent still says where its body ends.
+    pub(crate) fn replace_head(&mut self, bytes: Output) -> Result<(), &'static str> {
         let limits = Limits::default();
         self.head.start_over();
-        if matches!(self.head.parse(&bytes.bytes, &limits), Ok(Parsed::Complete(all)) if all == bytes.bytes.len())
-        {
-            self.bytes = bytes;
-            return true;
-        }
+        let why = match self.head.parse(&bytes.bytes, &limits) {
+            Ok(Parsed::Complete(all)) if all == bytes.bytes.len() => {
+                self.bytes = bytes;
+                return Ok(());
+            }
+            Ok(_) => "what rules made of the request is no valid request",
+            Err(error) => error.reason(),
+        };
         self.head.start_over();
         let _as_before = self.head.parse(&self.bytes.bytes, &limits);
-        false
+        Err(why)
     }
 
     /// Whether the client wants to see no body, whatever method rules have made of its own.
@@ -144,8 +146,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// What rules have made of the header fields of a response that no node has sent.
-    pub(crate) fn take_response_edits(&mut self) -> HeaderEdits {
-        self.said.as_mut().map(|said| std::mem::take(&mut said.response.fields)).unwrap_or_default()
+    pub(crate) fn take_response_edits(&mut self) -> EditLog {
+        self.said.as_mut().map(|said| std::mem::take(&mut said.response).log).unwrap_or_default()
     }
 
     /// The class of service that it counts for.
@@ -230,7 +232,10 @@ pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_leng
     access::asked(&mut exchange, client);
     trace::began(&mut exchange, client);
     let flow = match answer(client, &mut exchange).await {
-        Ok(flow) => flow,
+        Ok(flow) => {
+            note_end(client, &mut exchange, flow);
+            flow
+        }
         Err(failure) => {
             if !exchange.server.rules.completion.is_empty() {
                 exchange.said_mut().failure = Some(failure);
@@ -243,6 +248,23 @@ pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_leng
     }
     finish(client, exchange);
     flow
+}
+
+/// What completion rules are told of a request that has been answered: whether the client has got the answer.
+fn note_end(client: &mut Client, exchange: &mut Exchange<'_>, flow: Flow) {
+    if exchange.server.rules.completion.is_empty()
+        || exchange.said().is_some_and(|said| said.failure.is_some())
+    {
+        return;
+    }
+    let kind = if client.stream.socket().is_some_and(|socket| socket.has_been_reset()) {
+        Kind::ClientGone
+    } else if flow == Flow::Abort {
+        Kind::Rule("a rule has not finished its response")
+    } else {
+        return;
+    };
+    exchange.said_mut().failure = Some(Failure::new(kind, Progress::Answered));
 }
 
 async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow, Failure> {
@@ -322,7 +344,7 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
         status,
         &failure.to_string(),
         &client.server.settings.error_page,
-        &HeaderEdits::default(),
+        &EditLog::default(),
         false,
         true,
     );

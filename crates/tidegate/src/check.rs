@@ -45,6 +45,8 @@ struct Report {
     errors: usize,
     warnings: usize,
     documents: usize,
+    /// `run` would take nothing of them over.
+    refused: bool,
 }
 
 impl Report {
@@ -59,8 +61,13 @@ impl Report {
     fn summary(&self) -> String {
         let plural =
             |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        let then = match (self.refused, self.errors) {
+            (true, _) => "; nothing of them would be taken over",
+            (false, 0) => "",
+            (false, _) => "; they would be taken over, less what the errors name",
+        };
         format!(
-            "{}: {}, {}",
+            "{}: {}, {}{then}",
             plural(self.documents, "document"),
             plural(self.errors, "error"),
             plural(self.warnings, "warning")
@@ -89,6 +96,7 @@ fn look(options: &CheckOptions, base_config: Option<&Path>) -> Report {
     }
     report.documents = files.documents.len() + importer.base_documents();
     let mut compiled = importer.compile(&files, !unread.is_empty());
+    report.refused = compiled.configuration.is_none() || !unread.is_empty();
     if let Some(configuration) = compiled.configuration.take().or_else(|| compiled.remains.take()) {
         use_it(&configuration, &mut compiled);
     }
@@ -205,6 +213,8 @@ pools:
         assert!(has(&report, &["error: config/a:16:", arguments, "--nonsense"]), "{:#?}", report.lines);
         assert!(has(&report, &["warning: config/a:11:", "virtual_servers.site", "TLS is not served"]));
         assert_eq!((report.errors, report.warnings), (3, 1), "{:#?}", report.lines);
+        let summary = "1 document: 3 errors, 1 warning; they would be taken over, less what the errors name";
+        assert_eq!(report.summary(), summary);
         assert!(!has(&report, &["NEVER-SHOWN"]));
     }
 
@@ -227,7 +237,7 @@ pools:
         assert!(has(&report, &["error: config/b:1:1", "poools"]));
         assert!(has(&report, &["warning: config/a:", "“elsewhere”", "could not be read"]));
         assert_eq!((report.errors, report.warnings), (2, 1), "{:#?}", report.lines);
-        assert_eq!(report.summary(), "2 documents: 2 errors, 1 warning");
+        assert_eq!(report.summary(), "2 documents: 2 errors, 1 warning; nothing of them would be taken over");
     }
 
     #[test]

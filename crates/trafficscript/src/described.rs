@@ -22,8 +22,8 @@ use std::{
 use crate::{
     End, Limits, Machine, PatternCache, Program, Step,
     host::{
-        Answer, CompletionCode, Fetched, Level, Need, Order, Phase, PoolNode, RateVerdict, ServiceLevel,
-        Side, Store, Times, TlsFact,
+        Answer, CompletionCode, Fetched, Level, Need, Order, OwnedEdit, Phase, PoolNode, RateVerdict,
+        ServiceLevel, Side, Store, Times, TlsFact,
     },
 };
 
@@ -51,17 +51,6 @@ pub struct Message {
     pub arrived: usize,
     /// Why the body cannot be had, if so.
     pub refused: Option<&'static str>,
-}
-
-/// An edit of the response that waits for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pending {
-    /// See [`Edit::Set`](crate::host::Edit::Set).
-    Set(Vec<u8>, Vec<u8>),
-    /// See [`Edit::Add`](crate::host::Edit::Add).
-    Add(Vec<u8>, Vec<u8>),
-    /// See [`Edit::Remove`](crate::host::Edit::Remove).
-    Remove(Vec<u8>),
 }
 
 /// A pool.
@@ -100,7 +89,7 @@ pub struct Described {
     /// The response.
     pub response: Message,
     /// Edits of the response that wait for it.
-    pub pending: Vec<Pending>,
+    pub pending: Vec<OwnedEdit>,
     /// The client.
     pub client: SocketAddr,
     /// The address it connected to.
@@ -282,7 +271,7 @@ impl Described {
         self.status = (status, reason.into());
         self.response = response;
         for edit in std::mem::take(&mut self.pending) {
-            host::apply(&mut self.response.headers, &edit);
+            host::apply(&mut self.response.headers, edit.get());
         }
     }
 
@@ -313,6 +302,10 @@ impl Described {
             Need::Resolve(name, six) => {
                 let key = if *six { [name, &b" 6"[..]].concat() } else { name.clone() };
                 Answer::Resolved(self.names.get(&key).cloned().unwrap_or_default())
+            }
+            Need::ResolveAny(name) => {
+                let six = || self.names.get(&[name, &b" 6"[..]].concat());
+                Answer::Resolved(self.names.get(name).or_else(six).cloned().unwrap_or_default())
             }
             Need::ResolveAddress(address) => {
                 let key = address.to_string().into_bytes();

@@ -13,6 +13,11 @@ use std::{
 
 use crate::library::usual_reason;
 
+mod edit;
+
+pub(crate) use edit::cookie_parts;
+pub use edit::{Edit, OwnedEdit};
+
 /// When a rule runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -31,20 +36,6 @@ pub enum Side {
     Request,
     /// From the node to the client. In the request phase edits of it wait for the response.
     Response,
-}
-
-/// An edit of a message's header fields. Names are compared without regard to case.
-///
-/// The host refuses what would not be a header field (RFC 9110 §5.1, §5.5) and the fields that frame the message
-/// (`Connection`, `Content-Length`, `Transfer-Encoding` and the like), which are the proxy's own.
-#[derive(Clone, Copy, Debug)]
-pub enum Edit<'a> {
-    /// The field has this value and no other.
-    Set(&'a [u8], &'a [u8]),
-    /// One more field of this name.
-    Add(&'a [u8], &'a [u8]),
-    /// No field of this name.
-    Remove(&'a [u8]),
 }
 
 /// Why an edit was refused; for the event log.
@@ -146,6 +137,8 @@ pub enum Need {
     Fetch(Box<Fetch>),
     /// Addresses of a name (`true`: IPv6). Answered by [`Answer::Resolved`].
     Resolve(Vec<u8>, bool),
+    /// An address of a name, of IPv4 if it has one. Answered by [`Answer::Resolved`].
+    ResolveAny(Vec<u8>),
     /// The name of an address. Answered by [`Answer::Resolved`].
     ResolveAddress(IpAddr),
     /// A place in a rate class, after waiting for it. Answered by [`Answer::Rate`].

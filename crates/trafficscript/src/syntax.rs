@@ -6,7 +6,7 @@ pub(crate) mod lexer;
 mod parser;
 mod statement;
 
-pub(crate) use self::parser::parse;
+pub(crate) use self::{parser::parse, statement::miscased};
 
 use crate::note::{Note, Severity, place};
 

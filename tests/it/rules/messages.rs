@@ -217,6 +217,7 @@ async fn replies_of_rules() {
         ("HTTP/1.1 403 Forbidden", "<p>no</p>")
     );
     assert_eq!((response.header("X-A"), response.header("X-B")), (Some("1"), Some("2")));
+    assert!(response.header("Date").is_some_and(|date| date.ends_with(" GMT")));
     let response = client.get("/text").await;
     assert_eq!(
         (response.head.start.as_str(), response.text().as_str()),

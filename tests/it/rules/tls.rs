@@ -49,3 +49,40 @@ async fn the_certificate_that_was_shown() {
     }
     site.tidegate.stop().await;
 }
+
+/// Rules see the same identity of a TLS session that nodes are told of, in a first handshake and in one that resumes.
+#[tokio::test]
+async fn the_identity_of_a_session() {
+    let node = Node::with("n", |request| {
+        tidegate_harness::Reply::ok(request.header("SSLSessionID").unwrap_or_default().to_owned())
+    })
+    .await;
+    let pair = Pair::ecdsa(&["site"]);
+    let rules = Rules {
+        response: r#"http.setResponseHeader( "X-Session", ssl.sslSessionID() );"#,
+        ..Rules::default()
+    };
+    for told in [true, false] {
+        let mut properties = rules.properties();
+        properties["basic"]["ssl_decrypt"] = json!(true);
+        properties["ssl"] = json!({ "server_cert_default": "pair", "add_http_headers": told });
+        let site = Site::with(&[node.address], properties, json!({}), |document| {
+            rules.into_document(document.key("pair", &pair.certificate, &pair.key))
+        })
+        .await;
+        for version in [Version::Tls12, Version::Tls13] {
+            let config = tls::client(version);
+            let mut seen = Vec::new();
+            for _ in 0..2 {
+                let mut client = Client::tls(site.address, &config, "site").await;
+                let response = client.get("/").await;
+                let id = response.header("X-Session").unwrap_or_default().to_owned();
+                assert_eq!(id.len(), 64, "{version:?} {told}");
+                assert_eq!(response.text(), if told { id.as_str() } else { "" });
+                seen.push(id);
+            }
+            assert_eq!(seen[0], seen[1], "{version:?}");
+        }
+        site.tidegate.stop().await;
+    }
+}

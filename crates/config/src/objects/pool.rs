@@ -22,11 +22,25 @@ pub const BUILT_IN_PLUGINS: [&str; 2] = ["BuiltIn-DNS_Resolver", "BuiltIn-DNS_St
 
 /// Builds the pools and cuts failure pools that lead back to where they started.
 pub(crate) fn build(merged: &Merged, configuration: &mut Configuration, report: &mut Report<'_>) {
-    let mut pools: Vec<(Reader<'_>, Pool)> = readers(merged, "pools")
-        .map(|reader| (reader, pool(&reader, merged, configuration, report)))
-        .collect();
+    let mut pools: Vec<(Reader<'_>, Pool)> = Vec::new();
+    for reader in readers(merged, "pools") {
+        if !takes_built_in_name(&reader, report) {
+            pools.push((reader, pool(&reader, merged, configuration, report)));
+        }
+    }
     cut_loops(&mut pools, report);
     configuration.pools = pools.into_iter().map(|(_, pool)| (pool.name.clone(), Arc::new(pool))).collect();
+}
+
+/// `discard` is the built-in pool that closes connections: another of that name would never be meant.
+fn takes_built_in_name(reader: &Reader<'_>, report: &mut Report<'_>) -> bool {
+    let taken = reader.name() == "discard";
+    if taken {
+        let message = "the name “discard” is that of the built-in pool, which closes connections; this pool is left \
+                       out, give it another name";
+        reader.object_fault(report, message.to_owned());
+    }
+    taken
 }
 
 fn pool(

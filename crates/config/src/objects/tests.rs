@@ -84,6 +84,15 @@ fn what_the_model_calls_a_named_object_is_what_a_silent_document_gives() {
 }
 
 #[test]
+fn the_name_of_the_built_in_pool_is_taken() {
+    let pools = "pools: [{name: discard, properties: {basic: {nodes_table: [{node: 'a:80'}]}}}]\n";
+    let text = pools.to_owned() + &server("{basic: {port: 80, pool: discard, enabled: true}}");
+    let configuration = faulty(&text, &["pools.discard", "that of the built-in pool"]);
+    assert_eq!(configuration.virtual_servers["s"].pool, DefaultPool::Discard);
+    assert!(configuration.pools.is_empty());
+}
+
+#[test]
 fn global_settings_that_are_named_but_silent_are_the_defaults() {
     let configuration = clean("global_settings: {properties: {java: {enabled: false}}}");
     assert_eq!(configuration.global, tidegate_model::GlobalSettings::default());

@@ -10,6 +10,7 @@
 //! here knows the model.
 
 pub mod export;
+mod json;
 pub mod layer;
 pub mod place;
 mod refusal;

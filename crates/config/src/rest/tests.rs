@@ -261,6 +261,7 @@ fn bodies_of_another_shape_are_refused() {
     for (body, id) in [
         ("", "json.syntax_error"),
         ("{", "json.syntax_error"),
+        (r#"{"properties": {"basic": {"note": "a", "note": "b"}}}"#, "json.syntax_error"),
         ("[]", "json.wrong_type"),
         ("{}", "resource.validation_error"),
         (r#"{"properties": []}"#, "json.wrong_type"),

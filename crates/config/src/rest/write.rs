@@ -192,8 +192,10 @@ fn properties(body: &[u8]) -> Result<serde_json::Map<String, Json>, Refusal> {
         let text = format!("the body nests lists and objects deeper than {MAX_JSON_DEPTH}");
         return Err(Refusal::new("json.too_deep", text));
     }
-    let json: Json = serde_json::from_slice(body)
-        .map_err(|error| Refusal::new("json.syntax_error", format!("the body is not JSON: {error}")))?;
+    let json = super::json::read(body).map_err(|error| {
+        let text = if error.is_data() { "the body cannot be read" } else { "the body is not JSON" };
+        Refusal::new("json.syntax_error", format!("{text}: {error}"))
+    })?;
     let Json::Object(mut members) = json else {
         let text = "the body is to be an object with the member “properties”";
         return Err(Refusal::new("json.wrong_type", text));

@@ -195,7 +195,7 @@ fn assumptions(needs: &[Need]) -> Vec<String> {
             Need::Fetch(fetch) => {
                 format!("a rule asks {}: nothing is sent here, so it got no answer", text(&fetch.url))
             }
-            Need::Resolve(name, _) => {
+            Need::Resolve(name, _) | Need::ResolveAny(name) => {
                 format!("a rule looks up {}: no name server is asked here, so it found nothing", text(name))
             }
             Need::ResolveAddress(address) => {

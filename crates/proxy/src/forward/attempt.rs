@@ -171,11 +171,12 @@ impl Answer {
         }
     }
 
-    /// Takes another head in place of the node's. Fails if it is none.
-    pub(crate) fn replace_head(&mut self, head: Output, request: &RequestHead) -> Result<(), ()> {
+    /// Takes another head in place of the node's. An error says why it is none.
+    pub(crate) fn replace_head(&mut self, head: Output, request: &RequestHead) -> Result<(), &'static str> {
         match self.head.parse(&head.bytes, &Limits::default(), request) {
             Ok(Parsed::Complete(all)) if all == head.bytes.len() => {}
-            _ => return Err(()),
+            Ok(_) => return Err("what rules made of the response is no valid response"),
+            Err(error) => return Err(error.reason()),
         }
         self.consume_head();
         self.detached = Some(head);
@@ -365,7 +366,7 @@ fn compose_head(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool, cl
         node_label: claim.node().label(),
         keepalive: pool.settings.keepalive,
         upgrade: relays_upgrade(exchange),
-        strip_tls_headers: true,
+        given: exchange.said().and_then(|said| said.given.as_deref()),
         trace: exchange.trace.as_ref().and_then(|trace| trace.told()),
     };
     request_head::compose(&mut out.bytes, exchange.head_bytes(), exchange.head, &additions);
@@ -438,8 +439,9 @@ async fn next_event(
             // The node's time to answer runs from the end of the request.
             let now = if armed { worker.elapsed() } else { worker.recent_elapsed() };
             *asked_at = Some(now);
+            // Whichever comes first: `connection.timeout` is of both directions, and nothing moves meanwhile.
             match exchange.reply_limit(pool) {
-                Some(limit) => guard.limit(Moment::at(now), limit),
+                Some(limit) => guard.limit(Moment::at(now), idle.map_or(limit, |idle| idle.min(limit))),
                 None => guard.progress(),
             }
         }
@@ -458,6 +460,10 @@ async fn next_event(
                     Kind::ClosedEarly
                 } else if guard.transaction_is_over() {
                     Kind::TransactionTimedOut
+                } else if asked_at.is_some()
+                    && idle.is_some_and(|idle| exchange.reply_limit(pool).is_none_or(|limit| idle < limit))
+                {
+                    Kind::IdleTimedOut
                 } else if asked_at.is_some() || waits_for_node(exchange, upload, body_buffer) {
                     Kind::ReplyTimedOut
                 } else {

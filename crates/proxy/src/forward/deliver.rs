@@ -150,7 +150,7 @@ fn compose(
     plan: &Plan,
 ) -> Output {
     let bytes = answer.head_bytes();
-    access::answered(exchange, pool, claim, &answer.head, bytes);
+    access::answered(exchange, &answer.head, bytes);
     access::decided(exchange, session, claim.slot, answer.response_time);
     trace::decided(exchange, session, claim.slot);
     let request_bytes = exchange.head_bytes();
@@ -258,7 +258,13 @@ async fn move_bodies(
 
 /// Why a guarded step was given up.
 fn over(guard: &Guarded<'_>) -> Kind {
-    if guard.node_died() { Kind::ClosedEarly } else { Kind::TransactionTimedOut }
+    if guard.node_died() {
+        Kind::ClosedEarly
+    } else if guard.transaction_is_over() {
+        Kind::TransactionTimedOut
+    } else {
+        Kind::IdleTimedOut
+    }
 }
 
 enum Step {

@@ -1,7 +1,9 @@
 //! Replies of Tidegate's own: error pages (`connection_errors.error_file`) and session redirects.
 
-use tidegate_http1::edit::{HeaderEdits, write_line};
+use tidegate_http1::edit::write_line;
 use tidegate_model::virtual_server::ErrorPage;
+
+use crate::rules::EditLog;
 
 /// Appends a complete response that reports `status`, with the header fields that rules have edited.
 pub(crate) fn compose(
@@ -9,7 +11,7 @@ pub(crate) fn compose(
     status: u16,
     detail: &str,
     page: &ErrorPage,
-    edits: &HeaderEdits,
+    edits: &EditLog,
     head_only: bool,
     close: bool,
 ) {
@@ -45,7 +47,7 @@ pub(crate) fn compose(
 
 /// Appends a redirect to `url`, for a lost session whose class says so. `cookie` is a complete header line that
 /// makes the client forget the session, or nothing.
-pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8], edits: &HeaderEdits, close: bool) {
+pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8], edits: &EditLog, close: bool) {
     out.extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: ");
     super::location::append_clean(out, url.as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -56,9 +58,9 @@ pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8], edits: &Head
 }
 
 /// Header lines as edited. Edits never name those that frame the message.
-fn write_fields(out: &mut Vec<u8>, fields: &[(&str, &str)], edits: &HeaderEdits) {
+fn write_fields(out: &mut Vec<u8>, fields: &[(&str, &str)], edits: &EditLog) {
     let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    edits.fields(fields, &mut |name, value| write_line(name, value, out));
+    edits.over(fields.clone()).fields(fields, &mut |name, value| write_line(name, value, out));
 }
 
 fn looks_like_html(bytes: &[u8]) -> bool {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use tidegate_http1::{
+    edit::HeaderEdits,
     head::Header,
     request::{BodyFraming, Method, RequestHead, Role, Version},
 };
@@ -26,10 +27,21 @@ pub(crate) struct Additions<'a> {
     pub(crate) keepalive: bool,
     /// Whether the request asks for an upgrade that is relayed.
     pub(crate) upgrade: bool,
-    /// Whether the virtual server takes TLS from clients or adds TLS headers: client-sent copies are dropped.
-    pub(crate) strip_tls_headers: bool,
+    /// What rules have made of the head's fields: what they gave is not taken for the client's.
+    pub(crate) given: Option<&'a HeaderEdits>,
     /// The request's place in its trace; `None` where tracing is off, or a rule has written one.
     pub(crate) trace: Option<Told>,
+}
+
+/// Whether the client's own lines of this kind are kept from nodes and rules: only Tidegate and its rules may say what
+/// they say.
+pub(crate) fn is_reserved(role: Role, http: &HttpOptions) -> bool {
+    match role {
+        Role::XClusterClientIp => http.add_cluster_ip,
+        Role::XForwardedProto => http.strip_x_forwarded_proto,
+        Role::TlsHeader => true,
+        _ => false,
+    }
 }
 
 /// Appends the head for the node, blank line included.
@@ -42,15 +54,13 @@ pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, addit
         out.extend_from_slice(b"\r\n");
     }
     let http = additions.http;
+    let is_given = |name: &[u8]| additions.given.is_some_and(|given| given.gives(name));
     let is_dropped = |header: &Header<Role>| match header.role() {
         // However the client wrote it: nodes differ in what they take for "chunked".
         Role::HopByHop | Role::NamedByConnection | Role::TransferEncoding => true,
         Role::Upgrade => !additions.upgrade,
-        Role::XClusterClientIp => http.add_cluster_ip,
         Role::XForwardedFor => http.add_x_forwarded_for,
-        Role::XForwardedProto => http.strip_x_forwarded_proto,
-        Role::TlsHeader => additions.strip_tls_headers,
-        _ => false,
+        role => is_reserved(role, http) && !is_given(header.name(bytes)),
     };
     let (start, end) = (head.headers_start(), head.headers_end());
     let headers = head.headers().iter();
@@ -65,7 +75,16 @@ pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, addit
             trace.write(out);
         }
     }
-    out.extend_from_slice(additions.lines);
+    if additions.given.is_none() {
+        out.extend_from_slice(additions.lines);
+    } else {
+        // What a rule has given stands in the place of ours.
+        for line in additions.lines.split_inclusive(|&byte| byte == b'\n') {
+            if !is_given(line.split(|&byte| byte == b':').next().unwrap_or_default()) {
+                out.extend_from_slice(line);
+            }
+        }
+    }
     if http.add_x_forwarded_for {
         forwarded_for(out, bytes, head, additions.client);
     }
@@ -131,7 +150,7 @@ mod tests {
             node_label: "10.0.0.1:80",
             keepalive,
             upgrade,
-            strip_tls_headers: true,
+            given: None,
             trace: None,
         };
         let mut out = Vec::new();

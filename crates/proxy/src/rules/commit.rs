@@ -1,18 +1,24 @@
 //! Edits become heads: the head as edited is written once and taken by the strict parser again, so that everything
 //! behind the rules sees an ordinary message and nothing is smuggled in by an edit.
 
+use std::sync::Arc;
+
 use tidegate_http1::{
     edit::write_line,
+    head::list,
     limits::Limits,
-    request::{self, Method},
+    request::{self, Method, RequestHead},
     response::{self, ResponseFraming},
 };
+use tidegate_telemetry::logging::EventLimit;
 
 use crate::{
     connection::Client,
     failure::{Failure, Kind, Progress},
     forward::attempt::Answer,
+    http::request_head::is_reserved,
     rules::{body::Taken, reply::is_bodyless},
+    snapshot::RunningRule,
     virtual_server::Exchange,
 };
 
@@ -60,8 +66,13 @@ pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<()
         request::Version::Http10 => b" HTTP/1.0\r\n",
         request::Version::Http11 => b" HTTP/1.1\r\n",
     });
+    let http = &exchange.server.settings.http;
     let lines = head.headers().iter().filter(|header| match header.role() {
         request::Role::ContentLength | request::Role::TransferEncoding => whole.is_none(),
+        // The client's, not those that rules have given.
+        request::Role::NamedByConnection => false,
+        request::Role::HopByHop if is_connection(header.name(bytes)) => false,
+        role if is_reserved(role, http) => false,
         // The node is not asked whether it wants what is here already.
         _ => !((edits.continued || whole.is_some()) && header.name(bytes).eq_ignore_ascii_case(b"expect")),
     });
@@ -73,16 +84,39 @@ pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<()
             write_line(b"Content-Length", length.to_string().as_bytes(), &mut out.bytes);
         }
     }
+    connection(head, bytes, &mut out.bytes);
     out.bytes.extend_from_slice(b"\r\n");
     let wants_head = exchange.wants_head_only();
     let too_large = is_too_large(&out.bytes);
-    if !exchange.replace_head(out) {
+    let bytes = out.bytes.len();
+    if let Err(why) = exchange.replace_head(out) {
+        tell(client, exchange, "request", &exchange.server.rules.request, bytes, why);
         return Err(Failure::new(if too_large { LARGE_REQUEST } else { NO_REQUEST }, Progress::Unsent));
+    }
+    if !edits.fields.is_empty() {
+        exchange.said_mut().given = Some(Box::new(edits.fields));
     }
     if wants_head != (exchange.head.method() == Method::Head) {
         exchange.said_mut().client_wants_head = Some(wants_head);
     }
     Ok(())
+}
+
+fn is_connection(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"connection")
+}
+
+/// Writes what the client says of its connection, less the names of fields: they were of its own fields, not of those
+/// that rules have given.
+fn connection(head: &RequestHead, bytes: &[u8], out: &mut Vec<u8>) {
+    const OPTIONS: [&[u8]; 3] = [b"close", b"keep-alive", b"upgrade"];
+    let said = |option: &[u8]| {
+        let mut lines = head.headers().iter().filter(|header| is_connection(header.name(bytes)));
+        lines.any(|header| list(header.value(bytes)).any(|one| one.eq_ignore_ascii_case(option)))
+    };
+    for option in OPTIONS.into_iter().filter(|option| said(option)) {
+        write_line(b"Connection", option, out);
+    }
 }
 
 /// Writes the edits of the response phase (and those that request rules have left for it) into the response's head.
@@ -131,8 +165,40 @@ pub(super) fn response(
         write_line(b"Content-Length", length.to_string().as_bytes(), &mut out.bytes);
     }
     out.bytes.extend_from_slice(b"\r\n");
-    let why = if is_too_large(&out.bytes) { LARGE_RESPONSE } else { NO_RESPONSE };
-    answer.replace_head(out, exchange.head).map_err(|()| Failure::new(why, Progress::Sent))
+    let bytes = out.bytes.len();
+    let kind = if is_too_large(&out.bytes) { LARGE_RESPONSE } else { NO_RESPONSE };
+    answer.replace_head(out, exchange.head).map_err(|why| {
+        tell(client, exchange, "response", &exchange.server.rules.response, bytes, why);
+        Failure::new(kind, Progress::Sent)
+    })
+}
+
+/// Clients decide how often it happens.
+static REFUSED: EventLimit = EventLimit::new();
+
+/// Tells of a head that rules have made and that cannot be sent: why, and which rules may have made it.
+fn tell(
+    client: &Client,
+    exchange: &Exchange<'_>,
+    what: &str,
+    rules: &[Arc<RunningRule>],
+    bytes: usize,
+    why: &str,
+) {
+    if let Some(held_back) = REFUSED.admit(client.worker.recent()) {
+        let names: Vec<_> = rules.iter().map(|rule| rule.program.name()).collect();
+        let (rules, most) = (names.join(", "), Limits::default());
+        tracing::warn!(
+            event = "rulelogmsgwarn",
+            virtual_server = %exchange.server.name(),
+            rule = rules,
+            bytes,
+            held_back,
+            "the head of the {what} cannot be sent as rules have made it: {why} (a head has at most {} bytes and {} lines)",
+            most.head,
+            most.headers
+        );
+    }
 }
 
 /// Which bodies there are, and may be, on both sides of a response that rules have edited.

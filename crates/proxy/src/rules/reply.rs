@@ -1,16 +1,20 @@
 //! Endings that rules order: a reply of their own, bytes and a close, nothing and a close.
 
+use std::time::SystemTime;
+
 use tidegate_http1::{
-    edit::{self, HeaderEdits, write_line},
+    edit::{self, write_line},
     request::Version,
 };
 use tidegate_trafficscript::host::Reply;
 
 use crate::{
+    buffer::Output,
     connection::{Client, Flow},
+    failure::{Failure, Progress},
     forward::attempt::Answer,
     http::error_page,
-    rules::Said,
+    rules::{EditLog, Said},
     tally,
     virtual_server::Exchange,
 };
@@ -44,7 +48,7 @@ pub(super) async fn send(
         out.bytes.extend_from_slice(&reply.body);
         exchange.answered.bytes = reply.body.len() as u64;
     }
-    match (client.send(out, exchange).await.is_ok(), body_pending, close) {
+    match (sent(client, exchange, out).await, body_pending, close) {
         (true, true, _) => Flow::Linger,
         (true, false, false) => Flow::KeepAlive,
         (false, ..) | (true, false, true) => Flow::Close,
@@ -52,7 +56,7 @@ pub(super) async fn send(
 }
 
 /// Status line and header fields of a reply, the blank line left out. What could not be a field is left out too.
-pub(super) fn head(out: &mut Vec<u8>, reply: &Reply, edits: &HeaderEdits) {
+pub(super) fn head(out: &mut Vec<u8>, reply: &Reply, edits: &EditLog) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(reply.status.to_string().as_bytes());
     out.push(b' ');
@@ -65,7 +69,15 @@ pub(super) fn head(out: &mut Vec<u8>, reply: &Reply, edits: &HeaderEdits) {
     out.extend_from_slice(b"\r\n");
     let fields = reply.headers.iter().filter(|(name, value)| edit::check(name, value).is_ok());
     let fields = fields.map(|(name, value)| (name.as_slice(), value.as_slice()));
-    edits.fields(fields, &mut |name, value| write_line(name, value, out));
+    let mut dated = false;
+    edits.over(fields.clone()).fields(fields, &mut |name, value| {
+        dated |= name.eq_ignore_ascii_case(b"date");
+        write_line(name, value, out);
+    });
+    if !dated {
+        // RFC 9110 §6.6.1: whoever answers and has a clock says when.
+        write_line(b"Date", httpdate::fmt_http_date(SystemTime::now()).as_bytes(), out);
+    }
 }
 
 /// Writes bytes of the rule's choice and closes.
@@ -78,7 +90,18 @@ pub(super) async fn close(
     let mut out = client.worker.buffers.lend_output();
     out.bytes.extend_from_slice(&data);
     exchange.answered.bytes = data.len() as u64;
-    if client.send(out, exchange).await.is_ok() && read { Flow::Linger } else { Flow::Close }
+    if sent(client, exchange, out).await && read { Flow::Linger } else { Flow::Close }
+}
+
+/// Sends the end of a response. False = the client is gone, which completion rules are told.
+pub(super) async fn sent(client: &mut Client, exchange: &mut Exchange<'_>, out: Output) -> bool {
+    let sent = client.send(out, exchange).await;
+    if let Err(kind) = sent
+        && !exchange.server.rules.completion.is_empty()
+    {
+        exchange.said_mut().failure = Some(Failure::new(kind, Progress::Answered));
+    }
+    sent.is_ok()
 }
 
 /// Whether bytes of the request's body are unread, before it went to a node or once `answer` is there.

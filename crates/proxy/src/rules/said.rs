@@ -6,7 +6,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_http1::edit::HeaderEdits;
 use tidegate_trafficscript::host::Reply;
 
-use super::{body::Taken, services::data::cost, stream::Streamed};
+use super::{body::Taken, late::EditLog, services::data::cost, stream::Streamed};
 use tidegate_model::PersistenceClass;
 use tidegate_pool::{Asked, Node};
 
@@ -17,6 +17,8 @@ use crate::{failure::Failure, service_level::RunningLevel, snapshot::RunningPool
 pub(crate) struct Said {
     /// Edits of the request's head, until the request phase is over.
     pub(crate) request: RequestEdits,
+    /// The fields of the request's head that rules have edited, once they are written.
+    pub(crate) given: Option<Box<HeaderEdits>>,
     /// Edits of the response's head, until the response phase is over.
     pub(crate) response: ResponseEdits,
     /// The request's body as far as rules have read or replaced it.
@@ -49,8 +51,8 @@ pub(crate) struct Said {
     pub(crate) client_before: Option<SocketAddr>,
     /// The head that the client got, for completion rules.
     pub(crate) sent_head: Vec<u8>,
-    /// Pool and node that served.
-    pub(crate) served: Option<(Arc<RunningPool>, Arc<Node>)>,
+    /// Pool and node that were tried last, for completion rules.
+    pub(crate) tried: Option<(Arc<RunningPool>, Option<Arc<Node>>)>,
     /// From the end of the request to the node's head.
     pub(crate) response_time: Option<Duration>,
     /// Why it was not served, for completion rules.
@@ -91,10 +93,10 @@ impl Said {
         bodies.iter().filter_map(|taken| taken.as_ref()).map(Taken::len).sum()
     }
 
-    /// Pool and node have answered.
-    pub(crate) fn note_served(&mut self, pool: &Arc<RunningPool>, node: &Arc<Node>, response_time: Duration) {
-        self.served = Some((Arc::clone(pool), Arc::clone(node)));
-        self.response_time = Some(response_time);
+    /// The request goes to this pool, and to this node of it.
+    pub(crate) fn note_tried(&mut self, pool: &Arc<RunningPool>, node: Option<&Arc<Node>>) {
+        self.tried = Some((Arc::clone(pool), node.cloned()));
+        self.response_time = None;
     }
 }
 
@@ -118,14 +120,17 @@ impl RequestEdits {
 /// Edits of a response's head.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResponseEdits {
+    /// What they make of the head that is there.
     pub(crate) fields: HeaderEdits,
+    /// As they were ordered, for another head.
+    pub(crate) log: EditLog,
     pub(crate) status: Option<(u16, Vec<u8>)>,
 }
 
 impl ResponseEdits {
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.status.is_none()
+        self.fields.is_empty() && self.log.is_empty() && self.status.is_none()
     }
 }
 

@@ -25,8 +25,8 @@ use tidegate_trafficscript::{
 
 use super::{
     body::Taken,
-    fields::Fields,
-    lines, orders, process,
+    fields::{Fields, Shown},
+    late, lines, orders, process,
     said::{Data, Said},
     services::{Services, data::Table},
 };
@@ -90,7 +90,11 @@ impl Seen<'_, '_> {
     fn original(&self, side: Side) -> Fields<'_> {
         match (side, &self.stage) {
             (Side::Request, _) => {
-                Fields::Request(self.exchange.head.headers().iter(), self.exchange.head_bytes())
+                let shown = Shown {
+                    http: &self.exchange.server.settings.http,
+                    given: self.exchange.said().and_then(|said| said.given.as_deref()),
+                };
+                Fields::Request(self.exchange.head.headers().iter(), self.exchange.head_bytes(), shown)
             }
             (Side::Response, Stage::Request) => Fields::Sent(&[]),
             (Side::Response, Stage::Response { answer, .. }) => {
@@ -130,6 +134,9 @@ impl Host for Seen<'_, '_> {
     fn set_method(&mut self, method: &[u8]) -> Result<(), Refusal> {
         if !edit::is_method(method) {
             return Err("a method has to be a token");
+        }
+        if method == b"CONNECT" {
+            return Err("CONNECT asks for a tunnel, and tunnels are not relayed");
         }
         self.exchange.said_mut().request.method = Some(method.to_vec());
         Ok(())
@@ -194,7 +201,9 @@ impl Host for Seen<'_, '_> {
         }
         // RFC 9112 §3.2: a request has one Host.
         let edit = match (side, edit) {
-            (Side::Request, Edit::Set(name, value) | Edit::Add(name, value)) if is_host(name) => {
+            (Side::Request, Edit::Set(name, value) | Edit::Add(name, value) | Edit::Append(name, value))
+                if is_host(name) =>
+            {
                 if !request::is_host(value) {
                     return Err("Host has to be a host with an optional port");
                 }
@@ -203,15 +212,17 @@ impl Host for Seen<'_, '_> {
             (Side::Request, Edit::Remove(name)) if is_host(name) => return Err("a request needs its Host"),
             (_, edit) => edit,
         };
+        let mut before = Vec::new();
+        if late::is_relative(edit) {
+            self.field(side, edit.field(), &mut |value| before.push(value.to_vec()));
+        }
         let said = self.exchange.said_mut();
-        let fields = match side {
-            Side::Request => &mut said.request.fields,
-            Side::Response => &mut said.response.fields,
-        };
-        match edit {
-            Edit::Set(name, value) => fields.set(name, value),
-            Edit::Add(name, value) => fields.add(name, value),
-            Edit::Remove(name) => fields.remove(name),
+        match side {
+            Side::Request => late::apply(&mut said.request.fields, edit, &before),
+            Side::Response => {
+                late::apply(&mut said.response.fields, edit, &before)?;
+                said.response.log.note(edit)
+            }
         }
     }
 
@@ -300,7 +311,7 @@ impl Host for Seen<'_, '_> {
         let said = self.exchange.said();
         let pool = match &self.stage {
             Stage::Response { pool, .. } => Some(pool.as_ref()),
-            Stage::Completion(_) => said.and_then(|said| said.served.as_ref()).map(|(pool, _)| &**pool),
+            Stage::Completion(_) => said.and_then(|said| said.tried.as_ref()).map(|(pool, _)| &**pool),
             Stage::Request => match said.and_then(|said| said.pool.as_ref()) {
                 Some(chosen) => chosen.pool.as_deref(),
                 None => self.exchange.server.pool.as_deref(),
@@ -314,8 +325,8 @@ impl Host for Seen<'_, '_> {
             Stage::Request => None,
             Stage::Response { node, .. } => Some((&**node.label()).into()),
             Stage::Completion(_) => {
-                let (_, node) = self.exchange.said()?.served.as_ref()?;
-                Some((&**node.label()).into())
+                let (_, node) = self.exchange.said()?.tried.as_ref()?;
+                Some((&**node.as_ref()?.label()).into())
             }
         }
     }
@@ -377,7 +388,7 @@ impl Host for Seen<'_, '_> {
         Some(match fact {
             TlsFact::Cipher => crate::tls::headers::cipher(connection).into(),
             TlsFact::ServerName => connection.server_name()?.into(),
-            TlsFact::SessionId => crate::tls::headers::session_id(connection)?.into(),
+            TlsFact::SessionId => self.client.tls_id()?.into(),
             TlsFact::SiteName => self.client.stream.shown()?.site.as_deref()?.into(),
             TlsFact::CertificateName => self.client.stream.shown()?.name.as_str().into(),
             TlsFact::ClientCertificateStatus => {

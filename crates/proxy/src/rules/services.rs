@@ -112,6 +112,12 @@ impl Services {
             Need::Sleep(time) => self.sleep(*time).await,
             Need::Fetch(fetch) => Answer::Fetched(Box::pin(self.fetcher.fetch(fetch.as_ref().clone())).await),
             Need::Resolve(name, v6) => Answer::Resolved(Box::pin(self.names.resolve(name, *v6)).await),
+            Need::ResolveAny(name) => {
+                Answer::Resolved(match Box::pin(self.names.resolve(name, false)).await {
+                    none if none.is_empty() => Box::pin(self.names.resolve(name, true)).await,
+                    found => found,
+                })
+            }
             Need::ResolveAddress(address) => Answer::Resolved(Box::pin(self.names.name_of(*address)).await),
             Need::Rate { class, context } => match self.rates.class(class) {
                 None => Answer::Rate(false),

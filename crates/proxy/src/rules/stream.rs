@@ -2,13 +2,14 @@
 
 use tidegate_http1::{
     chunked::{self, LAST_CHUNK},
-    edit::{HeaderEdits, write_line},
+    edit::write_line,
     request::Version,
 };
 use tidegate_trafficscript::{Answer as Given, host::Reply};
 
 use super::{
     body::{self, Cut, Taken},
+    late::EditLog,
     reply,
     said::Ending,
     seen::{Seen, Stage},
@@ -28,7 +29,7 @@ pub(crate) struct Streamed {
     head: Vec<u8>,
     status: u16,
     /// What rules had left for the head of a response, for the one that goes out if this one does not.
-    edits: HeaderEdits,
+    edits: EditLog,
     framing: Framing,
     head_only: bool,
     /// The client's connection ends with the response.
@@ -210,7 +211,7 @@ pub(super) async fn finish(
         Framing::Chunked if !streamed.head_only => {
             let mut out = client.worker.buffers.lend_output();
             out.bytes.extend_from_slice(LAST_CHUNK);
-            if client.send(out, exchange).await.is_err() {
+            if !reply::sent(client, exchange, out).await {
                 return Ok(Flow::Abort);
             }
         }
@@ -246,7 +247,7 @@ fn take_back(exchange: &mut Exchange<'_>) {
     if let Some(said) = &mut exchange.said
         && let Some(streamed) = said.stream.take()
     {
-        said.response.fields = streamed.edits;
+        said.response.log = streamed.edits;
     }
 }
 

@@ -41,7 +41,12 @@ pub(super) async fn fulfil(
             _ => Ok(Given::Piece(Vec::new())),
         },
         Need::Write(piece) => stream::write(client, exchange, &piece).await,
-        Need::Sleep(_) | Need::Fetch(_) | Need::Resolve(..) | Need::ResolveAddress(_) | Need::Rate { .. } => {
+        Need::Sleep(_)
+        | Need::Fetch(_)
+        | Need::Resolve(..)
+        | Need::ResolveAny(_)
+        | Need::ResolveAddress(_)
+        | Need::Rate { .. } => {
             let worker = Rc::clone(&client.worker);
             let shared = &worker.shared;
             let answer = shared.services.answer(&need, || shared.now());
@@ -50,7 +55,8 @@ pub(super) async fn fulfil(
     }
 }
 
-/// Waits for `work`, within the limits of the transaction and while the client is there.
+/// Waits for `work`, within `connection.timeout` and the limits of the transaction, and while the client is there. A client
+/// that has only finished sending is: it waits for its answer.
 async fn within<T>(
     client: &mut Client,
     exchange: &Exchange<'_>,
@@ -58,8 +64,9 @@ async fn within<T>(
 ) -> Result<T, Failure> {
     let mut work = pin!(work);
     let Client { worker, stream, deadline, .. } = client;
-    let guard = Guarded::new(worker, deadline, None, exchange.end());
-    deadline.arm(exchange.end());
+    let mut guard = Guarded::new(worker, deadline, exchange.idle_limit(), exchange.end());
+    // Nothing moves while a rule waits: `connection.timeout` runs from here.
+    guard.progress();
     // As at a node: the client is watched once the wait has lasted for a while.
     deadline.watch_node(true, false);
     poll_fn(|cx| {

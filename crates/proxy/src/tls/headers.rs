@@ -22,9 +22,9 @@ const MAX_VALUE: usize = 1024;
 pub struct SessionId([u8; SESSION_ID]);
 
 /// Gives a new connection its session identifier. To be called before the handshake (`TlsAcceptor::accept_with`).
-/// `None` when `add_http_headers` is off, or when the system has no randomness left.
-pub fn prepare(connection: &mut ServerConnection, settings: &ServerTls) -> Option<SessionId> {
-    if !settings.add_http_headers {
+/// `None` when it is not `wanted` (by `add_http_headers`, or by rules), or when the system has no randomness left.
+pub fn prepare(connection: &mut ServerConnection, wanted: bool) -> Option<SessionId> {
+    if !wanted {
         return None;
     }
     let mut id = [0; SESSION_ID];
@@ -57,9 +57,8 @@ pub fn client_headers(
     let mut lines = Vec::new();
     if settings.add_http_headers {
         line(&mut lines, "SSLClientCipher", &cipher(connection));
-        let resumed = connection.received_resumption_data().filter(|id| id.len() == SESSION_ID);
-        if let Some(id) = resumed.or_else(|| session.as_ref().map(|id| &id.0[..])) {
-            line(&mut lines, "SSLSessionID", &hex(id));
+        if let Some(id) = session_id(connection, session) {
+            line(&mut lines, "SSLSessionID", &id);
         }
     }
     if settings.client_headers != ClientHeaders::None {
@@ -103,9 +102,10 @@ pub fn cipher(connection: &ServerConnection) -> String {
     cipher_text(suite, connection.protocol_version())
 }
 
-/// The identifier that a resumed session has brought along, hexadecimal.
-pub fn session_id(connection: &ServerConnection) -> Option<String> {
-    connection.received_resumption_data().filter(|id| id.len() == SESSION_ID).map(hex)
+/// The identifier that a resumed session has brought along, or else that of the new one, hexadecimal.
+pub fn session_id(connection: &ServerConnection, session: Option<SessionId>) -> Option<String> {
+    let resumed = connection.received_resumption_data().filter(|id| id.len() == SESSION_ID);
+    resumed.or_else(|| session.as_ref().map(|id| &id.0[..])).map(hex)
 }
 
 /// `<suite>, version=<version>, bits=<key bits>` with the suite's registered name.

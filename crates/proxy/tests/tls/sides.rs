@@ -165,7 +165,7 @@ pub(crate) fn meet_at(
     let mut client =
         ClientConnection::new(Arc::clone(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
     let mut connection = ServerConnection::new(Arc::clone(server.config_for(local))).unwrap();
-    let session = headers::prepare(&mut connection, server.settings());
+    let session = headers::prepare(&mut connection, server.settings().add_http_headers);
     shake(&mut client, &mut connection)?;
     let headers = headers::client_headers(&connection, server.settings(), session);
     Ok(Met { client, server: connection, headers: String::from_utf8(headers).unwrap() })

@@ -8,7 +8,7 @@ use crate::{
     note::Severity,
     pattern::{Flags, Pattern},
     program::{CallSite, Op, UNKNOWN_LEVEL},
-    syntax::{Id, Place, Span},
+    syntax::{Id, Place, Span, miscased},
 };
 
 /// Most arguments of a call.
@@ -117,7 +117,8 @@ impl Body<'_, '_> {
             let hint = nearest(&name, library::names().chain(subs)).map(ToOwned::to_owned);
             (format!("unknown function {written}"), hint)
         };
-        self.error(span.place, message, hint.map(|near| format!("did you mean {near}?")));
+        let hint = miscased(&written).or_else(|| hint.map(|near| format!("did you mean {near}?")));
+        self.error(span.place, message, hint);
         None
     }
 

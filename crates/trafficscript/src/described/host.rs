@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{COUNTERS, Described, Pending, Pool, STORE, Stream};
+use super::{COUNTERS, Described, Pool, STORE, Stream};
 use crate::{
     host::{
         Body, CompletionCode, Edit, Host, Level, Order, Phase, PoolNode, RateVerdict, Refusal, ServiceLevel,
@@ -12,20 +12,20 @@ use crate::{
 };
 
 /// Makes an edit.
-pub(super) fn apply(headers: &mut Vec<(Vec<u8>, Vec<u8>)>, edit: &Pending) {
-    let (name, value) = match edit {
-        Pending::Add(name, value) => {
-            headers.push((name.clone(), value.clone()));
-            return;
-        }
-        Pending::Set(name, value) => (name, Some(value)),
-        Pending::Remove(name) => (name, None),
-    };
-    let first = headers.iter().position(|(known, _)| known.eq_ignore_ascii_case(name));
-    headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-    if let Some(value) = value {
-        headers.insert(first.unwrap_or(headers.len()), (name.clone(), value.clone()));
+pub(super) fn apply(headers: &mut Vec<(Vec<u8>, Vec<u8>)>, edit: Edit<'_>) {
+    let name = edit.field();
+    let is_it = |known: &[u8]| known.eq_ignore_ascii_case(name);
+    let before: Vec<_> =
+        headers.iter().filter(|(known, _)| is_it(known)).map(|(_, value)| value.clone()).collect();
+    let after = edit.values(before.clone());
+    // What is added stands at the end, what is changed where the field stood.
+    if let Some(new) = after.strip_prefix(before.as_slice()) {
+        headers.extend(new.iter().map(|value| (name.to_vec(), value.clone())));
+        return;
     }
+    let at = headers.iter().position(|(known, _)| is_it(known)).unwrap_or(headers.len());
+    headers.retain(|(known, _)| !is_it(known));
+    headers.splice(at..at, after.into_iter().map(|value| (name.to_vec(), value)));
 }
 
 impl Described {
@@ -86,27 +86,20 @@ impl Host for Described {
     }
 
     fn edit(&mut self, side: Side, edit: Edit<'_>) -> Result<(), Refusal> {
-        let (Edit::Set(name, _) | Edit::Add(name, _) | Edit::Remove(name)) = edit;
+        let name = edit.field();
         if !is_token(name) {
             return Err("it is not the name of a header");
         }
         if is_framing(name) {
             return Err("it belongs to the connection, which is the proxy's own");
         }
-        if let Edit::Set(_, value) | Edit::Add(_, value) = edit
-            && value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t')
-        {
+        if edit.parts().concat().iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
             return Err("its value holds control bytes");
         }
-        let edit = match edit {
-            Edit::Set(name, value) => Pending::Set(name.to_vec(), value.to_vec()),
-            Edit::Add(name, value) => Pending::Add(name.to_vec(), value.to_vec()),
-            Edit::Remove(name) => Pending::Remove(name.to_vec()),
-        };
         if side == Side::Response && self.phase == Phase::Request {
-            self.pending.push(edit);
+            self.pending.push(edit.into());
         } else {
-            apply(&mut self.message_mut(side).headers, &edit);
+            apply(&mut self.message_mut(side).headers, edit);
         }
         Ok(())
     }
@@ -140,9 +133,8 @@ impl Host for Described {
     fn set_body(&mut self, side: Side, body: Vec<u8>) -> Result<(), Refusal> {
         let message = self.message_mut(side);
         let length = body.len().to_string().into_bytes();
-        let framing = Pending::Set(b"Content-Length".to_vec(), length);
-        apply(&mut message.headers, &Pending::Remove(b"Transfer-Encoding".to_vec()));
-        apply(&mut message.headers, &framing);
+        apply(&mut message.headers, Edit::Remove(b"Transfer-Encoding"));
+        apply(&mut message.headers, Edit::Set(b"Content-Length", &length));
         message.body = body;
         message.arrived = usize::MAX;
         message.refused = None;

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Described, Pending};
+use super::Described;
 use crate::{
-    host::{Level, Order, Phase, Reply},
+    host::{Edit, Level, Order, Phase, Reply},
     library::usual_reason,
 };
 
@@ -23,14 +23,27 @@ impl Described {
             }
         }
         for edit in &self.pending {
-            let _ = match edit {
-                Pending::Set(name, value) => {
-                    writeln!(text, "Response will have: {}: {}", shown(name), shown(value))
+            let name = shown(edit.get().field());
+            let _ = match edit.get() {
+                Edit::Set(_, value) => writeln!(text, "Response will have: {name}: {}", shown(value)),
+                Edit::Add(_, value) => writeln!(text, "Response will also have: {name}: {}", shown(value)),
+                Edit::Append(_, value) => {
+                    writeln!(text, "Response will have at the end of {name}: {}", shown(value))
                 }
-                Pending::Add(name, value) => {
-                    writeln!(text, "Response will also have: {}: {}", shown(name), shown(value))
+                Edit::Remove(_) => writeln!(text, "Response will not have: {name}"),
+                Edit::SetCookie(cookie, value, options) => {
+                    let options =
+                        if options.is_empty() { String::new() } else { format!("; {}", shown(options)) };
+                    writeln!(
+                        text,
+                        "Response will set the cookie: {}={}{options}",
+                        shown(cookie),
+                        shown(value)
+                    )
                 }
-                Pending::Remove(name) => writeln!(text, "Response will not have: {}", shown(name)),
+                Edit::RemoveCookie(cookie) => {
+                    writeln!(text, "Response will not set the cookie: {}", shown(cookie))
+                }
             };
         }
         for (number, count) in &self.counters {

@@ -241,7 +241,7 @@ fn reverse<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 /// match in either case, `!` keeps those that do not match. Nested containers warn and count as `0`. A match that
 /// reaches its limit aborts the rule.
 fn filter<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    let flags = flags_at(call, 2)?;
+    let flags = flags_at(call, 2, "i!")?;
     let pattern = call.pattern(1, flags.pattern)?;
     change(call, |call, elements| {
         charge_work(call, elements.len().saturating_mul(ELEMENT).saturating_add(text_bytes(elements)))?;

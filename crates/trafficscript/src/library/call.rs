@@ -9,6 +9,9 @@ use crate::{
     value::{Container, Text, Value, cast},
 };
 
+/// Most bytes of a pattern that are shown when it is none.
+const SHOWN_PATTERN: usize = 100;
+
 /// What a function gives, or why the rule does not go on here.
 pub type Outcome<'p> = Result<Value<'p>, Interrupt>;
 
@@ -195,7 +198,11 @@ impl<'c, 'p> Call<'c, 'p> {
             return Ok(pattern.clone());
         }
         let text = self.text(index)?;
-        self.patterns.get(&text, flags).map_err(Interrupt::Abort)
+        self.patterns.get(&text, flags).map_err(|message| {
+            // Globs and plain texts are often meant.
+            let shown = text.get(..SHOWN_PATTERN).unwrap_or(&text).escape_ascii();
+            Interrupt::Abort(format!("`{shown}` is not a regular expression: {message}"))
+        })
     }
 
     /// The first match of a pattern at or behind `from`, with the work counted. Use this rather than

@@ -196,16 +196,17 @@ pub(super) fn field_value<'v>(call: &mut Call<'_, '_>, value: &'v [u8]) -> Resul
 /// warning. Gives whether it was done.
 pub(super) fn edit(call: &mut Call<'_, '_>, side: Side, edit: Edit<'_>) -> Result<bool, Interrupt> {
     let value = match edit {
-        Edit::Set(_, value) | Edit::Add(_, value) => field_value(call, value)?,
-        Edit::Remove(_) => Cow::default(),
+        Edit::Set(_, value) | Edit::Add(_, value) | Edit::Append(_, value) => field_value(call, value)?,
+        Edit::Remove(_) | Edit::SetCookie(..) | Edit::RemoveCookie(_) => Cow::default(),
     };
     let edit = match edit {
         Edit::Set(name, _) => Edit::Set(name, &value),
         Edit::Add(name, _) => Edit::Add(name, &value),
-        Edit::Remove(_) => edit,
+        Edit::Append(name, _) => Edit::Append(name, &value),
+        Edit::Remove(_) | Edit::SetCookie(..) | Edit::RemoveCookie(_) => edit,
     };
-    let (Edit::Set(name, _) | Edit::Add(name, _) | Edit::Remove(name)) = edit;
-    call.charge(name.len() + value.len())?;
+    let name = edit.field();
+    call.charge(name.len() + edit.parts().iter().map(|part| part.len()).sum::<usize>())?;
     match call.host.edit(side, edit) {
         Ok(()) => Ok(true),
         Err(refusal) => {

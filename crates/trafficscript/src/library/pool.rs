@@ -1,11 +1,13 @@
 //! `pool.*`: which pool serves the request, and how pools are.
 
+use std::net::IpAddr;
+
 use super::{
     Call, Function, Interrupt, Outcome, http, number,
     row::{REQUEST, works},
 };
 use crate::{
-    host::{NodeState, Order, PoolNode, tag},
+    host::{Answer, Need, NodeState, Order, PoolNode, tag},
     value::Value,
 };
 
@@ -17,13 +19,14 @@ const DISCARD: &[u8] = b"discard";
 pub(super) const FUNCTIONS: &[Function] = &[
     works("pool.use", "pool[, host, port]", (1, 3),
         "Serves the request from this pool and ends the rules of the phase; with host and port from that \
-         node, which need not be in the pool. The pool `discard` closes the connection; an unknown one is \
+         node, which need not be in the pool (a name is looked up, which may wait; without an address the \
+         pool chooses). The pool `discard` closes the connection; an unknown one is \
          the default pool, with a warning.",
-        use_pool).only(REQUEST).names_pool(),
+        use_pool).only(REQUEST).names_pool().waits(),
     works("pool.select", "pool[, host, port]", (1, 3),
         "As pool.use, but the rules go on and later ones can choose again. 1 if there is such a pool, else \
          0.",
-        select).only(REQUEST).names_pool(),
+        select).only(REQUEST).names_pool().waits(),
     works("pool.activenodes", "pool", (1, 1),
         "Number of the pool's nodes that take requests, draining ones left out.",
         |call| count(call, NodeState::Active)),
@@ -61,7 +64,7 @@ fn order(call: &mut Call<'_, '_>) -> Result<bool, Interrupt> {
     let node = if call.has(1) {
         let (host, port) = (call.text(1)?.to_vec(), call.int(2)?);
         match u16::try_from(port) {
-            Ok(port @ 1..) if !host.is_empty() => Some((host, port)),
+            Ok(port @ 1..) if !host.is_empty() => address_of(call, host)?.map(|host| (host, port)),
             _ => {
                 call.warn("host and port do not name a node; the pool chooses one")?;
                 None
@@ -76,6 +79,23 @@ fn order(call: &mut Call<'_, '_>) -> Result<bool, Interrupt> {
         call.warn_as(tag::NO_POOL, &message)?;
     }
     Ok(known)
+}
+
+/// The address of a host; waits for the name to be looked up. `None` with a warning if it has none.
+fn address_of(call: &mut Call<'_, '_>, host: Vec<u8>) -> Result<Option<Vec<u8>>, Interrupt> {
+    let bare = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(&host);
+    if std::str::from_utf8(bare).is_ok_and(|text| text.parse::<IpAddr>().is_ok()) {
+        return Ok(Some(bare.to_vec()));
+    }
+    match call.answer() {
+        None => Err(Interrupt::Wait(Box::new(Need::ResolveAny(host)))),
+        Some(Answer::Resolved(address)) if !address.is_empty() => Ok(Some(address)),
+        Some(_) => {
+            let host = host.escape_ascii();
+            call.warn(&format!("no address was found for the host `{host}`; the pool chooses the node"))?;
+            Ok(None)
+        }
+    }
 }
 
 fn use_pool<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
@@ -132,7 +152,7 @@ fn check_node<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
                 NodeState::Disabled => "DISABLED",
                 NodeState::Failed => "DEAD",
             },
-            None if host.parse::<std::net::IpAddr>().is_ok() || nodes.iter().any(of_host) => "NOTINPOOL",
+            None if host.parse::<IpAddr>().is_ok() || nodes.iter().any(of_host) => "NOTINPOOL",
             None => "NOSUCHHOST",
         },
     };

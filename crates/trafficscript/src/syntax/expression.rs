@@ -5,6 +5,7 @@ use super::{
     Binary, Expression, Id, MAX_NESTING, Unary,
     lexer::Kind,
     parser::{Parsed, Parser, span},
+    statement::miscased,
 };
 
 /// Most elements of a literal, arguments of a call.
@@ -240,7 +241,9 @@ impl Parser<'_> {
             "false" => 0,
             word => {
                 let message = format!("unexpected word `{word}`");
-                let hint = format!("a variable is written ${word}, a string \"{word}\", a call {word}()");
+                let hint = miscased(word).unwrap_or_else(|| {
+                    format!("a variable is written ${word}, a string \"{word}\", a call {word}()")
+                });
                 return Err(self.fault(token.place, message, Some(hint)));
             }
         };

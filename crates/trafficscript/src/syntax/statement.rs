@@ -24,6 +24,13 @@ const FOREIGN: [(&str, &str); 8] = [
     ("until", "while( !( … ) )"),
 ];
 
+/// What to say of a keyword with capital letters.
+pub(crate) fn miscased(word: &str) -> Option<String> {
+    let lower = word.to_ascii_lowercase();
+    (lower != word && KEYWORDS.contains(&lower.as_str()))
+        .then(|| format!("keywords are lower case: write `{lower}`"))
+}
+
 impl Parser<'_> {
     /// The whole text.
     pub(super) fn rule(&mut self) {
@@ -93,6 +100,12 @@ impl Parser<'_> {
         }
         if token.kind != Kind::Name || matches!(self.ahead(1).kind, Kind::Symbol("(")) && !self.is_keyword() {
             let expression = self.expression()?;
+            if let Some(hint) =
+                miscased(self.word(token)).filter(|_| token.kind == Kind::Name && !self.is(";"))
+            {
+                let message = format!("unknown word `{}`", self.word(token));
+                return Err(self.fault(token.place, message, Some(hint)));
+            }
             self.end()?;
             return Ok(Some(Statement::Expression(expression)));
         }
@@ -264,16 +277,14 @@ impl Parser<'_> {
                 if default.replace(block).is_some() {
                     self.error(token.place, "a second `default`", None);
                 }
-            } else if token.kind == Kind::End {
+            } else if token.kind == Kind::End || self.tree.notes.is_full() {
                 let hint = format!("the `switch` that begins in line {} has no `}}`", open.line);
                 return Err(self.fault(token.place, "`}` expected, found the end of the rule", Some(hint)));
             } else {
                 let found = self.found();
-                return Err(self.fault(
-                    token.place,
-                    format!("`case` or `default` expected, found {found}"),
-                    None,
-                ));
+                self.error(token.place, format!("`case` or `default` expected, found {found}"), None);
+                // What stands in front of the first case is of no use, but the cases behind it are cases.
+                let _skipped = self.case_block();
             }
         }
     }

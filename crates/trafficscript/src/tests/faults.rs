@@ -44,6 +44,13 @@ fn exact_lines() {
         ),
         ("$x = 1;\n$y = $X;", "Warning 2:6 nothing sets $X | did you mean $x?"),
         ("continue;", "Error 1:1 `continue` outside a loop"),
+        ("If( 1 ) { log.info(1); }", "Error 1:1 unknown word `If` | keywords are lower case: write `if`"),
+        ("IF( 1 ) log.info(1);", "Error 1:1 unknown word `IF` | keywords are lower case: write `if`"),
+        ("$x = TRUE;", "Error 1:6 unexpected word `TRUE` | keywords are lower case: write `true`"),
+        (
+            "switch( 1 ) { log.info(1); case 1: log.info(2); }",
+            "Error 1:15 `case` or `default` expected, found `log.info`",
+        ),
         (
             "switch( 1 ) { case 1: break; }",
             "Note 1:23 `break` leaves the `switch` only | cases do not fall through, so it is not needed at their end",

@@ -2,7 +2,7 @@
 
 use super::{Pair, edit, field_value, hash_of_strings, joined};
 use crate::{
-    host::{Edit, Side},
+    host::{Edit, Side, cookie_parts},
     library::{
         Call, Function, Interrupt, Outcome,
         row::{ANSWERED, TRAFFIC, deprecated, works},
@@ -33,7 +33,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
             let name = call.text(0)?;
             let cookies = response_cookies(call)?;
             let value = cookies.iter().find_map(|cookie| {
-                let (known, value, _) = set_cookie_parts(cookie);
+                let (known, value, _) = cookie_parts(cookie);
                 (known == &name[..]).then(|| value.to_vec())
             });
             call.make(value.unwrap_or_default())
@@ -41,7 +41,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
     works("http.getResponseCookies", "", (0, 0), "Hash of the cookies that the response sets.", |call| {
         let cookies = response_cookies(call)?;
         let pairs = cookies.iter().map(|cookie| {
-            let (name, value, _) = set_cookie_parts(cookie);
+            let (name, value, _) = cookie_parts(cookie);
             (name.to_vec(), value.to_vec())
         });
         hash_of_strings(call, pairs.collect())
@@ -147,58 +147,25 @@ fn response_cookies(call: &mut Call<'_, '_>) -> Result<Vec<Vec<u8>>, Interrupt> 
     Ok(cookies)
 }
 
-/// Name, value and options of a `Set-Cookie` field; the options begin with their `;`.
-fn set_cookie_parts(field: &[u8]) -> (&[u8], &[u8], &[u8]) {
-    let end = field.iter().position(|&byte| byte == b';').unwrap_or(field.len());
-    let (pair, options) = field.split_at(end);
-    let (name, value) = pair_parts(pair.trim_ascii());
-    (name, value, options)
-}
-
-/// Puts `fields` in place of the `Set-Cookie` fields of the response.
-fn write_response_cookies(call: &mut Call<'_, '_>, fields: &[Vec<u8>]) -> Result<(), Interrupt> {
-    edit(call, Side::Response, Edit::Remove(b"set-cookie"))?;
-    for field in fields {
-        edit(call, Side::Response, Edit::Add(b"Set-Cookie", field))?;
-    }
-    Ok(())
-}
-
 fn set_response_cookie<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let (name, value) = (call.text(0)?, call.text(1)?);
     let options = call.text(2)?;
     let Some((name, value)) = sendable(call, &name, &value)? else { return Ok(Value::EMPTY) };
     let options = field_value(call, &options)?;
-    let mut new = [name.as_slice(), b"=", &value].concat();
     let given = options.trim_ascii_start();
     let given = given.strip_prefix(b";").unwrap_or(given).trim_ascii();
-    if !given.is_empty() {
-        new.extend_from_slice(b"; ");
-        new.extend_from_slice(given);
-    }
-    let mut cookies = response_cookies(call)?;
-    let known = cookies.iter().position(|cookie| set_cookie_parts(cookie).0 == name);
-    let Some(at) = known else {
-        edit(call, Side::Response, Edit::Add(b"Set-Cookie", &new))?;
-        return Ok(Value::EMPTY);
-    };
-    if let Some(old) = cookies.get_mut(at) {
-        if given.is_empty() {
-            new.extend_from_slice(set_cookie_parts(old).2);
-        }
-        *old = new;
-    }
-    write_response_cookies(call, &cookies)?;
-    Ok(Value::EMPTY)
+    edit_cookies(call, Edit::SetCookie(&name, &value, given))
 }
 
 fn remove_response_cookie<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let name = call.text(0)?;
-    let mut cookies = response_cookies(call)?;
-    let before = cookies.len();
-    cookies.retain(|cookie| set_cookie_parts(cookie).0 != &name[..]);
-    if cookies.len() != before {
-        write_response_cookies(call, &cookies)?;
-    }
+    edit_cookies(call, Edit::RemoveCookie(&name))
+}
+
+/// Edits the cookies that the response sets, or will set.
+fn edit_cookies<'p>(call: &mut Call<'_, 'p>, change: Edit<'_>) -> Outcome<'p> {
+    let held = response_cookies(call)?.iter().map(Vec::len).sum();
+    call.charge(held)?;
+    edit(call, Side::Response, change)?;
     Ok(Value::EMPTY)
 }

@@ -48,7 +48,18 @@ fn fetch<'p>(call: &mut Call<'_, 'p>, method: &'static str, sends: bool) -> Outc
     let known = [&b"http://"[..], b"https://"]
         .iter()
         .any(|scheme| url.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme)));
-    if !known || !url.iter().copied().all(super::url::is_target_byte) {
+    if known && let Some(byte) = url.iter().find(|byte| !super::url::is_target_byte(**byte)) {
+        let what = match byte {
+            b' ' => "a space (write %20)".to_owned(),
+            0x80.. => {
+                "bytes that are not ASCII (write them as %XX, such as string.urlencode does)".to_owned()
+            }
+            _ => format!("the byte `{}`, which may not stand in one", byte.escape_ascii()),
+        };
+        call.warn(&format!("the URL `{}` holds {what}; nothing is fetched", url.escape_ascii()))?;
+        return fail(call, format!("the URL holds {what}").as_bytes());
+    }
+    if !known {
         call.warn(&format!("`{}` is not an http or https URL; nothing is fetched", url.escape_ascii()))?;
         return fail(call, b"not an http or https URL");
     }

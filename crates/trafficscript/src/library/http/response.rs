@@ -1,8 +1,8 @@
 //! `http.*`: status and header fields of the response.
 
 use super::{
-    edit, field, field_as_value, field_names, field_names_as_text, fields_as_hash, has_field, head,
-    keep_only, status,
+    edit, field_as_value, field_names, field_names_as_text, fields_as_hash, has_field, head, keep_only,
+    status,
 };
 use crate::{
     host::{Edit, Side},
@@ -95,17 +95,9 @@ fn set_code<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 fn add_header<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let (name, value) = (call.text(0)?, call.text(1)?);
-    // RFC 6265 §3: cookies cannot be joined.
-    if name.eq_ignore_ascii_case(b"set-cookie") || !has_field(call, Side::Response, &name) {
-        edit(call, Side::Response, Edit::Add(&name, &value))?;
-    } else {
-        let mut whole = field(call, Side::Response, &name)?;
-        if !whole.is_empty() {
-            whole.extend_from_slice(b", ");
-        }
-        whole.extend_from_slice(&value);
-        call.charge(whole.len())?;
-        edit(call, Side::Response, Edit::Set(&name, &whole))?;
-    }
+    let mut held = 0;
+    call.host.field(Side::Response, &name, &mut |value| held += value.len());
+    call.charge(held)?;
+    edit(call, Side::Response, Edit::Append(&name, &value))?;
     Ok(Value::EMPTY)
 }

@@ -57,10 +57,20 @@ pub(in crate::library) struct CallFlags {
     pub(in crate::library) negate: bool,
 }
 
-/// The flags an argument gives; letters that are none are disregarded.
-pub(in crate::library) fn flags_at(call: &mut Call<'_, '_>, index: usize) -> Result<CallFlags, Interrupt> {
+/// The flags an argument gives; letters that are not among those of the function are disregarded with a warning.
+pub(in crate::library) fn flags_at(
+    call: &mut Call<'_, '_>,
+    index: usize,
+    known: &str,
+) -> Result<CallFlags, Interrupt> {
     let text = call.text(index)?;
     charge_work(call, text.len())?;
+    if let Some(unknown) = text.iter().find(|flag| !known.as_bytes().contains(flag)) {
+        let unknown = unknown.escape_ascii();
+        call.warn(&format!(
+            "`{unknown}` is no flag of this function and has no effect; its flags are `{known}`"
+        ))?;
+    }
     let has = |flag: u8| text.contains(&flag);
     Ok(CallFlags { pattern: Flags { caseless: has(b'i') }, every: has(b'g'), negate: has(b'!') })
 }
@@ -69,7 +79,7 @@ pub(in crate::library) fn flags_at(call: &mut Call<'_, '_>, index: usize) -> Res
 /// there is none; no match leaves them. Flag: `i`. A bad expression, or a match that reaches its limit, aborts the rule.
 fn regexmatch<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
-    let flags = flags_at(call, 2)?;
+    let flags = flags_at(call, 2, "i")?;
     let pattern = call.pattern(1, flags.pattern)?;
     charge_work(call, text.len())?;
     let Some(places) = call.captures(&pattern, &text, 0)? else {
@@ -97,7 +107,7 @@ fn group(places: &Captures, number: usize) -> Range<usize> {
 fn regexsub<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
     let replacement = call.text(2)?;
-    let flags = flags_at(call, 3)?;
+    let flags = flags_at(call, 3, "gi")?;
     let pattern = call.pattern(1, flags.pattern)?;
     let mut output = Output::default();
     let mut copied = 0;
@@ -266,6 +276,20 @@ mod tests {
         let eleven = "(.)".repeat(11);
         assert_eq!(trial.shown("string.regexmatch", v!["abcdefghijk", eleven.as_str()]), "1");
         assert_eq!(trial.captures()[8], "i");
+    }
+
+    #[test]
+    fn what_is_no_flag_and_no_expression_is_told() {
+        let mut trial = Trial::new();
+        assert_eq!(trial.shown("string.regexmatch", v!["A", "a", "im"]), "1");
+        let told = crate::library::testing::lines(&trial.host);
+        assert!(told.len() == 1 && told[0].contains("`m` is no flag of this function"), "{told:?}");
+        match trial.call("string.regexmatch", v!["a.gif", "*.gif"]) {
+            Err(Interrupt::Abort(why)) => {
+                assert!(why.starts_with("`*.gif` is not a regular expression: quantifier"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -167,7 +167,13 @@ fn failed_requests_say_why() {
     for (url, why, warnings) in [
         ("http://unknown/", "no reply is described for this URL", 0),
         ("ftp://h/", "not an http or https URL", 1),
-        ("http://h/\r\nX: y", "not an http or https URL", 1),
+        ("http://h/\r\nX: y", "the URL holds the byte `\\r`, which may not stand in one", 1),
+        ("http://h/a b", "the URL holds a space (write %20)", 1),
+        (
+            "http://h/a?x=ü",
+            "the URL holds bytes that are not ASCII (write them as %XX, such as string.urlencode does)",
+            1,
+        ),
     ] {
         let mut host = Described::request("GET", "/");
         let called = call(&mut host, "http.request.get", &[url]);

@@ -126,3 +126,28 @@ fn cookies_are_set_and_removed() {
     assert_eq!(cookies("http.removeResponseCookie", &["a"]), ("b=2".to_owned(), 0));
     assert_eq!(cookies("http.removeResponseCookie", &["z"]), ("a=1; path=/; secure | b=2".to_owned(), 0));
 }
+
+/// Request rules edit the response that comes, not the one that is not there.
+#[test]
+fn edits_of_a_response_to_come_are_made_of_it() {
+    let mut host = Described::request("GET", "/");
+    for (function, arguments) in [
+        ("http.setResponseCookie", &["a", "1"][..]),
+        ("http.setResponseCookie", &["a", "2"]),
+        ("http.setResponseCookie", &["sid", "mine"]),
+        ("http.removeResponseCookie", &["lang"]),
+        ("http.addResponseHeader", &["X-Multi", "one"]),
+        ("http.addResponseHeader", &["X-Multi", "two"]),
+    ] {
+        give(&mut host, function, arguments);
+    }
+    let message = Message::default()
+        .header("X-Multi", "node")
+        .header("Set-Cookie", "lang=en")
+        .header("Set-Cookie", "sid=node; HttpOnly");
+    host.respond(200, "", message);
+    assert_eq!(
+        give(&mut host, "http.getResponse", &[]),
+        "HTTP/1.1 200 OK\r\nX-Multi: node, one, two\r\nSet-Cookie: sid=mine; HttpOnly\r\nSet-Cookie: a=2\r\n\r\n"
+    );
+}

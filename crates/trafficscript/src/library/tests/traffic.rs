@@ -255,12 +255,16 @@ fn how_it_ended() {
 fn pools_are_chosen() {
     let text = |text: &str| text.as_bytes().to_vec();
     let mut host = Described::request("GET", "/").pool("web", nodes());
+    host.names.insert(text("h.example"), text("192.0.2.5"));
+    host.names.insert(text("six.example 6"), text("2001:db8::5"));
     check(
         &mut host,
         &[
             ("pool.select", &["web"], "1"),
             ("pool.select", &["none"], "0"),
             ("pool.select", &["web", "h.example", "8080"], "1"),
+            ("pool.select", &["web", "six.example", "8080"], "1"),
+            ("pool.select", &["web", "nowhere.example", "8080"], "1"),
             ("pool.select", &["web", "h.example", "0"], "1"),
             ("pool.select", &["discard"], "1"),
             ("pool.use", &["web"], "EndPhase"),
@@ -273,7 +277,9 @@ fn pools_are_chosen() {
         host.orders,
         [
             Order::Pool(text("web"), None),
-            Order::Pool(text("web"), Some((text("h.example"), 8080))),
+            Order::Pool(text("web"), Some((text("192.0.2.5"), 8080))),
+            Order::Pool(text("web"), Some((text("2001:db8::5"), 8080))),
+            Order::Pool(text("web"), None),
             Order::Pool(text("web"), None),
             Order::Pool(text("discard"), None),
             Order::Pool(text("web"), None),
@@ -283,7 +289,8 @@ fn pools_are_chosen() {
     );
     let unknown = "Warn Rule test: Line 7: there is no pool `none`; the default pool is used";
     assert_eq!(lines(&host)[0], unknown);
-    assert_eq!(lines(&host)[2], unknown);
+    let nowhere = "Warn Rule test: Line 7: no address was found for the host `nowhere.example`; the pool chooses the node";
+    assert_eq!((lines(&host)[1].as_str(), lines(&host)[3].as_str()), (nowhere, unknown));
 }
 
 #[test]
