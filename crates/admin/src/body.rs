@@ -15,6 +15,8 @@ pub(crate) const LARGE: usize = 256 << 10;
 const MAX_BODIES: usize = 4;
 /// Whole configurations that are made into backups, or read from them, at a time: each takes a multiple of its size.
 const MAX_ARCHIVES: usize = 1;
+/// Archives that are being sent at a time. Not the place above: whoever reads slowly keeps nobody from making backups.
+const MAX_SENT: usize = 4;
 /// Longest wait for a place.
 const PLACE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -23,12 +25,13 @@ const PLACE_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) struct Places {
     bodies: Arc<Semaphore>,
     archives: Arc<Semaphore>,
+    sent: Arc<Semaphore>,
 }
 
 impl Default for Places {
     fn default() -> Self {
         let of = |count| Arc::new(Semaphore::new(count));
-        Self { bodies: of(MAX_BODIES), archives: of(MAX_ARCHIVES) }
+        Self { bodies: of(MAX_BODIES), archives: of(MAX_ARCHIVES), sent: of(MAX_SENT) }
     }
 }
 
@@ -40,7 +43,12 @@ impl Places {
 
     /// A place for a whole configuration, when it is free.
     pub(crate) async fn archive(&self) -> Result<Place, Refusal> {
-        take(&self.archives, "another backup is being made, sent or read; try again").await
+        take(&self.archives, "another backup is being made or read; try again").await
+    }
+
+    /// A place for an archive that is sent, when one is free. To be had before that of [`Places::archive`].
+    pub(crate) async fn sent(&self) -> Result<Place, Refusal> {
+        take(&self.sent, "too many backups are being sent at a time; try again").await
     }
 
     #[cfg(test)]

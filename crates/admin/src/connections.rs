@@ -20,6 +20,8 @@ use crate::throttle::host;
 pub(crate) const MAX_CONNECTIONS: usize = 256;
 /// Silent strangers of one host at a time.
 pub(crate) const MAX_SILENT_PER_HOST: usize = 32;
+/// A stranger is left alone for this long: TLS handshake and first request of many who begin together take time.
+const GRACE: Duration = Duration::from_secs(1);
 /// Longest silence of a stranger, TLS handshake included.
 pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 /// How often a stranger is looked at whose request was being answered when its time was over.
@@ -42,7 +44,7 @@ enum Entrance {
     Free,
     /// This one goes.
     InsteadOf(u64),
-    /// Everybody who is here may stay.
+    /// Everybody who is here may stay for now.
     Full,
 }
 
@@ -67,13 +69,17 @@ struct Table {
 struct Connection {
     host: IpAddr,
     guest: Guest,
+    since: Instant,
     go: Arc<Notify>,
 }
 
 impl Table {
     /// Who of `host` or of all makes room for one more of `host`: the silent stranger that came first.
-    fn entrance(&self, host: IpAddr) -> Entrance {
-        let silent = || self.connections.iter().filter(|(_, other)| other.guest == Guest::Silent);
+    fn entrance(&self, host: IpAddr, now: Instant) -> Entrance {
+        let gives = |other: &Connection| {
+            other.guest == Guest::Silent && now.saturating_duration_since(other.since) >= GRACE
+        };
+        let silent = || self.connections.iter().filter(|(_, other)| gives(other));
         let mut of_host = silent().filter(|(_, other)| other.host == host);
         let first_of_host = of_host.next();
         if let Some((number, _)) = first_of_host
@@ -93,8 +99,8 @@ impl Table {
         most.map_or(Entrance::Full, |(_, number)| Entrance::InsteadOf(number))
     }
 
-    fn enter(&mut self, host: IpAddr) -> Option<(u64, Arc<Notify>)> {
-        match self.entrance(host) {
+    fn enter(&mut self, host: IpAddr, now: Instant) -> Option<(u64, Arc<Notify>)> {
+        match self.entrance(host, now) {
             Entrance::Free => {}
             Entrance::Full => return None,
             Entrance::InsteadOf(number) => {
@@ -112,7 +118,7 @@ impl Table {
         }
         let (number, go) = (self.next, Arc::new(Notify::new()));
         self.next += 1;
-        let connection = Connection { host, guest: Guest::Silent, go: Arc::clone(&go) };
+        let connection = Connection { host, guest: Guest::Silent, since: now, go: Arc::clone(&go) };
         self.connections.insert(number, connection);
         Some((number, go))
     }
@@ -129,10 +135,11 @@ impl Connections {
             let mut freed = pin!(self.freed.notified());
             // From here on: what becomes free while we look is not missed.
             freed.as_mut().enable();
-            if let Some((number, go)) = self.table().enter(host(address)) {
+            if let Some((number, go)) = self.table().enter(host(address), Instant::now()) {
                 return Place { connections: Arc::clone(self), number, go };
             }
-            freed.await;
+            // Nobody tells when the grace of a stranger is over.
+            drop(tokio::time::timeout(GRACE, freed).await);
         }
     }
 }
@@ -229,38 +236,45 @@ mod tests {
     #[test]
     fn silent_strangers_of_a_host_make_room_for_its_next_connection() {
         let mut table = Table::default();
+        let start = Instant::now();
+        let later = start + GRACE;
         for _ in 0..MAX_SILENT_PER_HOST {
-            table.enter(of(1)).unwrap();
+            table.enter(of(1), start).unwrap();
         }
-        assert_eq!(table.entrance(of(1)), Entrance::InsteadOf(0));
-        assert_eq!(table.entrance(of(2)), Entrance::Free);
+        // They have some time to say what they want.
+        assert_eq!(table.entrance(of(1), start), Entrance::Free);
+        assert_eq!(table.entrance(of(1), later), Entrance::InsteadOf(0));
+        assert_eq!(table.entrance(of(2), later), Entrance::Free);
         // Those who ask or have come in stay, and do not count.
         become_(&mut table, 0, Guest::Asking);
-        assert_eq!(table.entrance(of(1)), Entrance::Free);
-        table.enter(of(1)).unwrap();
-        assert_eq!(table.entrance(of(1)), Entrance::InsteadOf(1));
+        assert_eq!(table.entrance(of(1), later), Entrance::Free);
+        table.enter(of(1), start).unwrap();
+        assert_eq!(table.entrance(of(1), later), Entrance::InsteadOf(1));
         become_(&mut table, 1, Guest::Welcome);
-        assert_eq!(table.entrance(of(1)), Entrance::Free);
+        assert_eq!(table.entrance(of(1), later), Entrance::Free);
     }
 
     #[test]
     fn when_all_places_are_taken_the_host_with_most_strangers_gives_one() {
         let mut table = Table::default();
+        let start = Instant::now();
+        let later = start + GRACE;
         for number in 0..MAX_CONNECTIONS {
             let host = if number < 2 { of(200) } else { of((number / 20) as u8) };
-            table.enter(host).unwrap();
+            table.enter(host, start).unwrap();
         }
         assert_eq!(table.connections.len(), MAX_CONNECTIONS);
-        let Entrance::InsteadOf(first) = table.entrance(of(201)) else { panic!() };
+        assert_eq!(table.entrance(of(201), start), Entrance::Full);
+        let Entrance::InsteadOf(first) = table.entrance(of(201), later) else { panic!() };
         assert!(first >= 2, "{first} has fewer");
-        table.enter(of(201)).unwrap();
+        table.enter(of(201), later).unwrap();
         assert_eq!((table.connections.len(), table.displaced), (MAX_CONNECTIONS, 1));
         let all: Vec<u64> = table.connections.keys().copied().collect();
         for number in all {
             become_(&mut table, number, Guest::Welcome);
         }
-        assert_eq!(table.entrance(of(201)), Entrance::Full);
-        assert!(table.enter(of(201)).is_none());
+        assert_eq!(table.entrance(of(201), later), Entrance::Full);
+        assert!(table.enter(of(201), later).is_none());
     }
 
     #[test]
@@ -302,6 +316,9 @@ mod tests {
         let mut places = Vec::new();
         for _ in 0..MAX_SILENT_PER_HOST {
             places.push(connections.enter(of(1)).await);
+        }
+        for connection in connections.table().connections.values_mut() {
+            connection.since = connection.since.checked_sub(GRACE).unwrap();
         }
         let next = connections.enter(of(1)).await;
         places[0].is_to_go().await;

@@ -108,10 +108,12 @@ async fn restore(api: &Api, name: &str) -> Result<Answer, Refusal> {
 
 async fn download(api: &Api, name: &str) -> Result<Answer, Refusal> {
     let name = name.to_owned();
+    let sent = api.large.sent().await?;
     let place = api.large.archive().await?;
     let archive = blocking(api, move |backups| {
+        let _place = place;
         let Saved { about, whole, .. } = backups.load(&name)?;
-        Ok(Body::new(pack(&about, &whole)?, place))
+        Ok(Body::new(pack(&about, &whole)?, sent))
     })
     .await?;
     Ok(Answer::bytes(TAR, archive.into_answer()))
