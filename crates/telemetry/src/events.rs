@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(ring.events.front().unwrap().number, 6);
         assert_eq!(ring.seen, MOST_EVENTS as u64 + 5);
         // Rules forget their own only.
-        for _ in 0..MOST_EVENTS + 1 {
+        for _ in 0..=MOST_EVENTS {
             ring.push(event.clone(), true);
         }
         ring.push(event, false);

@@ -119,7 +119,7 @@ async fn pieces_of_the_nodes_response() {
 /// bytes of another response in the place of those that are missing.
 #[tokio::test]
 async fn looking_at_pieces_takes_nothing_away() {
-    let body: String = (0..500).map(|n| format!("{n:03} ")).collect();
+    let body = (0..500).map(|n| format!("{n:03} ")).collect::<Vec<_>>().concat();
     let sent = body.clone();
     let node = Node::with("n", move |request| {
         let mut kinds = request.target.trim_start_matches('/').split('/');
