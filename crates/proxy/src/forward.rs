@@ -60,12 +60,7 @@ pub(crate) async fn to_pool(
 ) -> Result<Flow, Failure> {
     // Set when it is not the pool the request began with: a failure pool, or the same pool rebuilt meanwhile.
     let mut other: Option<Arc<RunningPool>> = None;
-    let mut session = session_of(client, exchange, pool);
-    tally::asked(client, pool, &session);
-    trace::pool(exchange, pool);
-    if !exchange.server.rules.completion.is_empty() {
-        exchange.said_mut().note_tried(pool, None);
-    }
+    let mut session = ask(client, exchange, pool);
     let mut body = attempt::RequestBody::of(client, exchange)?;
     let streaming = body.is_streaming();
     let mut attempts = Attempts::new(streaming);
@@ -86,9 +81,7 @@ pub(crate) async fn to_pool(
                     return Err(last);
                 };
                 tally::pool(&client.worker, pool).failed_over.add(1);
-                session = session_of(client, exchange, failure_pool);
-                tally::asked(client, failure_pool, &session);
-                trace::pool(exchange, failure_pool);
+                session = ask(client, exchange, failure_pool);
                 attempts = Attempts::new(streaming);
                 other = Some(Arc::clone(failure_pool));
                 continue;
@@ -105,11 +98,7 @@ pub(crate) async fn to_pool(
             }
         };
         'attempt: {
-            trace::attempted(exchange, client, pool, &claimed);
-            access::tried(exchange, pool, &claimed);
-            if !exchange.server.rules.completion.is_empty() {
-                exchange.said_mut().note_tried(pool, Some(claimed.node()));
-            }
+            note_attempt(client, exchange, pool, &claimed);
             let outcome = attempt(client, exchange, pool, &mut claimed, &mut body).await;
             let mut answer = match trace::heard(exchange, client, outcome) {
                 Ok(answer) if answer.head.status() == 503 => {
@@ -161,6 +150,26 @@ pub(crate) async fn to_pool(
             attempts.follow(pool, &rebuilt);
             other = Some(rebuilt);
         }
+    }
+}
+
+/// A pool is asked for a node: the session that the request has there.
+fn ask(client: &Client, exchange: &mut Exchange<'_>, pool: &Arc<RunningPool>) -> Session {
+    let session = session_of(client, exchange, pool);
+    tally::asked(client, pool, &session);
+    trace::pool(exchange, pool);
+    if !exchange.server.rules.completion.is_empty() {
+        exchange.said_mut().note_tried(pool, None);
+    }
+    session
+}
+
+/// A node is tried: whoever tells of the request later may be asked which.
+fn note_attempt(client: &Client, exchange: &mut Exchange<'_>, pool: &Arc<RunningPool>, claim: &Claim) {
+    trace::attempted(exchange, client, pool, claim);
+    access::tried(exchange, pool, claim);
+    if !exchange.server.rules.completion.is_empty() {
+        exchange.said_mut().note_tried(pool, Some(claim.node()));
     }
 }
 
