@@ -63,9 +63,7 @@ pub(crate) async fn to_pool(
     let mut session = session_of(client, exchange, pool);
     tally::asked(client, pool, &session);
     trace::pool(exchange, pool);
-    if !exchange.server.rules.completion.is_empty() {
-        exchange.said_mut().note_tried(pool, None);
-    }
+    note_pool(exchange, pool);
     let mut body = attempt::RequestBody::of(client, exchange)?;
     let streaming = body.is_streaming();
     let mut attempts = Attempts::new(streaming);
@@ -105,11 +103,7 @@ pub(crate) async fn to_pool(
             }
         };
         'attempt: {
-            trace::attempted(exchange, client, pool, &claimed);
-            access::tried(exchange, pool, &claimed);
-            if !exchange.server.rules.completion.is_empty() {
-                exchange.said_mut().note_tried(pool, Some(claimed.node()));
-            }
+            note_attempt(client, exchange, pool, &claimed);
             let outcome = attempt(client, exchange, pool, &mut claimed, &mut body).await;
             let mut answer = match trace::heard(exchange, client, outcome) {
                 Ok(answer) if answer.head.status() == 503 => {
@@ -161,6 +155,22 @@ pub(crate) async fn to_pool(
             attempts.follow(pool, &rebuilt);
             other = Some(rebuilt);
         }
+    }
+}
+
+/// The request goes to this pool first.
+fn note_pool(exchange: &mut Exchange<'_>, pool: &Arc<RunningPool>) {
+    if !exchange.server.rules.completion.is_empty() {
+        exchange.said_mut().note_tried(pool, None);
+    }
+}
+
+/// The request goes to a node.
+fn note_attempt(client: &Client, exchange: &mut Exchange<'_>, pool: &Arc<RunningPool>, claimed: &Claim) {
+    trace::attempted(exchange, client, pool, claimed);
+    access::tried(exchange, pool, claimed);
+    if !exchange.server.rules.completion.is_empty() {
+        exchange.said_mut().note_tried(pool, Some(claimed.node()));
     }
 }
 
