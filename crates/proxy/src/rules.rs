@@ -109,7 +109,7 @@ async fn past_response_rules(
         // What request rules have said of the response, as if it came first of all that response rules say.
         let bytes = answer.head_bytes();
         let fields = answer.head.headers().iter().map(|header| (header.name(bytes), header.value(bytes)));
-        said.response.fields = said.response.log.over(fields);
+        said.response.fields = said.response.log.over(&fields);
     }
     let mut stage = Stage::Response { answer: &mut *answer, pool, node, resendable };
     if let Some(suspended) = start(&server.rules.response, client, exchange, &mut stage) {

@@ -164,12 +164,7 @@ fn faults_of_form_change_nothing_and_say_what_is_known() {
         ("kind: ConfigMap", "kind", "no collection", "Kubernetes manifest"),
         ("ssl: {server_key: []}", "ssl.server_key", "no collection “server_key” in “ssl”", "“server_keys”"),
         ("ssl.server_keys: []", "ssl.server_keys", "no collection", "“ssl/server_keys”"),
-        (
-            "ssl/server_keys: []",
-            "ssl/server_keys",
-            "no collection",
-            "it is written as “ssl:” with “server_keys:”",
-        ),
+        ("ssl/server_keys: []", "ssl/server_keys", "no collection", "is written as “ssl:” with"),
         ("ssl/server-key: []", "ssl/server-key", "no collection", "“ssl/server_keys”"),
         ("server_keys: []", "server_keys", "no collection", "“ssl:” with “server_keys:” below it"),
         (

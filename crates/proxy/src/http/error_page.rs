@@ -60,7 +60,7 @@ pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8], edits: &Edit
 /// Header lines as edited. Edits never name those that frame the message.
 fn write_fields(out: &mut Vec<u8>, fields: &[(&str, &str)], edits: &EditLog) {
     let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    edits.over(fields.clone()).fields(fields, &mut |name, value| write_line(name, value, out));
+    edits.over(&fields).fields(fields, &mut |name, value| write_line(name, value, out));
 }
 
 fn looks_like_html(bytes: &[u8]) -> bool {

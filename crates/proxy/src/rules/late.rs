@@ -36,7 +36,7 @@ impl EditLog {
     /// What they make of a head with these fields.
     pub(crate) fn over<'h>(
         &self,
-        original: impl Iterator<Item = (&'h [u8], &'h [u8])> + Clone,
+        original: &(impl Iterator<Item = (&'h [u8], &'h [u8])> + Clone),
     ) -> HeaderEdits {
         let mut fields = HeaderEdits::default();
         for edit in &self.edits {
@@ -94,7 +94,7 @@ mod tests {
         let made = |head: &[(&'static str, &'static str)]| {
             let fields = head.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
             let mut lines = Vec::new();
-            log.over(fields.clone()).fields(fields, &mut |name, value| {
+            log.over(&fields).fields(fields, &mut |name, value| {
                 lines.push(format!("{}: {}", name.escape_ascii(), value.escape_ascii()));
             });
             lines

@@ -70,7 +70,7 @@ pub(super) fn head(out: &mut Vec<u8>, reply: &Reply, edits: &EditLog) {
     let fields = reply.headers.iter().filter(|(name, value)| edit::check(name, value).is_ok());
     let fields = fields.map(|(name, value)| (name.as_slice(), value.as_slice()));
     let mut dated = false;
-    edits.over(fields.clone()).fields(fields, &mut |name, value| {
+    edits.over(&fields).fields(fields, &mut |name, value| {
         dated |= name.eq_ignore_ascii_case(b"date");
         write_line(name, value, out);
     });
