@@ -26,8 +26,11 @@ fuzz_target!(|bytes: &[u8]| {
         if joined.len() <= MAX_STATE {
             assert!(is_trace_state([joined.as_slice()]), "several fields are one list");
         }
-        let members: Vec<&[u8]> =
-            joined.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty()).collect();
+        let members: Vec<&[u8]> = joined
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .filter(|member| !member.is_empty())
+            .collect();
         assert!(members.len() <= MAX_STATE_MEMBERS);
         for (index, member) in members.iter().enumerate() {
             assert_eq!(member.iter().filter(|byte| **byte == b'=').count(), 1);
