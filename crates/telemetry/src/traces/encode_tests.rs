@@ -1,3 +1,5 @@
+//! Spans as the collector gets them.
+
 use std::{
     collections::BTreeMap,
     num::{NonZeroU64, NonZeroU128},
