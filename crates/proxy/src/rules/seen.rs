@@ -1,7 +1,7 @@
 //! What a rule sees of a request in flight, and how its orders are noted: [`Host`] over a client, an exchange and, in the
 //! response phase, a node's answer.
 //!
-//! Reading costs nothing until a rule reads; edits are collected in [`Said`](super::said::Said) and written once.
+//! Reading costs nothing until a rule reads; edits are collected in [`Said`] and written once.
 
 use std::{
     borrow::Cow,

@@ -9,11 +9,12 @@ use crate::settings::CommandLine;
 /// A shell.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Shell {
-    /// source <(tidegate completion bash)
+    // Help as it is printed, not as documentation: brackets would be links there.
+    #[value(help = "source <(tidegate completion bash)")]
     Bash,
-    /// tidegate completion zsh > "${fpath[1]}/_tidegate"
+    #[value(help = "tidegate completion zsh > \"${fpath[1]}/_tidegate\"")]
     Zsh,
-    /// tidegate completion fish | source
+    #[value(help = "tidegate completion fish | source")]
     Fish,
 }
 
