@@ -61,7 +61,7 @@ fn test<'p>(call: &mut Call<'_, 'p>, test: fn(&[u8], &[u8]) -> bool) -> Outcome<
     }
 }
 
-/// As [`test`], of any arguments.
+/// As [`test()`], of any arguments.
 #[inline(never)]
 fn tested<'p>(call: &mut Call<'_, 'p>, test: fn(&[u8], &[u8]) -> bool) -> Outcome<'p> {
     let (text, part) = (call.text(0)?, call.text(1)?);
