@@ -1,9 +1,6 @@
 //! One look at the data path: every counter and gauge, without stopping anybody.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_model::{PoolName, VirtualServerName};
 use tidegate_pool::NodeView;
@@ -15,7 +12,7 @@ use tidegate_telemetry::{
     logging,
     observation::{
         Certificate, Control, ListenAddress, Node, Observation, Pool, Process, Rate, Rule, RuleServices,
-        UserCounters, VirtualServer,
+        ServiceLevel, UserCounters, VirtualServer,
     },
 };
 
@@ -92,10 +89,9 @@ impl Proxy {
         classes.into_iter().map(rate).collect()
     }
 
-    fn service_levels(&self, snapshot: &Snapshot) -> Vec<(Arc<str>, u8)> {
+    fn service_levels(&self, snapshot: &Snapshot) -> Vec<ServiceLevel> {
         let now = self.shared.now();
-        let levels = snapshot.service_levels.iter();
-        levels.map(|(name, level)| (name.as_str().into(), level.conforming(now))).collect()
+        snapshot.service_levels.values().map(|level| level.observe(now)).collect()
     }
 
     fn user_counters(&self) -> UserCounters {

@@ -17,7 +17,10 @@ use std::{
 };
 
 use tidegate_model::{Moment, ServiceLevel};
-use tidegate_telemetry::counters::Sharded;
+use tidegate_telemetry::{
+    counters::{ServiceLevelCounters, Sharded},
+    observation,
+};
 
 /// Seconds over which requests count.
 const WINDOW: u32 = 10;
@@ -35,6 +38,7 @@ pub(crate) struct RunningLevel {
 #[derive(Debug)]
 struct Met {
     workers: Sharded<Slots>,
+    counters: Sharded<ServiceLevelCounters>,
     /// The second in which the thresholds were looked at last, from 1.
     looked: AtomicU32,
     standing: AtomicU8,
@@ -70,6 +74,7 @@ impl RunningLevel {
         let fresh = || {
             Arc::new(Met {
                 workers: Sharded::new(workers),
+                counters: Sharded::new(workers),
                 looked: AtomicU32::new(0),
                 standing: AtomicU8::new(0),
             })
@@ -88,6 +93,12 @@ impl RunningLevel {
         let second = second(now);
         let conforms = took.is_some_and(|took| took <= self.settings.response_time);
         self.met.workers.shard(worker).count(second, conforms);
+        let counters = self.met.counters.shard(worker);
+        counters.requests.add(1);
+        counters.late.add(u64::from(!conforms));
+        if let Some(took) = took {
+            counters.response.record(took);
+        }
         // Who comes first in a second looks.
         let looked = self.met.looked.load(Ordering::Relaxed);
         if looked == second
@@ -114,6 +125,17 @@ impl RunningLevel {
         // A reader may come between two cells of a slot.
         let share = (conforming.min(requests) * 100).checked_div(requests).unwrap_or(100);
         u8::try_from(share).unwrap_or(100)
+    }
+
+    /// The class as statistics and metrics show it.
+    pub(crate) fn observe(&self, now: Moment) -> observation::ServiceLevel {
+        let conforming = self.conforming(now);
+        observation::ServiceLevel {
+            name: self.settings.name.as_str().into(),
+            conforming,
+            is_met: self.standing(conforming) == Standing::Fine,
+            totals: ServiceLevelCounters::totals(&self.met.counters),
+        }
     }
 
     fn standing(&self, conforming: u8) -> Standing {
@@ -194,6 +216,8 @@ mod tests {
         assert_eq!(level.conforming(at(11_600)), 50);
         let later = RunningLevel::new(Arc::clone(&level.settings), Some(&level), 2);
         assert_eq!(later.conforming(at(11_600)), 50);
+        let totals = later.observe(at(11_600)).totals;
+        assert_eq!((totals.requests, totals.late, totals.response.count), (6, 3, 5));
     }
 
     #[test]

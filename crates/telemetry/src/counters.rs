@@ -91,6 +91,20 @@ counters! {
 }
 
 counters! {
+    /// What one worker counted for one service level class.
+    ServiceLevelCounters => ServiceLevelTotals {
+        /// Requests of the class that are over.
+        requests,
+        /// Of them, those that were answered too late or not at all.
+        late,
+    }
+    times {
+        /// From the beginning of a request to the head of the node's response.
+        response: Measure => MeasureTotals,
+    }
+}
+
+counters! {
     /// What one worker counted for one virtual server.
     VirtualServerCounters => VirtualServerTotals {
         /// Client connections accepted and admitted.

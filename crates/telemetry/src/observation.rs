@@ -20,7 +20,9 @@ use tidegate_model::{
     virtual_server::Protocol,
 };
 
-use crate::counters::{ListenTotals, PoolTotals, ProcessTotals, RuleTotals, VirtualServerTotals};
+use crate::counters::{
+    ListenTotals, PoolTotals, ProcessTotals, RuleTotals, ServiceLevelTotals, VirtualServerTotals,
+};
 
 /// Everything, at one moment. Lists are in the order of names and addresses.
 #[derive(Clone, Debug, Default)]
@@ -39,14 +41,27 @@ pub struct Observation {
     pub rules: Vec<Rule>,
     /// Every rate class.
     pub rates: Vec<Rate>,
-    /// Every service level class, and the percentage of the latest requests that conform to it.
-    pub service_levels: Vec<(Arc<str>, u8)>,
+    /// Every service level class.
+    pub service_levels: Vec<ServiceLevel>,
     /// What rules have counted by number.
     pub user_counters: UserCounters,
     /// What rules have asked of the process.
     pub rule_services: RuleServices,
     /// What the control side knows.
     pub control: Control,
+}
+
+/// A service level class.
+#[derive(Clone, Debug)]
+pub struct ServiceLevel {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Percentage of the latest requests that conform to it.
+    pub conforming: u8,
+    /// Whether that is above both thresholds.
+    pub is_met: bool,
+    /// What was counted since it exists.
+    pub totals: ServiceLevelTotals,
 }
 
 /// A rule.

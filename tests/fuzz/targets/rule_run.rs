@@ -18,7 +18,9 @@ use tidegate_trafficscript::{
 const LIMITS: Limits = Limits {
     instructions: 5_000,
     match_steps: 10_000,
+    match_warning: 5,
     string: 100_000,
+    line: 1_000,
     made: 1_000_000,
     depth: 20,
     body: 10_000,

@@ -151,8 +151,8 @@ pub(super) const FAMILIES: &[Family] = &[
         Gauge,
         "Percentage of the requests of the last 10 seconds that conform to a service level class.",
         |of, _, out| {
-            for (class, conforming) in &of.service_levels {
-                out.with("class", class, u64::from(*conforming));
+            for class in &of.service_levels {
+                out.with("class", &class.name, u64::from(class.conforming));
             }
         },
     )

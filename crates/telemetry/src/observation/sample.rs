@@ -42,7 +42,16 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             not_after: 2_000_000_000,
         }],
         rules: vec![rule()],
-        service_levels: vec![("level-0".into(), 99)],
+        service_levels: vec![ServiceLevel {
+            name: "level-0".into(),
+            conforming: 99,
+            is_met: true,
+            totals: ServiceLevelTotals {
+                requests: 200,
+                late: 2,
+                response: MeasureTotals { count: 199, sum: 199 * 4000, min: 1000, max: 90_000 },
+            },
+        }],
         rates: vec![rate()],
         user_counters: UserCounters { narrow: vec![4, 5], wide: vec![6 << 32 | 1, 7] },
         rule_services: RuleServices {

@@ -10,7 +10,7 @@ use tidegate_model::{
 };
 
 use super::{Values, machine};
-use crate::observation::{Node, Observation, Pool, Rate, Rule, VirtualServer};
+use crate::observation::{Node, Observation, Pool, Rate, Rule, ServiceLevel, VirtualServer};
 
 /// Fills in what is counted. `None` = there is no such object.
 pub(super) fn fill(values: &mut Values, of: &Observation, path: &str, object: &str) -> Option<()> {
@@ -39,6 +39,9 @@ pub(super) fn fill(values: &mut Values, of: &Observation, path: &str, object: &s
         }
         "rules" => rule(values, of.rules.iter().find(|rule| rule.name.as_str() == object)?),
         "connection_rate_limit" => rate(values, of.rates.iter().find(|rate| rate.name == object)?),
+        "service_level_monitors" => {
+            service_level(values, of.service_levels.iter().find(|class| &*class.name == object)?);
+        }
         "extras/user_counters_32" => {
             values.set("counter", numbered(&of.user_counters.narrow, object).map_or(0, u64::from));
         }
@@ -78,6 +81,19 @@ fn rate(values: &mut Values, rate: &Rate) {
         ("max_rate_per_min", rate.per_minute),
         ("max_rate_per_sec", rate.per_second),
         ("queue_length", rate.waiting),
+    ]);
+}
+
+fn service_level(values: &mut Values, class: &ServiceLevel) {
+    let response = class.totals.response;
+    values.word("is_o_k", if class.is_met { "ok" } else { "notok" });
+    values.all([
+        ("conforming", class.conforming.into()),
+        ("response_max", millis(response.max)),
+        ("response_mean", millis(response.mean())),
+        ("response_min", millis(response.min)),
+        ("total_conn", class.totals.requests),
+        ("total_non_conf", class.totals.late),
     ]);
 }
 

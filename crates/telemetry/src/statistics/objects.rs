@@ -26,6 +26,9 @@ pub fn objects(observation: &Observation, path: &str) -> Vec<String> {
         }
         "rules" => observation.rules.iter().map(|rule| rule.name.to_string()).collect(),
         "connection_rate_limit" => observation.rates.iter().map(|rate| rate.name.clone()).collect(),
+        "service_level_monitors" => {
+            observation.service_levels.iter().map(|class| class.name.to_string()).collect()
+        }
         "events" => observation.control.event_types.iter().map(|(name, _)| name.to_string()).collect(),
         "actions" => observation.control.actions.iter().map(|(name, _)| name.to_string()).collect(),
         "network_interface" => {
