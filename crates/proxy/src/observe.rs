@@ -105,10 +105,13 @@ impl Proxy {
         let (names, fetches) = (services.names.counters(), services.fetcher.counters());
         let (sleeping, sleeps_refused) = services.sleepers();
         RuleServices {
+            data_entries: services.data.entries() as u64,
             data_bytes: data_bytes as u64,
             data_limit: data_limit as u64,
             names_asked: names.asked,
             names_remembered: names.remembered,
+            reverse_asked: names.reverse_asked,
+            reverse_remembered: names.reverse_remembered,
             names_failed: names.failed,
             names_refused: names.refused,
             fetches: fetches.requests,

@@ -112,6 +112,8 @@ pub struct UserCounters {
 /// What rules have asked of the process since it started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RuleServices {
+    /// Entries in `data.*` now.
+    pub data_entries: u64,
     /// Bytes in `data.*` now.
     pub data_bytes: u64,
     /// `trafficscript.data_size` in bytes.
@@ -120,6 +122,10 @@ pub struct RuleServices {
     pub names_asked: u64,
     /// Questions answered from memory.
     pub names_remembered: u64,
+    /// Of the questions, those for the name of an address.
+    pub reverse_asked: u64,
+    /// Of these, those answered from memory.
+    pub reverse_remembered: u64,
     /// Questions that name servers did not answer.
     pub names_failed: u64,
     /// Questions refused because too many waited.

@@ -42,23 +42,17 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             not_after: 2_000_000_000,
         }],
         rules: vec![rule()],
-        service_levels: vec![ServiceLevel {
-            name: "level-0".into(),
-            conforming: 99,
-            is_met: true,
-            totals: ServiceLevelTotals {
-                requests: 200,
-                late: 2,
-                response: MeasureTotals { count: 199, sum: 199 * 4000, min: 1000, max: 90_000 },
-            },
-        }],
+        service_levels: vec![service_level()],
         rates: vec![rate()],
         user_counters: UserCounters { narrow: vec![4, 5], wide: vec![6 << 32 | 1, 7] },
         rule_services: RuleServices {
+            data_entries: 1,
             data_bytes: 1,
             data_limit: 2,
-            names_asked: 3,
+            names_asked: 14,
             names_remembered: 4,
+            reverse_asked: 2,
+            reverse_remembered: 1,
             names_failed: 5,
             names_refused: 6,
             fetches: 7,
@@ -104,6 +98,19 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
                 collisions: 7,
             }],
             ..Control::default()
+        },
+    }
+}
+
+fn service_level() -> ServiceLevel {
+    ServiceLevel {
+        name: "level-0".into(),
+        conforming: 99,
+        is_met: true,
+        totals: ServiceLevelTotals {
+            requests: 200,
+            late: 2,
+            response: MeasureTotals { count: 199, sum: 199 * 4000, min: 1000, max: 90_000 },
         },
     }
 }

@@ -63,8 +63,11 @@ fn globals(values: &mut Values, of: &Observation) {
     let (totals, system, peaks) = (&process.totals, &control.system, &control.peaks);
     let (handshakes, resumed) = handshakes(of);
     let nodes = of.pools.iter().flat_map(|pool| &pool.nodes);
+    let rules = &of.rule_services;
     let since_update = control.configured.and_then(|at| at.elapsed().ok()).unwrap_or_default();
     values.all([
+        ("data_entries", rules.data_entries),
+        ("data_memory_usage", rules.data_bytes),
         ("events_seen", control.events),
         ("hourly_peak_bytes_in_per_second", peaks.bytes_in),
         ("hourly_peak_bytes_out_per_second", peaks.bytes_out),
@@ -72,6 +75,10 @@ fn globals(values: &mut Values, of: &Observation) {
         ("hourly_peak_ssl_connections_per_second", peaks.tls_connections),
         ("num_idle_connections", nodes.map(|node| node.idle).sum()),
         ("number_child_processes", process.workers as u64),
+        ("number_dnsa_cache_hits", rules.names_remembered.saturating_sub(rules.reverse_remembered)),
+        ("number_dnsa_requests", rules.names_asked.saturating_sub(rules.reverse_asked)),
+        ("number_dnsptr_cache_hits", rules.reverse_remembered),
+        ("number_dnsptr_requests", rules.reverse_asked),
         ("ssl_client_cert_expired", totals.client_certificates_expired),
         ("ssl_client_cert_invalid", totals.client_certificates_invalid),
         ("ssl_client_cert_not_sent", totals.client_certificates_missing),

@@ -187,6 +187,8 @@ fn numbers() {
         ("cache/ip_session_cache", "", "expiries", 4),
         ("globals", "", "total_requests", 7_000_000_000),
         ("globals", "", "up_time", 12_000),
+        ("globals", "", "number_dnsa_requests", 12),
+        ("globals", "", "number_dnsptr_cache_hits", 1),
         ("globals", "", "ssl_connections", 3),
         ("network_interface", "eth0", "collisions", 7),
         ("traffic_ips/ip_gateway", "", "gateway_ping_requests", 0),

@@ -79,6 +79,11 @@ impl Table {
         (self.used.load(Ordering::Relaxed), self.limit.load(Ordering::Relaxed))
     }
 
+    /// How many entries there are. Takes the locks one after the other.
+    pub(crate) fn entries(&self) -> usize {
+        self.parts.iter().map(|part| lock(part).len()).sum()
+    }
+
     /// Values that did not fit.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)

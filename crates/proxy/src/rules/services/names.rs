@@ -81,6 +81,10 @@ pub(crate) struct NameCounters {
     pub(crate) asked: u64,
     /// Answered from memory.
     pub(crate) remembered: u64,
+    /// Of the questions, those for the name of an address.
+    pub(crate) reverse_asked: u64,
+    /// Of these, those answered from memory.
+    pub(crate) reverse_remembered: u64,
     /// Name servers failed or took too long.
     pub(crate) failed: u64,
     /// Refused because too many waited.
@@ -101,6 +105,8 @@ struct Inner {
     memory: Mutex<Memory>,
     asked: AtomicU64,
     remembered: AtomicU64,
+    reverse_asked: AtomicU64,
+    reverse_remembered: AtomicU64,
     failed: AtomicU64,
     refused: AtomicU64,
 }
@@ -117,6 +123,8 @@ impl Names {
             memory: Mutex::default(),
             asked: AtomicU64::new(0),
             remembered: AtomicU64::new(0),
+            reverse_asked: AtomicU64::new(0),
+            reverse_remembered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }))
@@ -149,15 +157,20 @@ impl Names {
         NameCounters {
             asked: read(&self.0.asked),
             remembered: read(&self.0.remembered),
+            reverse_asked: read(&self.0.reverse_asked),
+            reverse_remembered: read(&self.0.reverse_remembered),
             failed: read(&self.0.failed),
             refused: read(&self.0.refused),
         }
     }
 
     async fn ask(&self, question: Question) -> Found {
+        let reverse = u64::from(matches!(question, Question::NameOf(_)));
         self.0.asked.fetch_add(1, Ordering::Relaxed);
+        self.0.reverse_asked.fetch_add(reverse, Ordering::Relaxed);
         if let Some(found) = self.0.recall(&question) {
             self.0.remembered.fetch_add(1, Ordering::Relaxed);
+            self.0.reverse_remembered.fetch_add(reverse, Ordering::Relaxed);
             return found;
         }
         let inner = Arc::clone(&self.0);
@@ -386,7 +399,14 @@ pub(crate) mod tests {
             assert_eq!(text("brief", false).await, "192.0.2.3");
         }
         assert_eq!(table.asked.load(Ordering::Relaxed), 9);
-        let expected = NameCounters { asked: 21, remembered: 12, failed: 1, refused: 0 };
+        let expected = NameCounters {
+            asked: 21,
+            remembered: 12,
+            reverse_asked: 6,
+            reverse_remembered: 4,
+            failed: 1,
+            refused: 0,
+        };
         assert_eq!(names.counters(), expected);
     }
 
