@@ -293,7 +293,9 @@ mod tests {
             drop(judged);
             // The check goes on, and has its turn until it remembers what it found.
             let digest = guard.digest(format!("admin:{number}").as_bytes()).unwrap();
+            let deadline = Instant::now() + Duration::from_secs(30);
             while guard.turns.available_permits() < before {
+                assert!(Instant::now() < deadline, "the turn is not given back");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             assert_eq!(guard.remembered(&digest), Some(Verdict::Stranger));
