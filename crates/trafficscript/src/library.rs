@@ -108,6 +108,8 @@ pub struct Traits {
     pub pattern: Option<(u8, Option<u8>)>,
     /// The argument at this index names a pool, which must be a literal.
     pub pool: Option<u8>,
+    /// The first argument names a bandwidth class.
+    pub bandwidth: bool,
     /// It can suspend the rule.
     pub waits: bool,
 }

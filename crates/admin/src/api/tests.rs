@@ -353,7 +353,7 @@ async fn writers_hear_what_becomes_of_their_change() {
         assert_eq!(notices(&answer), expected, "{text:?}");
     }
     let desktop = Desktop::new("").await;
-    let answer = desktop.put(&format!("{ACTIVE}/bandwidth/r"), json!({})).await;
+    let answer = desktop.put(&format!("{ACTIVE}/bgpneighbors/r"), json!({})).await;
     assert_eq!(notices(&answer), ["not-kept", "not-acted-on"]);
 }
 

@@ -13,6 +13,7 @@ use tidegate_pool::OpenConnection;
 
 use super::claim::{Claim, Way};
 use crate::{
+    bandwidth,
     buffer::{BUFFER, Buffer, Output},
     connection::Client,
     failure::{Failure, Kind, Progress},
@@ -280,6 +281,7 @@ async fn exchange_heads(
     connection: &mut NodeConnection,
     body: &mut RequestBody,
 ) -> Result<(Talk, Box<ResponseHead>, usize), Failure> {
+    bandwidth::of_node(client, exchange, pool, &mut connection.stream);
     let head = compose_head(client, exchange, pool, claim);
     let head_length = head.bytes.len();
     let upload = body.behind(head).in_units_of(exchange.server.settings.max_client_buffer);

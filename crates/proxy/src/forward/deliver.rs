@@ -189,7 +189,7 @@ async fn move_bodies(
     let uploaded_before = upload.moved;
     let mut upload_ended = upload.is_complete();
     let mut armed = false;
-    let mut plain = stream.is_plain() && connection.stream.is_plain();
+    let mut plain = stream.is_plain() && connection.stream.unlimited().is_plain();
     loop {
         let step = poll_fn(|cx| {
             let mut moving = false;
@@ -223,7 +223,7 @@ async fn move_bodies(
         .await;
         match step {
             Some(Ok(Step::Done)) => break,
-            Some(Ok(Step::Splice)) => match (&mut connection.stream, &mut *stream) {
+            Some(Ok(Step::Splice)) => match (connection.stream.unlimited_mut(), &mut *stream) {
                 (Stream::Plain(from), Stream::Plain(to)) => {
                     let left = download.still_to_come();
                     let mut moved = 0;

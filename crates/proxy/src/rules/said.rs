@@ -7,7 +7,7 @@ use tidegate_http1::edit::HeaderEdits;
 use tidegate_trafficscript::host::Reply;
 
 use super::{body::Taken, late::EditLog, services::data::cost, stream::Streamed};
-use tidegate_model::PersistenceClass;
+use tidegate_model::{BandwidthName, PersistenceClass};
 use tidegate_pool::{Asked, Node};
 
 use crate::{failure::Failure, service_level::RunningLevel, snapshot::RunningPool};
@@ -35,6 +35,8 @@ pub(crate) struct Said {
     pub(crate) persistence: Persistence,
     /// `connection.setServiceLevelClass`.
     pub(crate) service_level: Option<ChosenLevel>,
+    /// `response.setBandwidthClass`, `request.setBandwidthClass`.
+    pub(crate) bandwidth: Bandwidth,
     /// `request.avoidNode`.
     pub(crate) avoided: Vec<Box<str>>,
     /// `pool.use` with an address.
@@ -165,6 +167,15 @@ pub(crate) struct ChosenPool {
 pub(crate) struct ChosenLevel {
     /// `None` = none.
     pub(crate) level: Option<Arc<RunningLevel>>,
+}
+
+/// Bandwidth classes that rules have chosen; `Some(None)` = none at all.
+#[derive(Debug, Default)]
+pub(crate) struct Bandwidth {
+    /// Of what the client is sent.
+    pub(crate) client: Option<Option<BandwidthName>>,
+    /// Of what the node is sent.
+    pub(crate) node: Option<Option<BandwidthName>>,
 }
 
 /// How the session of this request is found.
