@@ -170,7 +170,7 @@ fn bandwidth_classes() {
     let pools = clean(&format!("{classes}{}", pool("{basic: {bandwidth_class: slow}}")));
     assert_eq!(pools.pools["p"].bandwidth.as_ref().unwrap().as_str(), "slow");
     let missing = faulty(
-        &format!("{classes}{}", server(&class("slo"))),
+        &format!("{}\n{classes}", server(&class("slo"))),
         &["basic.bandwidth_class", "no bandwidth class “slo”", "did you mean “slow”?"],
     );
     assert_eq!(missing.virtual_servers["s"].bandwidth, None);
