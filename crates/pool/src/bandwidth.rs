@@ -34,6 +34,9 @@ pub const LONGEST_WAIT: Duration = Duration::from_millis(200);
 /// every one.
 const EPOCH: u64 = nanos(Duration::from_millis(250));
 
+/// Nanoseconds of the clock before its first moment, longer than any burst: a bucket is full from the beginning.
+const FULL: u64 = 60 * SECOND;
+
 const SECOND: u64 = 1_000_000_000;
 
 /// Nanoseconds, as many as there are in 584 years.
@@ -120,7 +123,7 @@ impl Bucket {
     /// # Errors
     /// There is nothing to be had now.
     pub fn take(&self, share: &mut Share, want: usize, rate: Rate, now: Duration) -> Result<usize, Duration> {
-        let now = nanos(now);
+        let now = nanos(now).saturating_add(FULL);
         let want = (want as u64).max(1);
         let burst = rate.burst_time();
         let needed = rate.time(want.min(rate.least_piece()));

@@ -38,8 +38,8 @@ type Sent = Vec<(Duration, u64)>;
 fn run(senders: &mut [Sender], rate: Rate, until: Duration, late: Duration, random: &mut Random) -> Sent {
     let bucket = Bucket::default();
     let mut sent = Vec::new();
-    // The process has run for a while when somebody begins.
-    let begin = Duration::from_secs(100);
+    // The process may have just begun.
+    let begin = Duration::from_secs(random.below(2) * 100);
     for sender in senders.iter_mut() {
         sender.at = begin;
     }
@@ -93,7 +93,7 @@ const RATES: [u64; 6] = [125, 10_000, 125_000, 1_250_000, 125_000_000, 2_500_000
 
 #[test]
 fn never_more_than_the_rate_and_a_burst() {
-    for seed in 0..60 {
+    for seed in 0..40 {
         let mut random = Random(seed);
         let bytes_per_second = RATES[random.below(RATES.len() as u64) as usize];
         let rate = rate(bytes_per_second);
@@ -115,9 +115,10 @@ fn never_more_than_the_rate_and_a_burst() {
 
 #[test]
 fn nearly_all_of_the_rate_is_used_when_it_is_wanted() {
-    for bytes_per_second in RATES {
+    for bytes_per_second in &RATES[..5] {
+        let bytes_per_second = *bytes_per_second;
         for (seed, (greedy, modest, stalls)) in
-            [(1, 0, 0), (2, 0, 0), (50, 0, 0), (1, 20, 0), (3, 200, 0), (4, 2, 30), (1, 0, 30)]
+            [(1, 0, 0), (2, 0, 0), (50, 0, 0), (1, 20, 0), (3, 60, 0), (4, 2, 30), (1, 0, 30)]
                 .into_iter()
                 .enumerate()
         {
@@ -155,7 +156,7 @@ fn who_wants_all_gets_an_even_part() {
             let mut senders: Vec<Sender> =
                 (0..many).map(|n| Sender::greedy(if n % 2 == 0 { 16_384 } else { 4096 })).collect();
             let time = Duration::from_secs(match bytes_per_second {
-                ..100_000 => 200,
+                ..100_000 => 100,
                 100_000..10_000_000 => 10,
                 _ => 2,
             });
