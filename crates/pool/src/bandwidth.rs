@@ -231,10 +231,9 @@ impl Waiting {
     /// As of this epoch. One who comes late to a new epoch is counted in it.
     fn at(self, epoch: u32) -> Self {
         match epoch.wrapping_sub(self.epoch) {
-            0 => self,
+            // The clock of another worker may be a moment ahead.
+            0 | u32::MAX => self,
             1 => Self { epoch, before: self.now, now: 0 },
-            // The clock of another worker is a moment ahead.
-            u32::MAX => self,
             _ => Self { epoch, before: 0, now: 0 },
         }
     }

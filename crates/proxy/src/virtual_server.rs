@@ -161,7 +161,7 @@ impl<'a> Exchange<'a> {
     /// The bandwidth class that limits what the client is sent.
     pub(crate) fn client_bandwidth(&self) -> Option<&BandwidthName> {
         let chosen = self.said().and_then(|said| said.bandwidth.client.as_ref());
-        chosen.map_or(self.server.settings.bandwidth.as_ref(), Option::as_ref)
+        chosen.map_or(self.server.settings.bandwidth.as_ref(), |chosen| chosen.class.as_ref())
     }
 
     /// The bandwidth class that limits what the node is sent, of a pool that has this one.
@@ -170,7 +170,7 @@ impl<'a> Exchange<'a> {
         of_pool: Option<&'p BandwidthName>,
     ) -> Option<&'p BandwidthName> {
         let chosen = self.said().and_then(|said| said.bandwidth.node.as_ref());
-        chosen.map_or(of_pool, Option::as_ref)
+        chosen.map_or(of_pool, |chosen| chosen.class.as_ref())
     }
 
     fn overrides(&self) -> Option<&rules::Overrides> {

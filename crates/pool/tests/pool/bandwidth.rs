@@ -81,7 +81,7 @@ fn beyond(sent: &Sent, bytes_per_second: u64) -> f64 {
     let begin = sent.first().map_or(Duration::ZERO, |first| first.0);
     let (mut sum, mut least, mut most) = (0.0, f64::MAX, 0.0_f64);
     for (at, bytes) in sent {
-        let allowed = (*at - begin).as_secs_f64() * bytes_per_second as f64;
+        let allowed = at.saturating_sub(begin).as_secs_f64() * bytes_per_second as f64;
         least = least.min(sum - allowed);
         sum += *bytes as f64;
         most = most.max(sum - allowed - least);
@@ -136,7 +136,7 @@ fn nearly_all_of_the_rate_is_used_when_it_is_wanted() {
                 senders.push(Sender::greedy(16_384));
             }
             let time = match bytes_per_second {
-                ..1000 => Duration::from_secs(60),
+                ..1000 => Duration::from_mins(1),
                 1000..10_000_000 => Duration::from_secs(5),
                 _ => Duration::from_millis(500),
             };

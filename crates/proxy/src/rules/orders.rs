@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use tidegate_trafficscript::host::{Order, Side};
 
 use super::{
-    said::{ChosenLevel, ChosenPool, Ending, Limit},
+    said::{ChosenBandwidth, ChosenLevel, ChosenPool, Ending, Limit},
     seen::{Seen, Stage, address, named_object},
     stream,
 };
@@ -128,13 +128,13 @@ fn bandwidth(seen: &mut Seen<'_, '_>, side: Side, class: Option<&[u8]>) -> bool 
     match (side, &mut seen.stage) {
         (Side::Response, _) => {
             stream.limit(name.as_ref(), worker, deadline);
-            chosen.client = Some(name);
+            chosen.client = Some(ChosenBandwidth { class: name });
         }
         (Side::Request, stage) => {
             if let Stage::Response { answer, .. } = stage {
                 answer.connection.stream.limit(name.as_ref(), worker, deadline);
             }
-            chosen.node = Some(name);
+            chosen.node = Some(ChosenBandwidth { class: name });
         }
     }
     true

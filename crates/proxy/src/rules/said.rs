@@ -169,13 +169,20 @@ pub(crate) struct ChosenLevel {
     pub(crate) level: Option<Arc<RunningLevel>>,
 }
 
-/// Bandwidth classes that rules have chosen; `Some(None)` = none at all.
+/// A bandwidth class that a rule has chosen.
+#[derive(Debug)]
+pub(crate) struct ChosenBandwidth {
+    /// `None` = none.
+    pub(crate) class: Option<BandwidthName>,
+}
+
+/// Bandwidth classes that rules have chosen.
 #[derive(Debug, Default)]
 pub(crate) struct Bandwidth {
     /// Of what the client is sent.
-    pub(crate) client: Option<Option<BandwidthName>>,
+    pub(crate) client: Option<ChosenBandwidth>,
     /// Of what the node is sent.
-    pub(crate) node: Option<Option<BandwidthName>>,
+    pub(crate) node: Option<ChosenBandwidth>,
 }
 
 /// How the session of this request is found.
