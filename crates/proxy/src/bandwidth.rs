@@ -96,6 +96,7 @@ impl Stream {
     }
 
     /// Writes go by the class of this name from now on; `None` = by none. `deadline` is that of the exchange.
+    #[cold]
     pub(crate) fn limit(&mut self, class: Option<&BandwidthName>, worker: &Rc<Worker>, deadline: &Deadline) {
         let at_work = || AtWork { worker: Rc::clone(worker), hold: deadline.hold(), looked: None };
         match (&mut *self, class) {
