@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::library::usual_reason;
+pub use crate::library::usual_reason;
 
 mod edit;
 

@@ -46,7 +46,8 @@ mod trial;
 mod xml;
 
 pub use self::call::{Argument, CAPTURES, Call, Interrupt, Outcome, Site};
-pub(crate) use self::http::{is_framing, reply::is_token, status::usual_reason, url::is_target_byte};
+pub use self::http::status::usual_reason;
+pub(crate) use self::http::{is_framing, reply::is_token, url::is_target_byte};
 use std::{collections::HashMap, sync::LazyLock};
 
 use crate::{host::Phase, value::Value};
