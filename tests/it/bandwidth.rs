@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use tidegate_harness::{
-    Client, Document, Node, Reply, Site, Value,
-    document::lay_over,
+    Client, Document, Node, Port, Reply, Setup, Site, Value,
+    document::{lay_over, table},
     json,
+    rest::{PASSWORD, Rest, STATUS, body},
     tls::{self, Pair, Version},
+    volume::Volume,
     wait::within,
 };
 
@@ -230,4 +232,33 @@ async fn waiting_for_bandwidth_is_not_idleness() {
     let got = client.rest().await.len();
     assert!(got < 6000 && begin.elapsed() < Duration::from_secs(4), "{got} {:?}", begin.elapsed());
     site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn rest_writes_classes_and_shows_what_was_sent() {
+    let node = node().await;
+    let port = Port::free();
+    let setup = Setup::of(Volume::new()).arguments(&["--rest", "127.0.0.1:0"]);
+    let tidegate = setup.variable("TIDEGATE_ADMIN_PASSWORD", PASSWORD).start().await;
+    let mut rest = Rest::connect(&tidegate).await;
+    rest.write("bandwidth/slow", &class(8000, "machine")).await;
+    rest.write("pools/web", &json!({ "basic": { "nodes_table": table(&[node.address]) } })).await;
+    let server = json!({ "basic": {
+        "enabled": true, "port": port.number(), "pool": "web", "bandwidth_class": "slow",
+        "listen_on_any": false, "listen_on_hosts": ["127.0.0.1"],
+    } });
+    rest.write("virtual_servers/site", &server).await;
+    let mut client = Client::connect(port.address()).await;
+    assert_eq!(client.get("/100000").await.body.data.len(), 100_000);
+    // What is on its way follows at once: this would take a minute.
+    let download = tokio::spawn(async move { client.get("/60000000").await.body.data.len() });
+    rest.write("bandwidth/slow", &class(8_000_000, "machine")).await;
+    assert_eq!(within("the download", download).await.unwrap(), 60 * MEGABYTE);
+    let response = rest.get(&format!("{STATUS}/statistics/bandwidth/slow")).await;
+    let counters = &body(&response)["statistics"];
+    assert_eq!(counters["maximum"], 8_000_000);
+    assert!(counters["bytes_out"].as_u64().unwrap() > 60_100_000, "{counters}");
+    let page = rest.write("bandwidth/slow", &json!({ "basic": { "note": "as it is" } })).await;
+    assert!(!page.text().contains("not-acted-on"), "{}", page.text());
+    tidegate.stop().await;
 }

@@ -49,7 +49,6 @@ async fn a_burst_is_applied_in_order_with_few_builds_and_nothing_is_lost() {
 }
 
 /// Polls all at once, in order, and gives what came of each.
-
 async fn futures_in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut futures: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     future::poll_fn(|context| {
