@@ -99,8 +99,6 @@ class IdleClients:
             if self.context:
                 one = self.context.wrap_socket(one, server_hostname="bench.test")
             one.sendall(request)
-            # A server that answers in two small writes waits for the acknowledgement of the first. The system forgets it soon.
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             answer = b""
             while b"\r\n\r\n" not in answer:
                 answer += self._piece(one)
