@@ -33,6 +33,7 @@ const FULLY: &[(&str, &str, &[&str])] = &[
     ("actions", "log", &["file"]),
     ("actions", "program", &["arguments", "program"]),
     ("actions", "syslog", &["sysloghost"]),
+    ("bandwidth", "basic", &["maximum", "sharing"]),
     ("event_types", "basic", &["actions", "built_in"]),
     ("event_types", "general", &["event_tags"]),
     ("event_types", "monitors", &["event_tags", "objects"]),
@@ -118,6 +119,7 @@ const FULLY: &[(&str, &str, &[&str])] = &[
         "pools",
         "basic",
         &[
+            "bandwidth_class",
             "failure_pool",
             "max_connection_attempts",
             "max_idle_connections_pernode",
@@ -172,6 +174,7 @@ const FULLY: &[(&str, &str, &[&str])] = &[
         "virtual_servers",
         "basic",
         &[
+            "bandwidth_class",
             "completion_rules",
             "connect_timeout",
             "enabled",

@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::{
-    ActionName, ActionProgramName, CaName, ExtraFileName, KeyName, LevelName, Monitor, MonitorName,
-    PersistenceClass, PersistenceName, PluginName, Pool, PoolName, RateClass, RateName, Rule, RuleName,
-    ScriptName, ServiceLevel, VirtualServer, VirtualServerName,
+    ActionName, ActionProgramName, BandwidthClass, BandwidthName, CaName, ExtraFileName, KeyName, LevelName,
+    Monitor, MonitorName, PersistenceClass, PersistenceName, PluginName, Pool, PoolName, RateClass, RateName,
+    Rule, RuleName, ScriptName, ServiceLevel, VirtualServer, VirtualServerName,
     alert::{Action, EventType},
     rule::RuleSettings,
     tls::{KeyPair, TlsVersions},
@@ -48,6 +48,8 @@ pub struct Configuration {
     pub rates: BTreeMap<RateName, Arc<RateClass>>,
     /// `service_level_monitors`.
     pub service_levels: BTreeMap<LevelName, Arc<ServiceLevel>>,
+    /// `bandwidth`.
+    pub bandwidth: BTreeMap<BandwidthName, Arc<BandwidthClass>>,
     /// `event_types`, factory event types included.
     pub event_types: BTreeMap<Arc<str>, Arc<EventType>>,
     /// `actions`.

@@ -11,9 +11,10 @@
 //! configuration key (`section.key` of the document format) a field comes from.
 //!
 //! Reading order: [`name`], [`configuration`], [`virtual_server`], [`pool`], [`persistence`], [`monitor`],
-//! [`tls`], [`rule`], [`service_level`], [`node_set`], [`moment`]; [`mod@counters`] are what the crates above count with.
+//! [`tls`], [`rule`], [`service_level`], [`bandwidth`], [`node_set`], [`moment`]; [`mod@counters`] are what the crates above count with.
 
 pub mod alert;
+pub mod bandwidth;
 pub mod configuration;
 pub mod counters;
 pub mod moment;
@@ -27,12 +28,13 @@ pub mod service_level;
 pub mod tls;
 pub mod virtual_server;
 
+pub use bandwidth::BandwidthClass;
 pub use configuration::{Configuration, GlobalSettings};
 pub use moment::Moment;
 pub use monitor::Monitor;
 pub use name::{
-    ActionName, ActionProgramName, CaName, ExtraFileName, KeyName, LevelName, MonitorName, PersistenceName,
-    PluginName, PoolName, RateName, RuleName, ScriptName, VirtualServerName,
+    ActionName, ActionProgramName, BandwidthName, CaName, ExtraFileName, KeyName, LevelName, MonitorName,
+    PersistenceName, PluginName, PoolName, RateName, RuleName, ScriptName, VirtualServerName,
 };
 pub use node_set::{DiscoveredNode, NodeSet};
 pub use persistence::PersistenceClass;

@@ -62,6 +62,8 @@ names! {
     RateName;
     /// An entry of `service_level_monitors`.
     LevelName;
+    /// An entry of `bandwidth`.
+    BandwidthName;
     /// An entry of `ssl/server_keys` or `ssl/client_keys`.
     KeyName;
     /// An entry of `ssl/cas`.

@@ -437,7 +437,7 @@ impl Client {
 
     /// Whether the client speaks TLS to us.
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
+        self.stream.is_tls()
     }
 
     /// The deadline rules of an exchange.

@@ -15,6 +15,7 @@
 
 mod access;
 mod aside;
+mod bandwidth;
 mod buffer;
 mod connection;
 pub mod explain;

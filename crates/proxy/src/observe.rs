@@ -45,6 +45,7 @@ impl Proxy {
             rules: rules(&snapshot),
             rates: self.rates(),
             service_levels: self.service_levels(&snapshot),
+            bandwidth: snapshot.bandwidth.values().map(|class| class.observe()).collect(),
             user_counters: self.user_counters(),
             rule_services: self.rule_services(),
             control: Control::default(),

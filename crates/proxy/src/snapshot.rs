@@ -20,8 +20,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    ExtraFileName, GlobalSettings, LevelName, Moment, PersistenceClass, PersistenceName, PoolName, RateClass,
-    RateName, ScriptName, VirtualServer, VirtualServerName,
+    BandwidthName, ExtraFileName, GlobalSettings, LevelName, Moment, PersistenceClass, PersistenceName,
+    PoolName, RateClass, RateName, ScriptName, VirtualServer, VirtualServerName,
 };
 use tidegate_telemetry::{
     access_log::{AccessLog, Losses},
@@ -32,6 +32,7 @@ use tidegate_telemetry::{
 pub use self::build::{BuildContext, Built, Problem, build};
 pub(crate) use self::rules::{Rules, RunningRule};
 use crate::{
+    bandwidth::RunningClass,
     forward::queue::Queue,
     service_level::RunningLevel,
     tls::{node::TlsClient, server::TlsServer},
@@ -62,6 +63,8 @@ pub struct Snapshot {
     pub(crate) rules: rules::Catalogue,
     /// `service_level_monitors`.
     pub(crate) service_levels: BTreeMap<LevelName, Arc<RunningLevel>>,
+    /// `bandwidth`.
+    pub(crate) bandwidth: BTreeMap<BandwidthName, Arc<RunningClass>>,
     /// Addresses that both the table of a pool and discovery name, for people.
     pub(crate) joined: BTreeMap<PoolName, BTreeSet<SocketAddr>>,
     /// `persistence`, for rules that choose one.
@@ -92,6 +95,7 @@ impl Snapshot {
             resources: BTreeMap::new(),
             rules: BTreeMap::new(),
             service_levels: BTreeMap::new(),
+            bandwidth: BTreeMap::new(),
             joined: BTreeMap::new(),
             persistence: BTreeMap::new(),
         }

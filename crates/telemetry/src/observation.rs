@@ -21,7 +21,8 @@ use tidegate_model::{
 };
 
 use crate::counters::{
-    ListenTotals, PoolTotals, ProcessTotals, RuleTotals, ServiceLevelTotals, VirtualServerTotals,
+    BandwidthTotals, ListenTotals, PoolTotals, ProcessTotals, RuleTotals, ServiceLevelTotals,
+    VirtualServerTotals,
 };
 
 /// Everything, at one moment. Lists are in the order of names and addresses.
@@ -43,6 +44,8 @@ pub struct Observation {
     pub rates: Vec<Rate>,
     /// Every service level class.
     pub service_levels: Vec<ServiceLevel>,
+    /// Every bandwidth class.
+    pub bandwidth: Vec<BandwidthClass>,
     /// What rules have counted by number.
     pub user_counters: UserCounters,
     /// What rules have asked of the process.
@@ -62,6 +65,17 @@ pub struct ServiceLevel {
     pub is_met: bool,
     /// What was counted since it exists.
     pub totals: ServiceLevelTotals,
+}
+
+/// A bandwidth class.
+#[derive(Clone, Debug)]
+pub struct BandwidthClass {
+    /// Its name.
+    pub name: Arc<str>,
+    /// `maximum`, kbit/s.
+    pub maximum: u32,
+    /// What was counted since it exists.
+    pub totals: BandwidthTotals,
 }
 
 /// A rule.

@@ -106,6 +106,8 @@ pub struct Described {
     pub pools: Option<BTreeMap<String, Pool>>,
     /// Persistence classes; `None` = every class that is named exists.
     pub persistence_classes: Option<Vec<String>>,
+    /// Bandwidth classes; `None` = every class that is named exists.
+    pub bandwidth_classes: Option<Vec<String>>,
     /// Rate classes and what they say; `None` = every class that is named exists and is within its limit.
     pub rates: Option<BTreeMap<String, RateVerdict>>,
     /// Classes of service and how they are met; `None` = every class that is named exists and is met.
@@ -200,6 +202,7 @@ impl Described {
             default_pool: Some("default".to_owned()),
             pools: None,
             persistence_classes: None,
+            bandwidth_classes: None,
             rates: None,
             service_levels: None,
             backlog: 0,

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::library::usual_reason;
+pub use crate::library::usual_reason;
 
 mod edit;
 
@@ -84,6 +84,9 @@ pub enum Order {
     Retry,
     /// `connection.setServiceLevelClass`; `None` = none.
     ServiceLevel(Option<Vec<u8>>),
+    /// `request.setBandwidthClass`, `response.setBandwidthClass`: the class of what goes to the node (`Side::Request`) or
+    /// to the client (`Side::Response`); `None` = no limit.
+    Bandwidth(Side, Option<Vec<u8>>),
     /// `request.avoidNode`: the node's label, such as `10.1.2.3:80`.
     AvoidNode(Vec<u8>),
     /// `connection.setPersistence`; `None` = the pool's own.
@@ -427,6 +430,8 @@ pub trait Host {
     fn rate_backlog(&self, class: &[u8], context: &[u8]) -> Option<u32>;
     /// Name of the class of service that the request counts for.
     fn service_class(&self) -> Option<Cow<'_, str>>;
+    /// Name of the bandwidth class of what goes to the node (`Side::Request`) or to the client (`Side::Response`).
+    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>>;
     /// How a class of service is met; `None` = no such class.
     fn service_level(&self, class: &[u8]) -> Option<ServiceLevel>;
     /// The nodes of a pool; `None` = no such pool.

@@ -143,6 +143,8 @@ impl Program {
 pub struct Uses {
     /// Pools named by literals, each once.
     pub pools: Vec<String>,
+    /// Bandwidth classes named by literals, each once.
+    pub bandwidth: Vec<String>,
     /// Calls of functions of the library with their lines, those of imported subs with the line of the import.
     pub functions: Vec<(&'static Function, u32)>,
     /// Where calls stand that are not valid in every phase.

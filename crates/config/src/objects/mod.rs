@@ -4,6 +4,7 @@
 //! that does not compile and the like are reported at the place they stand, and the object is built without them.
 
 pub(crate) mod alert;
+pub(crate) mod bandwidth;
 pub(crate) mod catalogue;
 pub(crate) mod global;
 pub(crate) mod monitor;
@@ -40,12 +41,13 @@ pub(crate) fn build(
         Configuration { global: global::build(merged, report), ..Configuration::default() };
     catalogue::build(merged, &mut configuration, report);
     rules::build(merged, previous, &mut configuration, report);
+    bandwidth::build(merged, &mut configuration);
     alert::build(merged, &mut configuration, report);
     tls::build_keys(merged, &mut configuration, report);
     persistence::build(merged, &mut configuration, report);
     monitor::build(merged, &mut configuration, report);
     pool::build(merged, &mut configuration, report);
-    rules::check_pools(merged, &configuration, report);
+    rules::check_names(merged, &configuration, report);
     virtual_server::build(merged, &mut configuration, report);
     configuration
 }
@@ -264,6 +266,7 @@ impl<'a> Reader<'a> {
     ) {
         let Some(origin) = self.origin(section, key) else { return };
         let noun = match collection {
+            "bandwidth" => "bandwidth class",
             "extra_files" => "extra file",
             "monitor_scripts" => "monitor script",
             "monitors" => "monitor",

@@ -53,6 +53,7 @@ pub(super) fn describe(
     host.pools =
         Some(snapshot.pools.iter().map(|(name, pool)| (name.to_string(), seen(pool, now))).collect());
     host.persistence_classes = Some(snapshot.persistence.keys().map(ToString::to_string).collect());
+    host.bandwidth_classes = Some(snapshot.bandwidth.keys().map(ToString::to_string).collect());
     let rates = snapshot.rates.keys().map(|name| (name.to_string(), RateVerdict::Within));
     host.rates = Some(rates.collect::<BTreeMap<_, _>>());
     let files = snapshot.resources.iter();

@@ -14,6 +14,7 @@ use tidegate_pool::{Node, OpenConnection};
 use super::claim::{Claim, Way};
 use crate::{
     aside::aside,
+    bandwidth,
     buffer::{BUFFER, Buffer, Output},
     connection::Client,
     failure::{Failure, Kind, Progress},
@@ -242,6 +243,7 @@ pub(crate) async fn attempt(
     };
     let claim: &Claim = claim;
     loop {
+        bandwidth::of_node(client, exchange, pool, &mut connection.stream);
         let head = compose_head(client, exchange, pool, claim);
         let head_length = head.bytes.len();
         let upload = body.behind(head).in_units_of(exchange.server.settings.max_client_buffer);

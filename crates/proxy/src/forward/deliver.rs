@@ -66,6 +66,7 @@ pub(crate) async fn deliver(
     let absorbed = download.absorb(&mut answer.buffer);
     if !plan.client_keeps
         && uploaded
+        && !client.stream.is_limited()
         && ends_at_once(exchange, &download)
         && let Some(socket) = client.stream.socket()
     {
@@ -205,7 +206,7 @@ async fn move_bodies(
     let uploaded_before = upload.moved;
     let mut upload_ended = upload.is_complete();
     let mut armed = false;
-    let mut plain = stream.is_plain() && connection.stream.is_plain();
+    let mut plain = stream.is_plain() && connection.stream.unlimited().is_plain();
     loop {
         let step = poll_fn(|cx| {
             let mut moving = false;
@@ -239,7 +240,7 @@ async fn move_bodies(
         .await;
         match step {
             Some(Ok(Step::Done)) => break,
-            Some(Ok(Step::Splice)) => match (&mut connection.stream, &mut *stream) {
+            Some(Ok(Step::Splice)) => match (connection.stream.unlimited_mut(), &mut *stream) {
                 (Stream::Plain(from), Stream::Plain(to)) => {
                     let left = download.still_to_come();
                     let mut moved = 0;

@@ -81,6 +81,19 @@ impl Seen<'_, '_> {
         &self.client.worker.shared.services
     }
 
+    /// The pool that serves, or would if nothing else is ordered; `None` = none.
+    fn serving(&self) -> Option<&RunningPool> {
+        let said = self.exchange.said();
+        match &self.stage {
+            Stage::Response { pool, .. } => Some(pool.as_ref()),
+            Stage::Completion(_) => said.and_then(|said| said.tried.as_ref()).map(|(pool, _)| &**pool),
+            Stage::Request => match said.and_then(|said| said.pool.as_ref()) {
+                Some(chosen) => chosen.pool.as_deref(),
+                None => self.exchange.server.pool.as_deref(),
+            },
+        }
+    }
+
     /// `data.local`
     fn local_data(&self) -> &Table {
         self.services().local(self.client.worker.index)
@@ -308,16 +321,7 @@ impl Host for Seen<'_, '_> {
     }
 
     fn pool(&self) -> Option<Cow<'_, str>> {
-        let said = self.exchange.said();
-        let pool = match &self.stage {
-            Stage::Response { pool, .. } => Some(pool.as_ref()),
-            Stage::Completion(_) => said.and_then(|said| said.tried.as_ref()).map(|(pool, _)| &**pool),
-            Stage::Request => match said.and_then(|said| said.pool.as_ref()) {
-                Some(chosen) => chosen.pool.as_deref(),
-                None => self.exchange.server.pool.as_deref(),
-            },
-        };
-        Some(pool.map_or("discard", |pool| pool.settings.name.as_str()).into())
+        Some(self.serving().map_or("discard", |pool| pool.settings.name.as_str()).into())
     }
 
     fn node(&self) -> Option<Cow<'_, str>> {
@@ -474,6 +478,17 @@ impl Host for Seen<'_, '_> {
 
     fn service_class(&self) -> Option<Cow<'_, str>> {
         Some(self.exchange.service_level()?.settings.name.as_str().into())
+    }
+
+    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>> {
+        let class = match side {
+            Side::Response => self.exchange.client_bandwidth(),
+            Side::Request => {
+                let of_pool = self.serving().and_then(|pool| pool.settings.bandwidth.as_ref());
+                self.exchange.node_bandwidth(of_pool)
+            }
+        };
+        Some(class?.as_str().into())
     }
 
     fn service_level(&self, class: &[u8]) -> Option<ServiceLevel> {

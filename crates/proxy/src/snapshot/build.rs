@@ -8,8 +8,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    Configuration, ExtraFileName, LevelName, Moment, NodeSet, PoolName, RateClass, RateName, ServiceLevel,
-    VirtualServer,
+    BandwidthClass, BandwidthName, Configuration, ExtraFileName, LevelName, Moment, NodeSet, PoolName,
+    RateClass, RateName, ServiceLevel, VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
@@ -25,6 +25,7 @@ use super::{
     Snapshot, rules,
 };
 use crate::{
+    bandwidth::RunningClass,
     forward::queue::Queue,
     monitor::{self, MonitorTask},
     service_level::RunningLevel,
@@ -120,6 +121,7 @@ pub fn build(
     }
     let servers = builder.servers();
     let (rates, resources) = (builder.rates(), builder.resources());
+    let bandwidth = builder.bandwidth();
     let silent = builder.silent(&servers);
     let listening = builder.listening(&servers);
     let pools = builder.pools;
@@ -151,6 +153,7 @@ pub fn build(
         resources,
         rules: builder.rules,
         service_levels: builder.service_levels,
+        bandwidth,
         joined: builder.joined,
         persistence: configuration.persistence.clone(),
     });
@@ -315,6 +318,20 @@ impl Builder<'_> {
             (name.clone(), level)
         };
         self.configuration.service_levels.iter().map(level).collect()
+    }
+
+    /// Bandwidth classes; what was sent under them stays.
+    fn bandwidth(&self) -> BTreeMap<BandwidthName, Arc<RunningClass>> {
+        let class = |(name, settings): (&BandwidthName, &Arc<BandwidthClass>)| {
+            let previous = self.previous.and_then(|snapshot| snapshot.bandwidth.get(name));
+            let same = previous.filter(|previous| previous.settings == *settings).cloned();
+            let class = same.unwrap_or_else(|| {
+                let previous = previous.map(AsRef::as_ref);
+                Arc::new(RunningClass::new(Arc::clone(settings), previous, self.context.workers))
+            });
+            (name.clone(), class)
+        };
+        self.configuration.bandwidth.iter().map(class).collect()
     }
 
     fn resources(&self) -> BTreeMap<ExtraFileName, Arc<Resource>> {

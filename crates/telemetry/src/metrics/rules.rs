@@ -158,6 +158,40 @@ pub(super) const FAMILIES: &[Family] = &[
     )
     .labels("class"),
     Family::process(
+        "tidegate_bandwidth_sent_bytes",
+        Counter,
+        "Bytes written under a bandwidth class, before TLS.",
+        |of, _, out| {
+            for class in &of.bandwidth {
+                out.with("class", &class.name, class.totals.bytes_out);
+            }
+        },
+    )
+    .labels("class")
+    .unit("bytes"),
+    Family::process(
+        "tidegate_bandwidth_limit_bytes_per_second",
+        Gauge,
+        "Bytes per second that a bandwidth class permits.",
+        |of, _, out| {
+            for class in &of.bandwidth {
+                out.with("class", &class.name, u64::from(class.maximum) * 125);
+            }
+        },
+    )
+    .labels("class"),
+    Family::process(
+        "tidegate_bandwidth_waits",
+        Counter,
+        "Times that a write had to wait for its bandwidth class.",
+        |of, _, out| {
+            for class in &of.bandwidth {
+                out.with("class", &class.name, class.totals.waits);
+            }
+        },
+    )
+    .labels("class"),
+    Family::process(
         "tidegate_user_counter",
         Counter,
         "User counters of rules (counter.increment, counter64.increment) that have counted, the first 1000 of each width.",

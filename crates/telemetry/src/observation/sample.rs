@@ -43,6 +43,11 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
         }],
         rules: vec![rule()],
         service_levels: vec![service_level()],
+        bandwidth: vec![BandwidthClass {
+            name: "slow".into(),
+            maximum: 256,
+            totals: BandwidthTotals { bytes_out: 5 << 32, waits: 3 },
+        }],
         rates: vec![rate()],
         user_counters: UserCounters { narrow: vec![4, 5], wide: vec![6 << 32 | 1, 7] },
         rule_services: RuleServices {

@@ -236,6 +236,10 @@ impl Host for Described {
                 .as_ref()
                 .is_none_or(|known| known.iter().any(|known| known.as_bytes() == class)),
             Order::ServiceLevel(Some(class)) => self.service_level(class).is_some(),
+            Order::Bandwidth(_, Some(class)) => self
+                .bandwidth_classes
+                .as_ref()
+                .is_none_or(|known| known.iter().any(|known| known.as_bytes() == class)),
             Order::Retry => self.resendable,
             Order::RemoteAddress(address) => {
                 self.client.set_ip(*address);
@@ -314,6 +318,14 @@ impl Host for Described {
     fn service_class(&self) -> Option<Cow<'_, str>> {
         let ordered = self.orders.iter().rev().find_map(|order| match order {
             Order::ServiceLevel(class) => Some(class.as_deref()),
+            _ => None,
+        });
+        ordered.flatten().map(String::from_utf8_lossy)
+    }
+
+    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>> {
+        let ordered = self.orders.iter().rev().find_map(|order| match order {
+            Order::Bandwidth(of, class) if *of == side => Some(class.as_deref()),
             _ => None,
         });
         ordered.flatten().map(String::from_utf8_lossy)

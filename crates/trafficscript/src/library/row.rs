@@ -32,9 +32,16 @@ impl Function {
         self.traits.pool = Some(0);
         self
     }
+
+    /// The same function, whose first argument names a bandwidth class.
+    pub(super) const fn names_bandwidth(mut self) -> Self {
+        self.traits.bandwidth = true;
+        self
+    }
 }
 
-const NO_TRAITS: Traits = Traits { changes_first: false, pattern: None, pool: None, waits: false };
+const NO_TRAITS: Traits =
+    Traits { changes_first: false, pattern: None, pool: None, bandwidth: false, waits: false };
 
 /// A function that works, in every phase.
 pub(super) const fn works(
