@@ -91,10 +91,6 @@ pub(crate) fn of_node(client: &Client, exchange: &Exchange<'_>, pool: &RunningPo
 }
 
 impl Stream {
-    fn is_limited(&self) -> bool {
-        matches!(self, Self::Limited(_))
-    }
-
     /// Writes go by the class of this name from now on; `None` = by none. `deadline` is that of the exchange.
     #[cold]
     pub(crate) fn limit(&mut self, class: Option<&BandwidthName>, worker: &Rc<Worker>, deadline: &Deadline) {

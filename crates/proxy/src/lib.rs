@@ -14,6 +14,7 @@
 //! [`listener`], [`worker`], [`snapshot`], then [`tls`], [`monitor`] and [`explain`].
 
 mod access;
+mod aside;
 mod bandwidth;
 mod buffer;
 mod connection;

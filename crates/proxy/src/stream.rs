@@ -201,6 +201,11 @@ impl Stream {
         matches!(self.unlimited(), Self::Tls(_))
     }
 
+    /// Whether a bandwidth class limits what is written.
+    pub(crate) fn is_limited(&self) -> bool {
+        matches!(self, Self::Limited(_))
+    }
+
     /// The stream below a limit, which has no say in what is read.
     pub(crate) fn unlimited(&self) -> &Self {
         match self {

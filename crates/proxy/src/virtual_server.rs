@@ -15,7 +15,9 @@ use tidegate_model::{BandwidthName, Moment, virtual_server::DefaultPool};
 use tidegate_telemetry::logging::EventLimit;
 
 use crate::{
-    access, bandwidth,
+    access,
+    aside::aside,
+    bandwidth,
     buffer::Output,
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
@@ -257,11 +259,11 @@ pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_leng
             if !exchange.server.rules.completion.is_empty() {
                 exchange.said_mut().failure = Some(failure);
             }
-            Box::pin(report(client, &mut exchange, failure)).await
+            aside(report(client, &mut exchange, failure)).await
         }
     };
     if !exchange.server.rules.completion.is_empty() {
-        Box::pin(rules::completion(client, &mut exchange)).await;
+        aside(rules::completion(client, &mut exchange)).await;
     }
     finish(client, exchange);
     flow
