@@ -110,6 +110,8 @@ pub struct Traits {
     pub pool: Option<u8>,
     /// It can suspend the rule.
     pub waits: bool,
+    /// It looks into a database of places.
+    pub places: bool,
 }
 
 /// The doing of a function.
