@@ -5,10 +5,10 @@
 //!         discovery ─────────┘      └────► health
 //! ```
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use tidegate_admin::{Admin, Wiring};
-use tidegate_proxy::{NodeStatus, Proxy, monitor};
+use tidegate_proxy::{NodeStatus, ProcessFacts, Proxy, monitor};
 use tidegate_telemetry::{
     access_log::{Writer, WriterOptions},
     traces::{self, Traces},
@@ -36,7 +36,9 @@ use crate::{
     listen_hosts,
     metrics::Metrics,
     observe::Observer,
-    pages, session_key,
+    pages,
+    places::{Keeper, Notices},
+    session_key,
     settings::{Environment, Settings},
     watching::Watching,
     zeus_variables,
@@ -156,6 +158,10 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let proxy = Proxy::start(settings.workers, monitors, Arc::new(discovery.lookup()))
         .map(Arc::new)
         .map_err(|error| format!("the data workers cannot start: {error}"))?;
+    proxy.tell(ProcessFacts {
+        rest_port: settings.rest.as_ref().and_then(|rest| rest.addresses.first()).map(SocketAddr::port),
+        location: settings.location.clone(),
+    });
     let access_logs = Writer::start(WriterOptions::new(home.path()))
         .map(Arc::new)
         .map_err(|error| format!("the writer of access logs cannot start: {error}"))?;
@@ -176,8 +182,14 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         let metrics = Metrics { watching: Arc::clone(&watching), details: settings.metrics.details };
         tasks.spawn(pages::serve(address, metrics));
     }
+    let read_places_again = ReadAgain::default();
+    if let Some(path) = settings.geo_database.clone() {
+        // The first requests find it.
+        let keeper = Keeper::start(path, Arc::clone(&proxy)).await;
+        tasks.spawn(keeper.run(read_places_again.clone()));
+    }
     if hooks.reads_on_hangup {
-        tasks.spawn(read_on_hangup(read_again));
+        tasks.spawn(read_on_hangup([read_again, read_places_again]));
     }
     tasks.spawn(Arc::clone(&watching).sample());
     tasks.spawn(Arc::clone(&watching).alert(home.path().to_owned()));
@@ -208,6 +220,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         access_logs: Arc::clone(&access_logs),
         traces: tracing.traces.clone(),
         rest,
+        place_notices: Arc::new(Notices::new(settings.geo_database.is_some(), settings.location.clone())),
         watching,
     });
     control::run(Inputs { events, readings, batches, nodes }, kept, &mut machine).await;
@@ -299,7 +312,7 @@ async fn admin(settings: &Settings) -> Result<Option<Admin>, String> {
 }
 
 /// SIGHUP asks for another reading.
-async fn read_on_hangup(read_again: ReadAgain) {
+async fn read_on_hangup(read_again: [ReadAgain; 2]) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -309,7 +322,7 @@ async fn read_on_hangup(read_again: ReadAgain) {
     };
     while hangup.recv().await.is_some() {
         info!("SIGHUP: reading the documents again");
-        read_again.ask();
+        read_again.iter().for_each(ReadAgain::ask);
     }
 }
 

@@ -92,7 +92,7 @@ fn question(target: &str) -> Question {
 }
 
 fn ask(configuration: &Configuration, question: &Question) -> Result<Explanation, String> {
-    explain(&snapshot(configuration), question, NOW, 0)
+    explain(&snapshot(configuration), question, (NOW, 0), &Around::default())
 }
 
 #[test]

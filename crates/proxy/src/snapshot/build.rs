@@ -8,8 +8,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    Configuration, ExtraFileName, LevelName, Moment, NodeSet, PoolName, RateClass, RateName, ServiceLevel,
-    VirtualServer,
+    Authenticator, Configuration, ExtraFileName, LevelName, Moment, NodeSet, PoolName, RateClass, RateName,
+    ServiceLevel, VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     forward::queue::Queue,
     monitor::{self, MonitorTask},
+    rules::services::directory,
     service_level::RunningLevel,
     tls,
 };
@@ -149,12 +150,24 @@ pub fn build(
         monitor_scripts,
         rates,
         resources,
+        authenticators: authenticators(configuration),
+        locations: configuration.locations.clone(),
         rules: builder.rules,
         service_levels: builder.service_levels,
         joined: builder.joined,
         persistence: configuration.persistence.clone(),
     });
     Built { snapshot, problems: builder.problems, next_expiry }
+}
+
+/// Every authenticator with the certificates that it trusts.
+fn authenticators(configuration: &Configuration) -> Vec<directory::Source> {
+    let authorities = &configuration.certificate_authorities;
+    let source = |authenticator: &Arc<Authenticator>| {
+        let text = authenticator.authority.as_ref().and_then(|name| authorities.get(name)).cloned();
+        (Arc::clone(authenticator), text)
+    };
+    configuration.authenticators.values().map(source).collect()
 }
 
 struct Builder<'a> {
