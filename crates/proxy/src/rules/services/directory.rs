@@ -343,6 +343,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     async fn hear(&mut self) -> Result<Said, String> {
         loop {
             let unreadable = |fault| format!("the directory cannot be understood: {fault}");
+            if self.held.first().is_some_and(|tag| *tag != ber::SEQUENCE) {
+                return Err(unreadable("it does not speak LDAP"));
+            }
             if let Some((header, content)) = ber::extent(&self.held).map_err(unreadable)? {
                 let length = header + content;
                 if length > MOST_MESSAGE {
