@@ -120,7 +120,7 @@ impl Proxy {
             fetches_failed: fetches.failed,
             fetches_refused: fetches.refused,
             fetches_too_large: fetches.too_large,
-            directories_asked: directories.asked,
+            directories_confirmed: directories.confirmed,
             directories_denied: directories.denied,
             directories_failed: directories.failed,
             directories_refused: directories.refused,

@@ -138,11 +138,10 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::process(
         "tidegate_rule_directory_questions",
         Counter,
-        "Questions of rules to directories (auth.query), by outcome.",
+        "Questions of rules to directories (auth.query) that came to an end, by outcome.",
         |of, _, out| {
             let services = &of.rule_services;
-            let known = services.directories_denied + services.directories_failed;
-            out.with("outcome", "confirmed", services.directories_asked.saturating_sub(known));
+            out.with("outcome", "confirmed", services.directories_confirmed);
             out.with("outcome", "denied", services.directories_denied);
             let other = services.directories_failed.saturating_sub(services.directories_refused);
             out.with("outcome", "failed", other);

@@ -60,7 +60,7 @@ pub(crate) fn sample(servers: u16, nodes: u8) -> Observation {
             fetches_failed: 9,
             fetches_refused: 10,
             fetches_too_large: 11,
-            directories_asked: 20,
+            directories_confirmed: 20,
             directories_denied: 14,
             directories_failed: 5,
             directories_refused: 2,

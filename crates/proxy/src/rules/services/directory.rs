@@ -57,8 +57,8 @@ const MOST_NAME: usize = 1024;
 /// Counters since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DirectoryCounters {
-    /// Questions of rules.
-    pub(crate) asked: u64,
+    /// Answers with a user.
+    pub(crate) confirmed: u64,
     /// Answers that there is no such user or another password.
     pub(crate) denied: u64,
     /// Questions without an answer, timeouts and refusals included.
@@ -89,7 +89,7 @@ struct Inner {
     known: ArcSwap<BTreeMap<AuthenticatorName, Arc<Directory>>>,
     at_once: Semaphore,
     waiting: Semaphore,
-    asked: AtomicU64,
+    confirmed: AtomicU64,
     denied: AtomicU64,
     failed: AtomicU64,
     refused: AtomicU64,
@@ -127,7 +127,7 @@ impl Directories {
             known: ArcSwap::default(),
             at_once: Semaphore::new(MOST_AT_ONCE),
             waiting: Semaphore::new(MOST_WAITING),
-            asked: AtomicU64::new(0),
+            confirmed: AtomicU64::new(0),
             denied: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -149,15 +149,15 @@ impl Directories {
 
     /// Asks. The error is what the rule gets to see. Dropping the future ends the conversation.
     pub(crate) async fn ask(&self, query: &DirectoryQuery) -> Answer {
-        self.inner.asked.fetch_add(1, Ordering::Relaxed);
         let (inner, query) = (Arc::clone(&self.inner), query.clone());
         let mut task = Task(self.runtime.spawn(async move { inner.within_time(&query).await }));
         let answer = (&mut task.0).await.unwrap_or_else(|_| Err("the process is ending".to_owned()));
-        match &answer {
-            Err(_) => _ = self.inner.failed.fetch_add(1, Ordering::Relaxed),
-            Ok(None) => _ = self.inner.denied.fetch_add(1, Ordering::Relaxed),
-            Ok(Some(_)) => {}
-        }
+        let counter = match &answer {
+            Err(_) => &self.inner.failed,
+            Ok(None) => &self.inner.denied,
+            Ok(Some(_)) => &self.inner.confirmed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
         answer
     }
 
@@ -165,7 +165,7 @@ impl Directories {
     pub(crate) fn counters(&self) -> DirectoryCounters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         DirectoryCounters {
-            asked: read(&self.inner.asked),
+            confirmed: read(&self.inner.confirmed),
             denied: read(&self.inner.denied),
             failed: read(&self.inner.failed),
             refused: read(&self.inner.refused),

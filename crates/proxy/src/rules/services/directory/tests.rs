@@ -87,7 +87,7 @@ async fn users_and_their_passwords() {
         "nobody binds without a password"
     );
     let counters = directories.counters();
-    assert_eq!((counters.asked, counters.denied, counters.failed), (9, 7, 0));
+    assert_eq!((counters.confirmed, counters.denied, counters.failed), (2, 7, 0));
 }
 
 #[tokio::test]
