@@ -13,7 +13,7 @@ pub(crate) mod deliver;
 pub(crate) mod queue;
 pub(crate) mod upgrade;
 
-use std::{sync::Arc, time::Duration};
+use std::{hint::cold_path, sync::Arc, time::Duration};
 
 use tidegate_http1::request::Version;
 use tidegate_model::{Moment, persistence::FailureMode};
@@ -76,6 +76,7 @@ pub(crate) async fn to_pool(
         let mut claimed = match claimed {
             Claimed::Node(claimed) => claimed,
             Claimed::AllFailed => {
+                cold_path();
                 let Some(failure_pool) = &pool.failure_pool else {
                     tally::pool(&client.worker, pool).no_node.add(1);
                     return Err(last);
@@ -87,6 +88,7 @@ pub(crate) async fn to_pool(
                 continue;
             }
             Claimed::Rebuilt(rebuilt) => {
+                cold_path();
                 session = session_of(client, exchange, &rebuilt);
                 attempts.follow(pool, &rebuilt);
                 other = Some(rebuilt);
@@ -94,6 +96,7 @@ pub(crate) async fn to_pool(
             }
             Claimed::Exhausted => return Err(last),
             Claimed::SessionFailed(mode) => {
+                cold_path();
                 return Box::pin(session_failed(client, exchange, pool, &session, &mode)).await;
             }
         };
@@ -102,6 +105,7 @@ pub(crate) async fn to_pool(
             let outcome = attempt(client, exchange, pool, &mut claimed, &mut body).await;
             let mut answer = match trace::heard(exchange, client, outcome) {
                 Ok(answer) if answer.head.status() == 503 => {
+                    cold_path();
                     let unavailable = Failure::new(Kind::Unavailable, Progress::Sent);
                     note_failure(client, pool, &claimed, &unavailable);
                     attempts.note(&unavailable, &claimed);
@@ -117,6 +121,7 @@ pub(crate) async fn to_pool(
                 }
                 Ok(answer) => answer,
                 Err(failure) => {
+                    cold_path();
                     note_failure(client, pool, &claimed, &failure);
                     attempts.note(&failure, &claimed);
                     if !attempts.may_retry(&failure, exchange, pool, &body) {
@@ -140,6 +145,7 @@ pub(crate) async fn to_pool(
             }
             return deliver(client, exchange, pool, &session, &claimed, answer).await;
         }
+        cold_path();
         exchange.answered.retries += 1;
         tally::pool(&client.worker, pool).retries.add(1);
         // The nodes of today are asked, not those of when the request began.
@@ -244,6 +250,7 @@ fn note_success(pool: &RunningPool, claimed: &Claim, response_time: Duration, no
 }
 
 /// Passive monitoring: what a failed request says about the node.
+#[cold]
 fn note_failure(client: &Client, pool: &RunningPool, claimed: &Claim, failure: &Failure) {
     tally::node_failed(client, claimed.node(), failure);
     if !pool.settings.passive_monitoring {
