@@ -44,8 +44,8 @@ enum Data {
     Text(String),
     Double(f64),
     Number(u8, u64),
-    Map(Vec<(&'static str, Data)>),
-    Array(Vec<Data>),
+    Map(Vec<(&'static str, Self)>),
+    Array(Vec<Self>),
 }
 
 impl Data {
@@ -83,7 +83,9 @@ impl Data {
             }
             Self::Array(values) => {
                 control(out, 11, values.len());
-                values.iter().for_each(|value| value.write(out));
+                for value in values {
+                    value.write(out);
+                }
             }
         }
     }

@@ -111,12 +111,12 @@ impl Filter {
             Self::Equal(_, value)
             | Self::AtLeast(_, value)
             | Self::AtMost(_, value)
-            | Self::Like(_, value) => value.names_user(),
+            | Self::Like(_, value)
+            | Self::Rule { value, .. } => value.names_user(),
             Self::Present(_) => false,
             Self::Parts { first, middle, last, .. } => {
                 first.names_user() || last.names_user() || middle.iter().any(Template::names_user)
             }
-            Self::Rule { value, .. } => value.names_user(),
         }
     }
 }

@@ -75,14 +75,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
 fn place_at(call: &mut Call<'_, '_>, index: usize) -> Result<Option<Place>, Interrupt> {
     let text = call.text(index)?;
     let address = std::str::from_utf8(&text).ok().map(|text| text.trim().trim_matches(['[', ']']));
-    match address.and_then(|text| text.parse::<IpAddr>().ok()) {
+    if let Some(address) = address.and_then(|text| text.parse::<IpAddr>().ok()) {
         // Databases have IPv4 addresses as such only.
-        Some(address) => Ok(call.host.place(address.to_canonical())),
-        None => {
-            let shown = text.get(..MOST_SHOWN).unwrap_or(&text).escape_ascii();
-            call.warn(&format!("`{shown}` is not an IP address")).map(|()| None)
-        }
+        return Ok(call.host.place(address.to_canonical()));
     }
+    let shown = text.get(..MOST_SHOWN).unwrap_or(&text).escape_ascii();
+    call.warn(&format!("`{shown}` is not an IP address")).map(|()| None)
 }
 
 /// Most bytes of a text that are shown when it is no address.

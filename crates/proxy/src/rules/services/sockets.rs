@@ -245,7 +245,7 @@ mod tests {
             let mut asked = [0; 4];
             stream.read_exact(&mut asked).await.unwrap();
             assert_eq!(&asked, b"ping");
-            stream.write_all(&[b'x'; 100_000]).await.unwrap();
+            stream.write_all(&vec![b'x'; 100_000]).await.unwrap();
         });
         let (talker, mut sockets) = (talker(), Sockets::default());
         let mut talk = async |talk: Talk| talker.talk(&mut sockets, &talk).await;

@@ -109,7 +109,9 @@ fn filter(out: &mut Vec<u8>, given: &Filter, user: &[u8]) {
                     }
                 };
                 part(0x80, first.of(user));
-                middle.iter().for_each(|each| part(0x81, each.of(user)));
+                for each in middle {
+                    part(0x81, each.of(user));
+                }
                 part(0x82, last.of(user));
             });
         }),

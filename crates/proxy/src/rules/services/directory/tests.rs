@@ -51,20 +51,20 @@ async fn ask(directories: &Directories, user: &str, password: Option<&str>) -> A
     directories.ask(&query).await
 }
 
-fn ada() -> Option<DirectoryEntry> {
+fn ada() -> DirectoryEntry {
     let attributes = vec![
         (b"mail".to_vec(), vec![b"ada@x".to_vec()]),
         (b"MEMBEROF".to_vec(), vec![b"cn=a".to_vec(), b"cn=b".to_vec()]),
     ];
-    Some(DirectoryEntry { attributes })
+    DirectoryEntry { attributes }
 }
 
 #[tokio::test]
 async fn users_and_their_passwords() {
     let server = Ldap::start(&people()).await;
     let directories = directories(authenticator(&server), None);
-    assert_eq!(ask(&directories, "ada", None).await, Ok(ada()));
-    assert_eq!(ask(&directories, "ada", Some("lovelace")).await, Ok(ada()));
+    assert_eq!(ask(&directories, "ada", None).await, Ok(Some(ada())));
+    assert_eq!(ask(&directories, "ada", Some("lovelace")).await, Ok(Some(ada())));
     for (user, password) in [
         ("ada", Some("wrong")),
         ("ada", Some("")),
@@ -98,7 +98,7 @@ async fn who_asks_gives_a_name() {
             Authenticator { bind_dn: name.into(), bind_password: password.into(), ..authenticator(&server) };
         directories(bound, None)
     };
-    assert_eq!(ask(&with("uid=reader,dc=example", "secret"), "ada", Some("lovelace")).await, Ok(ada()));
+    assert_eq!(ask(&with("uid=reader,dc=example", "secret"), "ada", Some("lovelace")).await, Ok(Some(ada())));
     let refused = ask(&with("uid=reader,dc=example", "wrong"), "ada", None).await.unwrap_err();
     assert!(refused.contains("ldap.bind_dn: invalid credentials (code 49)"), "{refused}");
     assert!(!refused.contains("wrong"));
@@ -125,11 +125,14 @@ async fn over_tls() {
         let server = Ldap::with(&people(), Some((starts, tls)), false).await;
         let secure = Authenticator { host: "ldap.test".into(), security, ..authenticator(&server) };
         let trusting = directories(secure.clone(), Some(&authority.certificate));
-        assert_eq!(ask(&trusting, "ada", Some("lovelace")).await, Ok(ada()), "{security:?}");
+        assert_eq!(ask(&trusting, "ada", Some("lovelace")).await, Ok(Some(ada())), "{security:?}");
         assert_eq!(ask(&trusting, "ada", Some("wrong")).await, Ok(None), "{security:?}");
         assert_eq!(server.seen().contains(&"starttls".to_owned()), starts);
         // The certificate itself may be what is trusted.
-        assert_eq!(ask(&directories(secure.clone(), Some(&pair.certificate)), "ada", None).await, Ok(ada()));
+        assert_eq!(
+            ask(&directories(secure.clone(), Some(&pair.certificate)), "ada", None).await,
+            Ok(Some(ada()))
+        );
         let strange = Authority::new("another").certificate;
         let other_name = Authenticator { host: "127.0.0.1".into(), ..secure.clone() };
         for (asked, trusted) in
@@ -160,7 +163,7 @@ async fn directories_that_are_out_of_order() {
     let waiting = tokio::time::timeout(Duration::from_millis(50), ask(&asked, "ada", None)).await;
     assert!(waiting.is_err());
     server.mode(Mode::Answers);
-    assert_eq!(ask(&asked, "ada", None).await, Ok(ada()));
+    assert_eq!(ask(&asked, "ada", None).await, Ok(Some(ada())));
     let free = tokio::time::timeout(Duration::from_secs(10), async {
         while asked.inner.waiting.available_permits() < MOST_WAITING {
             tokio::task::yield_now().await;
