@@ -13,7 +13,7 @@ use std::{
 
 use rustix::{net::sockopt::set_socket_linger, process::Signal};
 use tidegate_harness::{
-    Document, Ldap, Node, Reply, Site,
+    Document, Ldap, Node, Port, Reply, Site,
     client::request,
     eventually, json,
     ldap::{self, Person},
@@ -346,8 +346,16 @@ async fn interfaces_and_the_port_of_rest() {
         "#,
         ..Rules::default()
     };
-    let site = site(&[node.address], rules).await;
-    let text = site.get("/").await.text();
-    assert!(text.contains("127.0.0.1/8") && text.ends_with("|0"), "{text}");
-    site.tidegate.stop().await;
+    for rest in [None, Some(Port::free())] {
+        let port = rest.as_ref().map_or(0, Port::number);
+        let address = if port == 0 { "off".to_owned() } else { format!("127.0.0.1:{port}") };
+        let document = |port| {
+            let document = Document::new().server("site", port, "nodes", &rules.properties());
+            rules.into_document(document.pool("nodes", &[node.address], &json!({})))
+        };
+        let site = Site::set_up(document, |setup| setup.arguments(&["--rest", &address])).await;
+        let text = site.get("/").await.text();
+        assert!(text.contains("127.0.0.1/8") && text.ends_with(&format!("|{port}")), "{text}");
+        site.tidegate.stop().await;
+    }
 }

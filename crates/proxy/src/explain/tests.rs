@@ -207,6 +207,27 @@ fn a_node_that_a_rule_names() {
 }
 
 #[test]
+fn what_rules_ask_of_others_is_assumed() {
+    let rules = [(
+        "asks",
+        r#"$user = auth.query( "people", "ada", "secret" );
+           log.info( $user["OK"] . "|" . tcp.connect( "10.0.0.1", 25 ) . "|" . udp.sendTo( "10.0.0.2", 514, "x" ) );
+           log.info( "[" . geo.getCountry( "192.0.2.7" ) . "]" . geo.getLocation() );"#,
+    )];
+    let configuration = world(vec![server("site", 80, "web", &["asks"])], vec![pool("web", &[1])], &rules);
+    let found = ask(&configuration, &question("/")).unwrap();
+    assert_eq!(found.rules[0].outcome, "log: 0|0|0; log: []");
+    for told in [
+        "a rule asks the directory people about ada: nothing is sent here",
+        "a rule connects to 10.0.0.1, port 25: nothing is sent here",
+        "a rule sends to 10.0.0.2, port 514: nothing is sent here",
+    ] {
+        assert!(found.notes.iter().any(|note| note.starts_with(told)), "{:?}", found.notes);
+    }
+    assert!(!found.notes.iter().any(|note| note.contains("secret")), "{:?}", found.notes);
+}
+
+#[test]
 fn the_virtual_server_is_found_by_address_port_or_name() {
     let on = |name: &str, address: [u8; 4], port| Server {
         listen: Listen::Hosts(vec![ListenHost::Address(address.into())]),
