@@ -14,6 +14,7 @@
 //! [`listener`], [`worker`], [`snapshot`], then [`tls`], [`monitor`] and [`explain`].
 
 mod access;
+mod aside;
 mod buffer;
 mod connection;
 pub mod explain;

@@ -16,6 +16,7 @@ use tidegate_telemetry::logging::EventLimit;
 
 use crate::{
     access,
+    aside::aside,
     buffer::Output,
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
@@ -241,11 +242,11 @@ pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_leng
             if !exchange.server.rules.completion.is_empty() {
                 exchange.said_mut().failure = Some(failure);
             }
-            Box::pin(report(client, &mut exchange, failure)).await
+            aside(report(client, &mut exchange, failure)).await
         }
     };
     if !exchange.server.rules.completion.is_empty() {
-        Box::pin(rules::completion(client, &mut exchange)).await;
+        aside(rules::completion(client, &mut exchange)).await;
     }
     finish(client, exchange);
     flow

@@ -12,6 +12,7 @@ use tidegate_pool::{Node, Session};
 use super::{Answer, claim::Claim, upgrade};
 use crate::{
     access,
+    aside::aside,
     buffer::Output,
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
@@ -47,7 +48,7 @@ pub(crate) async fn deliver(
     answer.consume_head();
     if upgrading {
         cold_path();
-        return Box::pin(upgrade::relay(client, exchange, pool, *answer, out)).await;
+        return aside(upgrade::relay(client, exchange, pool, *answer, out)).await;
     }
     let unit = exchange.server.settings.max_server_buffer;
     let mut framing = plan.framing;
@@ -244,7 +245,7 @@ async fn move_bodies(
                     let mut moved = 0;
                     guard.progress();
                     let spliced =
-                        Box::pin(splice::splice(&worker.pipes, from, to, left, &mut guard, &mut moved)).await;
+                        aside(splice::splice(&worker.pipes, from, to, left, &mut guard, &mut moved)).await;
                     download.spliced(moved);
                     match spliced {
                         Ok(()) => {}
