@@ -177,9 +177,10 @@ async fn users_sign_in_at_a_directory() {
     );
     // One that does not answer holds up its own request only; one that is gone is told of.
     server.mode(ldap::Mode::Silent);
-    let mut waiting = site.client().await;
-    waiting.send(request("GET", "/", &[ADA], b"")).await;
+    let mut waiting = TcpStream::connect(site.address).await.unwrap();
+    waiting.write_all(&request("GET", "/", &[ADA], b"")).await.unwrap();
     assert_eq!(get(&[]).await.status, 401);
+    set_socket_linger(&waiting, Some(Duration::ZERO)).unwrap();
     drop(waiting);
     drop(server);
     let mark = site.tidegate.mark();
