@@ -78,4 +78,8 @@ names! {
     ActionName;
     /// An entry of `action_programs`.
     ActionProgramName;
+    /// An entry of `locations`.
+    LocationName;
+    /// An entry of `rule_authenticators`.
+    AuthenticatorName;
 }

@@ -42,6 +42,6 @@ mod worker;
 
 pub use self::{
     proxy::{ListenProblem, NodeStatus, Proxy},
-    rules::services::names,
+    rules::services::{ProcessFacts, names, places},
     snapshot::{BuildContext, Built, Problem, Resource, Snapshot, build},
 };

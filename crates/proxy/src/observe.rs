@@ -104,6 +104,7 @@ impl Proxy {
         let services = &self.shared.services;
         let (data_bytes, data_limit) = services.data.usage();
         let (names, fetches) = (services.names.counters(), services.fetcher.counters());
+        let (directories, sockets) = (services.directories.counters(), services.talker.counters());
         let (sleeping, sleeps_refused) = services.sleepers();
         RuleServices {
             data_entries: services.data.entries() as u64,
@@ -120,6 +121,15 @@ impl Proxy {
             fetches_failed: fetches.failed,
             fetches_refused: fetches.refused,
             fetches_too_large: fetches.too_large,
+            directories_confirmed: directories.confirmed,
+            directories_denied: directories.denied,
+            directories_failed: directories.failed,
+            directories_refused: directories.refused,
+            sockets_opened: sockets.opened,
+            sockets_open: sockets.open,
+            datagrams: sockets.datagrams,
+            sockets_failed: sockets.failed,
+            sockets_refused: sockets.refused,
             sleeping,
             sleeps_refused,
         }

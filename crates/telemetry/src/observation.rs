@@ -154,6 +154,24 @@ pub struct RuleServices {
     pub fetches_refused: u64,
     /// Responses that were too large.
     pub fetches_too_large: u64,
+    /// Questions to directories (`auth.query`) that were answered with a user.
+    pub directories_confirmed: u64,
+    /// Answers that there is no such user, or that the password is another.
+    pub directories_denied: u64,
+    /// Questions that were not answered.
+    pub directories_failed: u64,
+    /// Of these, those refused because too many waited.
+    pub directories_refused: u64,
+    /// Connections that rules opened (`tcp.connect`).
+    pub sockets_opened: u64,
+    /// Of these, those that are open now.
+    pub sockets_open: u64,
+    /// Datagrams that rules sent (`udp.sendTo`).
+    pub datagrams: u64,
+    /// Calls of `tcp.*` and `udp.sendTo` that failed.
+    pub sockets_failed: u64,
+    /// Of these, connections refused because too many were open.
+    pub sockets_refused: u64,
     /// Requests that sleep now (`connection.sleep`).
     pub sleeping: u64,
     /// Sleeps refused because too many slept.

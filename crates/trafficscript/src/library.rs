@@ -113,6 +113,8 @@ pub struct Traits {
     pub bandwidth: bool,
     /// It can suspend the rule.
     pub waits: bool,
+    /// It looks into a database of places.
+    pub places: bool,
 }
 
 /// The doing of a function.

@@ -6,6 +6,7 @@
 pub(crate) mod alert;
 pub(crate) mod bandwidth;
 pub(crate) mod catalogue;
+pub(crate) mod directory;
 pub(crate) mod global;
 pub(crate) mod monitor;
 pub(crate) mod persistence;
@@ -42,6 +43,7 @@ pub(crate) fn build(
     catalogue::build(merged, &mut configuration, report);
     rules::build(merged, previous, &mut configuration, report);
     bandwidth::build(merged, &mut configuration);
+    directory::build(merged, &mut configuration, report);
     alert::build(merged, &mut configuration, report);
     tls::build_keys(merged, &mut configuration, report);
     persistence::build(merged, &mut configuration, report);
@@ -132,6 +134,15 @@ impl<'a> Reader<'a> {
         match self.value(section, key) {
             Some(Value::Int(number)) => u32::try_from(*number).unwrap_or_default(),
             _ => 0,
+        }
+    }
+
+    /// A number with a fraction.
+    pub(crate) fn decimal(&self, section: &str, key: &str) -> f64 {
+        match self.value(section, key) {
+            Some(Value::Float(number)) => *number,
+            Some(Value::Int(number)) => *number as f64,
+            _ => 0.0,
         }
     }
 

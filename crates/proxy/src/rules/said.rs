@@ -6,7 +6,12 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_http1::edit::HeaderEdits;
 use tidegate_trafficscript::host::Reply;
 
-use super::{body::Taken, late::EditLog, services::data::cost, stream::Streamed};
+use super::{
+    body::Taken,
+    late::EditLog,
+    services::{data::cost, sockets::Sockets},
+    stream::Streamed,
+};
 use tidegate_model::{BandwidthName, PersistenceClass};
 use tidegate_pool::{Asked, Node};
 
@@ -49,6 +54,8 @@ pub(crate) struct Said {
     pub(crate) logged: Option<bool>,
     /// `connection.data`.
     pub(crate) data: Data,
+    /// `tcp.*`
+    pub(crate) sockets: Sockets,
     /// Who the client was before `request.setRemoteIP`.
     pub(crate) client_before: Option<SocketAddr>,
     /// The head that the client got, for completion rules.

@@ -18,8 +18,8 @@ use tidegate_pool::{Node, Standing};
 use tidegate_trafficscript::{
     Host, Phase,
     host::{
-        Body, CompletionCode, Edit, Level, NodeState, Order, PoolNode, RateVerdict, Refusal, ServiceLevel,
-        Side, Store, Times, TlsFact,
+        Body, CompletionCode, Edit, Interface, Level, Location, NodeState, Order, Place, PoolNode,
+        RateVerdict, Refusal, ServiceLevel, Side, Store, Times, TlsFact,
     },
 };
 
@@ -575,6 +575,26 @@ impl Host for Seen<'_, '_> {
 
     fn process_id(&self) -> u32 {
         std::process::id()
+    }
+
+    fn place(&self, address: IpAddr) -> Option<Place> {
+        self.services().places.place(address)
+    }
+
+    fn location(&self) -> Option<Location> {
+        self.client.worker.view().location(self.services().facts().location.as_ref())
+    }
+
+    fn close_socket(&mut self, socket: u32) -> bool {
+        self.exchange.said.as_mut().is_some_and(|said| said.sockets.close(socket))
+    }
+
+    fn interfaces(&self) -> Vec<Interface> {
+        process::interfaces()
+    }
+
+    fn rest_port(&self) -> Option<u16> {
+        self.services().facts().rest_port
     }
 }
 

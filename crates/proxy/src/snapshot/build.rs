@@ -8,8 +8,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    BandwidthClass, BandwidthName, Configuration, ExtraFileName, LevelName, Moment, NodeSet, PoolName,
-    RateClass, RateName, ServiceLevel, VirtualServer,
+    Authenticator, BandwidthClass, BandwidthName, Configuration, ExtraFileName, LevelName, Moment, NodeSet,
+    PoolName, RateClass, RateName, ServiceLevel, VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
 };
@@ -28,6 +28,7 @@ use crate::{
     bandwidth::RunningClass,
     forward::queue::Queue,
     monitor::{self, MonitorTask},
+    rules::services::directory,
     service_level::RunningLevel,
     tls,
 };
@@ -151,6 +152,8 @@ pub fn build(
         monitor_scripts,
         rates,
         resources,
+        authenticators: authenticators(configuration),
+        locations: configuration.locations.clone(),
         rules: builder.rules,
         service_levels: builder.service_levels,
         bandwidth,
@@ -158,6 +161,16 @@ pub fn build(
         persistence: configuration.persistence.clone(),
     });
     Built { snapshot, problems: builder.problems, next_expiry }
+}
+
+/// Every authenticator with the certificates that it trusts.
+fn authenticators(configuration: &Configuration) -> Vec<directory::Source> {
+    let authorities = &configuration.certificate_authorities;
+    let source = |authenticator: &Arc<Authenticator>| {
+        let text = authenticator.authority.as_ref().and_then(|name| authorities.get(name)).cloned();
+        (Arc::clone(authenticator), text)
+    };
+    configuration.authenticators.values().map(source).collect()
 }
 
 struct Builder<'a> {

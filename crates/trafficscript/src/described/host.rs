@@ -1,12 +1,17 @@
 //! What rules see of a described request.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{COUNTERS, Described, Pool, STORE, Stream};
 use crate::{
     host::{
-        Body, CompletionCode, Edit, Host, Level, Order, Phase, PoolNode, RateVerdict, Refusal, ServiceLevel,
-        Side, Store, Times, TlsFact,
+        Body, CompletionCode, Edit, Host, Interface, Level, Location, Order, Phase, Place, PoolNode,
+        RateVerdict, Refusal, ServiceLevel, Side, Store, Times, TlsFact,
     },
     library::{is_framing, is_target_byte, is_token, usual_reason},
 };
@@ -392,5 +397,25 @@ impl Host for Described {
 
     fn process_id(&self) -> u32 {
         1
+    }
+
+    fn place(&self, address: IpAddr) -> Option<Place> {
+        self.places.as_ref()?.place(address)
+    }
+
+    fn location(&self) -> Option<Location> {
+        self.location.clone()
+    }
+
+    fn close_socket(&mut self, socket: u32) -> bool {
+        self.sockets.remove(&socket)
+    }
+
+    fn interfaces(&self) -> Vec<Interface> {
+        self.interfaces.clone()
+    }
+
+    fn rest_port(&self) -> Option<u16> {
+        self.rest_port
     }
 }

@@ -41,7 +41,7 @@ impl Function {
 }
 
 const NO_TRAITS: Traits =
-    Traits { changes_first: false, pattern: None, pool: None, bandwidth: false, waits: false };
+    Traits { changes_first: false, pattern: None, pool: None, bandwidth: false, waits: false, places: false };
 
 /// A function that works, in every phase.
 pub(super) const fn works(
@@ -64,6 +64,12 @@ pub(super) const fn mutator(
 ) -> Function {
     let traits = Traits { changes_first: true, ..NO_TRAITS };
     Function { traits, ..works(name, arguments, arity, summary, does) }
+}
+
+/// The same function, which looks into a database of places.
+pub(super) const fn needs_places(function: Function) -> Function {
+    let traits = Traits { places: true, ..function.traits };
+    Function { traits, ..function }
 }
 
 /// The same function, with a regular expression at index `at` and its flags at index `flags`.
