@@ -474,8 +474,8 @@ fn every_protocol_of_the_format_has_its_place() {
     for value in values {
         let text = server(&format!("{{basic: {{port: 80, pool: discard, protocol: {value}}}}}"));
         let (configuration, lines) = compiled(&text);
-        let http = configuration.virtual_servers["s"].protocol == Protocol::Http;
-        assert_eq!(http, value == "http", "{value}");
-        assert_eq!(lines.len(), usize::from(!http), "{value}: {lines:?}");
+        let protocol = configuration.virtual_servers["s"].protocol;
+        assert_eq!(protocol.word(), value);
+        assert_eq!(lines.len(), usize::from(!protocol.is_served()), "{value}: {lines:?}");
     }
 }

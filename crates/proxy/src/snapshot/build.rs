@@ -333,7 +333,7 @@ impl Builder<'_> {
     fn servers(&mut self) -> HashMap<ListenKey, Arc<RunningServer>> {
         let mut servers = HashMap::new();
         for settings in self.configuration.virtual_servers.values() {
-            if !settings.enabled || settings.protocol != Protocol::Http {
+            if !settings.enabled || !settings.protocol.is_served() {
                 continue;
             }
             let Some(server) = self.server(settings) else { continue };

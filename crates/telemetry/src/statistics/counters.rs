@@ -149,13 +149,12 @@ fn virtual_server(values: &mut Values, server: &VirtualServer) {
 
 /// The spelling of statistics, which is not that of documents.
 fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http => "http",
-        Protocol::Other("client_first") => "genericclientfirst",
-        Protocol::Other("server_first") => "genericserverfirst",
-        Protocol::Other("dns_tcp") => "dnstcp",
-        Protocol::Other("ssl") => "sslforwarding",
-        Protocol::Other(other) => other,
+    match protocol.word() {
+        "client_first" => "genericclientfirst",
+        "server_first" => "genericserverfirst",
+        "dns_tcp" => "dnstcp",
+        "ssl" => "sslforwarding",
+        word => word,
     }
 }
 

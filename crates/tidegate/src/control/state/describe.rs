@@ -41,7 +41,7 @@ pub(super) fn difference(before: Option<&NodeSet>, now: &NodeSet, first: bool) -
 
 /// Whether a virtual server should listen.
 pub(super) fn listens(server: &VirtualServer) -> bool {
-    server.enabled && server.protocol == Protocol::Http
+    server.enabled && server.protocol.is_served()
 }
 
 /// The line that an object such as `pools/web` gets when it is imported.
