@@ -15,6 +15,7 @@
 mod body;
 mod commit;
 mod fields;
+pub(crate) mod generic;
 mod late;
 mod lines;
 mod orders;
@@ -34,8 +35,9 @@ use tidegate_pool::Node;
 use tidegate_telemetry::logging::EventLimit;
 use tidegate_trafficscript::{End, Machine, Need, Step, pattern::PatternCache};
 
+pub(crate) use self::body::MAX_TAKEN;
 pub(crate) use self::late::EditLog;
-pub(crate) use self::said::{Ending, Limit, Overrides, Said};
+pub(crate) use self::said::{Data, Ending, Limit, Overrides, Said};
 use self::seen::{Seen, Stage};
 use crate::{
     connection::{Client, Flow},

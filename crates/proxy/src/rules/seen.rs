@@ -14,6 +14,7 @@ use tidegate_http1::{
     edit,
     request::{self, Version},
 };
+use tidegate_model::virtual_server::Protocol;
 use tidegate_pool::{Node, Standing};
 use tidegate_trafficscript::{
     Host, Phase,
@@ -35,6 +36,7 @@ use crate::{
     connection::Client,
     forward::attempt::Answer,
     snapshot::{RunningPool, RunningRule},
+    tcp::leg::Leg,
     virtual_server::Exchange,
 };
 
@@ -59,17 +61,33 @@ pub(crate) enum Stage<'a> {
         /// Whether another node may get it.
         resendable: bool,
     },
+    /// A node has said something, by a protocol that is not HTTP.
+    Spoken {
+        leg: &'a mut Leg,
+        pool: &'a Arc<RunningPool>,
+        node: &'a Arc<Node>,
+        /// Whether another node may get the request.
+        resendable: bool,
+    },
     /// It is over.
     Completion(CompletionCode),
 }
 
 impl Stage<'_> {
+    /// Whether another node may get the request.
+    pub(super) fn is_resendable(&self) -> bool {
+        matches!(self, Stage::Response { resendable: true, .. } | Stage::Spoken { resendable: true, .. })
+    }
+
     /// The same, for one run.
     pub(super) fn lend(&mut self) -> Stage<'_> {
         match self {
             Stage::Request => Stage::Request,
             Stage::Response { answer, pool, node, resendable } => {
                 Stage::Response { answer, pool, node, resendable: *resendable }
+            }
+            Stage::Spoken { leg, pool, node, resendable } => {
+                Stage::Spoken { leg, pool, node, resendable: *resendable }
             }
             Stage::Completion(code) => Stage::Completion(code),
         }
@@ -96,7 +114,7 @@ impl Seen<'_, '_> {
                 };
                 Fields::Request(self.exchange.head.headers().iter(), self.exchange.head_bytes(), shown)
             }
-            (Side::Response, Stage::Request) => Fields::Sent(&[]),
+            (Side::Response, Stage::Request | Stage::Spoken { .. }) => Fields::Sent(&[]),
             (Side::Response, Stage::Response { answer, .. }) => {
                 Fields::Response(answer.head.headers().iter(), answer.head_bytes())
             }
@@ -119,9 +137,13 @@ impl Host for Seen<'_, '_> {
     fn phase(&self) -> Phase {
         match self.stage {
             Stage::Request => Phase::Request,
-            Stage::Response { .. } => Phase::Response,
+            Stage::Response { .. } | Stage::Spoken { .. } => Phase::Response,
             Stage::Completion(_) => Phase::Completion,
         }
+    }
+
+    fn speaks_http(&self) -> bool {
+        self.exchange.server.settings.protocol == Protocol::Http
     }
 
     fn method(&self) -> Cow<'_, [u8]> {
@@ -194,7 +216,7 @@ impl Host for Seen<'_, '_> {
             (Side::Request, Stage::Request) | (Side::Response, Stage::Request | Stage::Response { .. }) => {
                 true
             }
-            (_, Stage::Completion(_)) | (Side::Request, Stage::Response { .. }) => false,
+            (_, Stage::Completion(_) | Stage::Spoken { .. }) | (Side::Request, Stage::Response { .. }) => false,
         };
         if !allowed {
             return Err("the message has been sent");
@@ -231,7 +253,7 @@ impl Host for Seen<'_, '_> {
             (Stage::Response { .. }, Some((status, _))) => *status,
             (Stage::Response { answer, .. }, None) => answer.head.status(),
             (Stage::Completion(_), _) => self.exchange.answered.status,
-            (Stage::Request, _) => 0,
+            (Stage::Request | Stage::Spoken { .. }, _) => 0,
         }
     }
 
@@ -245,6 +267,12 @@ impl Host for Seen<'_, '_> {
 
     fn body(&self, side: Side) -> Body<'_> {
         let said = self.exchange.said();
+        if let Some(talk) = said.and_then(|said| said.talk.as_ref()) {
+            return match side {
+                Side::Request => Body { bytes: talk.input.bytes(), complete: talk.input.is_finished() },
+                Side::Response => Body { bytes: talk.output.bytes(), complete: talk.output.is_finished() },
+            };
+        }
         let taken = match side {
             Side::Request => said.and_then(|said| said.request_body.as_ref()),
             Side::Response => said.and_then(|said| said.response_body.as_ref()),
@@ -267,10 +295,17 @@ impl Host for Seen<'_, '_> {
     fn set_body(&mut self, side: Side, body: Vec<u8>) -> Result<(), Refusal> {
         let open = match side {
             Side::Request => matches!(self.stage, Stage::Request),
-            Side::Response => matches!(self.stage, Stage::Response { .. }),
+            Side::Response => matches!(self.stage, Stage::Response { .. } | Stage::Spoken { .. }),
         };
         if !open {
             return Err("there is no body to replace in this phase");
+        }
+        if let Some(talk) = self.exchange.said.as_mut().and_then(|said| said.talk.as_mut()) {
+            match side {
+                Side::Request => talk.input.set(body),
+                Side::Response => talk.output.set(body),
+            }
+            return Ok(());
         }
         let fresh = match &self.stage {
             Stage::Response { answer, .. } if side == Side::Response => {
@@ -299,8 +334,15 @@ impl Host for Seen<'_, '_> {
     }
 
     fn node_connection(&self) -> Option<(SocketAddr, SocketAddr)> {
-        let Stage::Response { answer, node, .. } = &self.stage else { return None };
-        Some((answer.connection.stream.local_address()?, node.address()))
+        match &self.stage {
+            Stage::Response { answer, node, .. } => {
+                Some((answer.connection.stream.local_address()?, node.address()))
+            }
+            Stage::Spoken { leg, node, .. } => {
+                Some((leg.connection.stream.local_address()?, node.address()))
+            }
+            Stage::Request | Stage::Completion(_) => None,
+        }
     }
 
     fn virtual_server(&self) -> Cow<'_, str> {
@@ -310,7 +352,7 @@ impl Host for Seen<'_, '_> {
     fn pool(&self) -> Option<Cow<'_, str>> {
         let said = self.exchange.said();
         let pool = match &self.stage {
-            Stage::Response { pool, .. } => Some(pool.as_ref()),
+            Stage::Response { pool, .. } | Stage::Spoken { pool, .. } => Some(pool.as_ref()),
             Stage::Completion(_) => said.and_then(|said| said.tried.as_ref()).map(|(pool, _)| &**pool),
             Stage::Request => match said.and_then(|said| said.pool.as_ref()) {
                 Some(chosen) => chosen.pool.as_deref(),
@@ -323,7 +365,7 @@ impl Host for Seen<'_, '_> {
     fn node(&self) -> Option<Cow<'_, str>> {
         match &self.stage {
             Stage::Request => None,
-            Stage::Response { node, .. } => Some((&**node.label()).into()),
+            Stage::Response { node, .. } | Stage::Spoken { node, .. } => Some((&**node.label()).into()),
             Stage::Completion(_) => {
                 let (_, node) = self.exchange.said()?.tried.as_ref()?;
                 Some((&**node.as_ref()?.label()).into())
@@ -335,7 +377,7 @@ impl Host for Seen<'_, '_> {
         let said = self.exchange.said();
         let own = said.and_then(|said| said.persistence.class.as_ref()).map(|class| class.name.as_str());
         let pool = match &self.stage {
-            Stage::Response { pool, .. } => Some(*pool),
+            Stage::Response { pool, .. } | Stage::Spoken { pool, .. } => Some(*pool),
             _ => match said.and_then(|said| said.pool.as_ref()) {
                 Some(chosen) => chosen.pool.as_ref(),
                 None => self.exchange.server.pool.as_ref(),
@@ -349,7 +391,7 @@ impl Host for Seen<'_, '_> {
     }
 
     fn is_resendable(&self) -> bool {
-        matches!(self.stage, Stage::Response { resendable: true, .. })
+        self.stage.is_resendable()
     }
 
     fn is_logged(&self) -> bool {
@@ -364,7 +406,9 @@ impl Host for Seen<'_, '_> {
         let node_response = match &self.stage {
             Stage::Request => None,
             Stage::Response { answer, .. } => Some(answer.response_time),
-            Stage::Completion(_) => self.exchange.said().and_then(|said| said.response_time),
+            Stage::Spoken { .. } | Stage::Completion(_) => {
+                self.exchange.said().and_then(|said| said.response_time)
+            }
         };
         Times {
             node_response,

@@ -11,7 +11,7 @@ use tidegate_model::{
     Configuration, ExtraFileName, LevelName, Moment, NodeSet, PoolName, RateClass, RateName, ServiceLevel,
     VirtualServer,
     pool::{NodeHost, NodeState},
-    virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
+    virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Substitution},
 };
 use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
 use tidegate_telemetry::{
