@@ -19,7 +19,11 @@ use tidegate_http1::{
     proxy_header,
     request::{Parsed, RequestHead},
 };
-use tidegate_model::{Moment, tls::ClientHeaders, virtual_server::{Protocol, ProxyProtocol}};
+use tidegate_model::{
+    Moment,
+    tls::ClientHeaders,
+    virtual_server::{Protocol, ProxyProtocol},
+};
 use tidegate_telemetry::{access_log::TlsSession, logging::EventLimit};
 use tokio::io::Interest;
 use tokio_rustls::TlsAcceptor;

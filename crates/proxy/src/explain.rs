@@ -307,7 +307,9 @@ fn why_silent(snapshot: &Snapshot, name: &str) -> String {
     let why = match settings.protocol {
         _ if !settings.enabled => "it is disabled".to_owned(),
         Protocol::Other(protocol) => format!("its protocol is {protocol}"),
-        Protocol::Http | Protocol::Generic(..) => "it has a fault, which the log and status/local_tm/state tell".to_owned(),
+        Protocol::Http | Protocol::Generic(..) => {
+            "it has a fault, which the log and status/local_tm/state tell".to_owned()
+        }
     };
     format!("the virtual server {name} does not serve: {why}")
 }

@@ -183,7 +183,8 @@ async fn answer(
         && server.settings.generic.rules_on_connect
         && request.bytes.is_empty()
         && request.rest == Rest::Unbounded
-        && !has_input(client, true).await {
+        && !has_input(client, true).await
+    {
         return Ok(Flow::Close);
     }
     forward::generic::to_pool(client, exchange, pool, conversation, (request, speaks)).await

@@ -48,13 +48,8 @@ const OTHER_PROTOCOLS: [Protocol; 23] = [
 ];
 
 /// Protocols that are TLS from the first byte to the node: decrypting is for the plain protocol of the second column.
-const PASSED_THROUGH: [(&str, &str); 5] = [
-    ("https", "http"),
-    ("imaps", "imapv4"),
-    ("ldaps", "ldap"),
-    ("pop3s", "pop3"),
-    ("ssl", "client_first"),
-];
+const PASSED_THROUGH: [(&str, &str); 5] =
+    [("https", "http"), ("imaps", "imapv4"), ("ldaps", "ldap"), ("pop3s", "pop3"), ("ssl", "client_first")];
 
 /// Builds the virtual servers. One without a port or pool is left out.
 pub(crate) fn build(merged: &Merged, configuration: &mut Configuration, report: &mut Report<'_>) {
@@ -82,7 +77,8 @@ fn virtual_server(
         && let Some((word, plain)) = PASSED_THROUGH.iter().find(|(word, _)| *word == protocol.word())
     {
         tls = None;
-        let message = format!("TLS of a virtual server of protocol “{word}” is passed through and not decrypted");
+        let message =
+            format!("TLS of a virtual server of protocol “{word}” is passed through and not decrypted");
         let hint = Some(format!("use protocol {plain} to decrypt it"));
         reader.fault(report, "basic", "ssl_decrypt", message, hint);
     }

@@ -56,7 +56,8 @@ pub(crate) async fn to_pool(
     // Connections that carried anything before are of no use here.
     let mut attempts = Attempts::new(true);
     let mut last = Failure::new(Kind::NoNode, Progress::Unsent);
-    if exchange.said().is_none_or(|said| said.limits.idempotent.is_none()) && exchange.server.rules.are_some() {
+    if exchange.said().is_none_or(|said| said.limits.idempotent.is_none()) && exchange.server.rules.are_some()
+    {
         // Without an end nobody knows what the node has made of it.
         exchange.said_mut().limits.idempotent = Some(request.rest != Rest::Unbounded);
     }
@@ -92,8 +93,9 @@ pub(crate) async fn to_pool(
             Claimed::SessionFailed(_) => return Err(Failure::new(Kind::SessionLost, Progress::Unsent)),
         };
         note_attempt(client, exchange, pool, &claimed);
-        let outcome = try_node(client, exchange, pool, (&session, &mut claimed), conversation, (&request, speaks))
-            .await;
+        let outcome =
+            try_node(client, exchange, pool, (&session, &mut claimed), conversation, (&request, speaks))
+                .await;
         match outcome {
             Ok(After::Next) => return Ok(Flow::KeepAlive),
             Ok(After::End(flow)) => {
@@ -184,7 +186,7 @@ async fn try_node(
             Event::NodeDone => {
                 let asks_again = leg.is_left() || manner.more_is_here || !client.buffer.is_empty();
                 return node_done(leg, request, speaks, asks_again);
-            },
+            }
             Event::Next => return Ok(After::Next),
             Event::ClientDone => return Ok(After::End(Flow::Close)),
             Event::Failed(kind) => return Err(Failure::new(kind, leg.progress())),

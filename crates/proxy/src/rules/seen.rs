@@ -212,12 +212,13 @@ impl Host for Seen<'_, '_> {
     }
 
     fn edit(&mut self, side: Side, edit: Edit<'_>) -> Result<(), Refusal> {
-        let allowed = match (side, &self.stage) {
-            (Side::Request, Stage::Request) | (Side::Response, Stage::Request | Stage::Response { .. }) => {
-                true
-            }
-            (_, Stage::Completion(_) | Stage::Spoken { .. }) | (Side::Request, Stage::Response { .. }) => false,
-        };
+        let allowed =
+            match (side, &self.stage) {
+                (Side::Request, Stage::Request)
+                | (Side::Response, Stage::Request | Stage::Response { .. }) => true,
+                (_, Stage::Completion(_) | Stage::Spoken { .. })
+                | (Side::Request, Stage::Response { .. }) => false,
+            };
         if !allowed {
             return Err("the message has been sent");
         }
@@ -338,9 +339,7 @@ impl Host for Seen<'_, '_> {
             Stage::Response { answer, node, .. } => {
                 Some((answer.connection.stream.local_address()?, node.address()))
             }
-            Stage::Spoken { leg, node, .. } => {
-                Some((leg.connection.stream.local_address()?, node.address()))
-            }
+            Stage::Spoken { leg, node, .. } => Some((leg.connection.stream.local_address()?, node.address())),
             Stage::Request | Stage::Completion(_) => None,
         }
     }

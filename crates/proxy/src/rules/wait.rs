@@ -47,7 +47,9 @@ pub(super) async fn fulfil(
             }
             _ => Ok(Given::Piece(Vec::new())),
         },
-        Need::Write(_) if let Stage::Spoken { leg, .. } = stage => generic::flush(client, exchange, leg).await,
+        Need::Write(_) if let Stage::Spoken { leg, .. } = stage => {
+            generic::flush(client, exchange, leg).await
+        }
         Need::Write(piece) => stream::write(client, exchange, &piece).await,
         Need::Sleep(_)
         | Need::Fetch(_)

@@ -139,7 +139,13 @@ impl Leg {
     }
 
     /// Begins to send a request. Returns how many bytes of it were at hand.
-    pub(crate) fn ask(&mut self, worker: &Worker, request: &Request, units: (usize, usize), rules: bool) -> u64 {
+    pub(crate) fn ask(
+        &mut self,
+        worker: &Worker,
+        request: &Request,
+        units: (usize, usize),
+        rules: bool,
+    ) -> u64 {
         let framing = match request.rest {
             Rest::Whole => Framing::None,
             Rest::More(left) => Framing::Length(left),
@@ -212,8 +218,7 @@ impl Leg {
         let node = Arc::clone(self.node());
         let server = &exchange.server;
         let (idle, end) = (exchange.idle_limit(), exchange.end());
-        let mut guard =
-            Guarded::new(worker, deadline, idle, end).watch(&node, pool.settings.close_on_death);
+        let mut guard = Guarded::new(worker, deadline, idle, end).watch(&node, pool.settings.close_on_death);
         let answered = &mut exchange.answered;
         let was_heard = self.heard;
         let arm = |guard: &mut Guarded<'_>, heard: bool| match manner.reply_limit.filter(|_| !heard) {
@@ -452,7 +457,11 @@ impl Leg {
 
     /// Reads more of what the node says, for a rule that waits for it, while the request goes on. False = there is nothing
     /// more.
-    pub(crate) async fn fill(&mut self, client: &mut Client, exchange: &mut Exchange<'_>) -> Result<bool, Kind> {
+    pub(crate) async fn fill(
+        &mut self,
+        client: &mut Client,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<bool, Kind> {
         let Client { worker, stream, deadline, buffer, .. } = client;
         let mut guard = Guarded::new(worker, deadline, exchange.idle_limit(), exchange.end());
         guard.progress();

@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::{
     Call, Function, Interrupt, Outcome,
     http::{body, head},
-    number,
-    raw,
+    number, raw,
     row::{REQUEST, RESPONSE, TRAFFIC, deprecated, switch, works},
 };
 use crate::{
@@ -208,8 +207,7 @@ fn message(call: &mut Call<'_, '_>, side: Side, most: usize) -> Result<Vec<u8>, 
 /// `request.get`, `response.get`
 pub(super) fn get<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
     let most = super::http::wanted(call, 0)?;
-    let text =
-        if call.host.speaks_http() { message(call, side, most)? } else { raw::get(call, side, most)? };
+    let text = if call.host.speaks_http() { message(call, side, most)? } else { raw::get(call, side, most)? };
     call.make(text)
 }
 

@@ -1,8 +1,7 @@
 //! `response.*`: the node's side of the exchange as bytes and addresses.
 
 use super::{
-    Call, Function, Outcome,
-    raw, request,
+    Call, Function, Outcome, raw, request,
     row::{ANSWERED, RESPONSE, TRAFFIC, switch, works},
 };
 use crate::{host::Side, value::Value};

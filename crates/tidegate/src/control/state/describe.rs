@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tidegate_model::{Configuration, NodeSet, VirtualServer, virtual_server::Protocol};
+use tidegate_model::{Configuration, NodeSet, VirtualServer};
 
 use crate::control::effect::{Level, Line};
 
