@@ -108,6 +108,7 @@ async fn clients_that_speak_first() {
         // The node's end is the client's.
         client.send("quit\r\n").await;
         client.closed().await;
+        drop(client);
         site.tidegate.stop().await;
     }
 }
@@ -120,6 +121,7 @@ async fn nothing_happens_before_a_client_that_speaks_first() {
     let mut client = site.client().await;
     takes(Duration::from_millis(700), Duration::from_secs(8), client.closed()).await;
     assert_eq!(node.connections(), 0);
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -131,6 +133,7 @@ async fn nodes_that_speak_first() {
         let mut client = site.client().await;
         assert_eq!(line(&mut client).await, "+OK ready", "{protocol}");
         assert_eq!(ask(&mut client, "hello").await, "n:hello", "{protocol}");
+        drop(client);
         site.tidegate.stop().await;
     }
 }
@@ -145,6 +148,7 @@ async fn a_banner_stands_for_the_first_words_of_nodes() {
     assert_eq!(node.connections(), 0, "no node is needed yet");
     assert_eq!(ask(&mut client, "EHLO me").await, "n:EHLO me");
     assert_eq!(ask(&mut client, "NOOP").await, "n:NOOP");
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -179,6 +183,7 @@ async fn tls_is_passed_through() {
         assert_eq!(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec(), pair.der(), "{protocol}");
         let mut client = Client::over(stream, site.address);
         assert_eq!(ask(&mut client, "hello").await, "hello", "{protocol}");
+        drop(client);
         site.tidegate.stop().await;
     }
 }
@@ -207,6 +212,7 @@ async fn tls_is_taken_off_and_put_on() {
             client.send(&data).await;
             assert_eq!(client.exactly(data.len()).await, data);
         }
+        drop(client);
         site.tidegate.stop().await;
     }
 }
@@ -252,6 +258,7 @@ async fn the_end_of_the_client_is_passed_on_where_it_is_asked_for() {
     at_node.send(b"and the answer").await.unwrap();
     drop(at_node);
     assert_eq!(client.rest().await, b"and the answer");
+    drop(client);
     with.tidegate.stop().await;
 
     let without = site("client_first", &[node.address], &json!({}), json!({})).await;
@@ -262,6 +269,7 @@ async fn the_end_of_the_client_is_passed_on_where_it_is_asked_for() {
     client.finish().await;
     assert_eq!(within("the end", at_node.rest()).await.unwrap(), b"");
     client.closed().await;
+    drop(client);
     without.tidegate.stop().await;
 }
 
@@ -311,6 +319,7 @@ async fn all_nodes_fail() {
     let mut client = alone.client().await;
     client.send("hello\r\n").await;
     client.closed().await;
+    drop(client);
     alone.tidegate.stop().await;
 
     let pool = json!({ "basic": { "failure_pool": "other", "node_connection_attempts": 1 } });
@@ -336,6 +345,7 @@ async fn idle_connections_end() {
         let mut client = site.client().await;
         assert_eq!(ask(&mut client, "hello").await, "n:hello");
         takes(Duration::from_millis(700), Duration::from_secs(8), client.closed()).await;
+        drop(client);
         site.tidegate.stop().await;
     }
 }
@@ -356,6 +366,7 @@ async fn conversations_have_a_longest_time() {
         }
     };
     takes(Duration::from_millis(700), Duration::from_secs(8), talk).await;
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -368,6 +379,7 @@ async fn a_node_that_says_nothing_has_failed() {
     client.send("hello\r\n").await;
     let _held = silent.accept().await;
     takes(Duration::from_millis(700), Duration::from_secs(8), client.closed()).await;
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -411,9 +423,9 @@ async fn large_flows_both_ways_at_once() {
         let mut got = Vec::new();
         within("the upload", node_read.read_to_end(&mut got)).await.unwrap();
         assert!(got == **there, "{protocol}: {} of {LENGTH} bytes", got.len());
-        let (_read, got) = within("the download", at_client).await.unwrap();
+        let (read, got) = within("the download", at_client).await.unwrap();
         assert!(got == **back, "{protocol}");
-        let (_write, _node_write) = (up.await.unwrap(), down.await.unwrap());
+        drop((read, up.await.unwrap(), down.await.unwrap()));
         site.tidegate.stop().await;
     }
 }
@@ -480,11 +492,16 @@ async fn connections_wait_for_a_place_on_a_node() {
     second.send("second\r\n").await;
     eventually("the second to wait", async || {
         let metrics = site.tidegate.scrape().await;
-        metrics.lines().any(|line| line.contains("waiting") && line.ends_with(" 1")).then_some(())
+        metrics
+            .lines()
+            .any(|line| line.starts_with("tidegate_pool_queue_length") && line.ends_with(" 1"))
+            .then_some(())
     })
     .await;
     first.finish().await;
     assert_eq!(line(&mut second).await, "n:second");
+    drop(first);
+    drop(second);
     site.tidegate.stop().await;
 }
 
@@ -499,6 +516,7 @@ async fn who_the_client_is_by_the_proxy_header() {
     let mut without = site.client().await;
     without.send("hello\r\n").await;
     without.closed().await;
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -525,6 +543,7 @@ async fn a_removed_node_lets_its_connections_finish() {
     let document = site.document(&[one.address], &server, &pool);
     site.tidegate.document(&document).await;
     within("the end", client.rest()).await;
+    drop(client);
     site.tidegate.stop().await;
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use rustix::process::Signal;
-use tidegate_harness::{Client, RawNode, Site, Value, json, wait::takes, within};
+use tidegate_harness::{Client, Node, RawNode, Site, Value, json, wait::takes, within};
 
 use super::{LineNode, ask, line, nobody, of};
 
@@ -86,6 +86,7 @@ async fn a_line_protocol_is_routed_line_by_line() {
     client.send("a3\r\nb4\r\n").await;
     assert_eq!(line(&mut client).await, "one:a3");
     assert_eq!(line(&mut client).await, "two:b4");
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -98,6 +99,7 @@ async fn the_first_line_decides_for_the_connection() {
     assert_eq!(ask(&mut client, "two").await, "two:two");
     assert_eq!(ask(&mut client, "one").await, "two:one");
     assert_eq!(ask(&mut site.client().await, "one").await, "one:one");
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -116,12 +118,11 @@ async fn functions_of_the_request() {
         ("request.get( 13 ); request.set( connection.getDataLen() . \"\\r\\n\" );", "n:13\r\n"),
         ("$l = request.getLine(); request.set( $1 . ' ' . $l );", "n:13 hello world\r\n"),
         ("$l = request.getLine( ' ' ); request.set( $1 . $l . \"\\r\\n\" );", "n:6hello \r\n"),
-        ("$l = request.getLine( ' ', 6 ); request.set( 'x' . $1 . \"\\r\\n\" );", ""),
         ("request.sendResponse( \"no node\\r\\n\" );", "no node\r\n"),
         ("connection.close( \"bye\\r\\n\" );", "bye\r\n"),
-        ("request.set( string.sub( request.get(), 0, 4 ) . \"\\r\\n\" );", "n:hello\r\n"),
+        ("request.set( string.substring( request.get(), 0, 4 ) . \"\\r\\n\" );", "n:hello\r\n"),
     ];
-    for (rule, expected) in table.into_iter().filter(|(_, expected)| !expected.is_empty()) {
+    for (rule, expected) in table {
         let rule = format!("request.getLine(); {rule}");
         let site = site("client_first", &[node.address], &[], on_request(&rule)).await;
         assert_eq!(gets(&site, "hello world\r\n", expected.len()).await, expected, "{rule}");
@@ -163,6 +164,7 @@ async fn response_rules_see_every_piece() {
     for n in 0..5 {
         assert_eq!(ask(&mut client, &format!("{n}")).await, format!("[n:{n}]"));
     }
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -173,6 +175,7 @@ async fn a_stream_is_left_alone_once_it_flows() {
     let site = site("stream", &[node.address], &[], rules).await;
     let mut client = site.client().await;
     assert_eq!(ask(&mut client, "hello").await, "n:hello");
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -190,6 +193,7 @@ async fn closing_the_node_leaves_the_client_free_to_ask_again() {
         assert_eq!(ask(&mut client, "x").await, "n:x");
         assert_eq!(node.connections(), n);
     }
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -208,6 +212,7 @@ async fn a_server_of_rules_alone() {
     assert_eq!(line(&mut client).await, "1 a");
     assert_eq!(line(&mut client).await, "2 b");
     assert_eq!(ask(&mut client, "c").await, "3 c");
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -220,6 +225,7 @@ async fn rules_on_connect() {
     let mut client = refusing.client().await;
     assert_eq!(line(&mut client).await, "not you");
     client.closed().await;
+    drop(client);
     refusing.tidegate.stop().await;
     let choosing =
         site_with("client_first", &[one.address], &[two.address], on_request("pool.use( 'other' );"), &more)
@@ -272,6 +278,7 @@ async fn a_marked_request_is_sent_again() {
     let mut client = once.client().await;
     client.send("x\r\n").await;
     client.closed().await;
+    drop(client);
     once.tidegate.stop().await;
     closes.abort();
 }
@@ -301,7 +308,7 @@ async fn sessions_by_a_key_of_the_rule() {
         $line = request.getLine();
         request.endsAt( $1 );
         connection.setPersistence( 'by key' );
-        connection.setPersistenceKey( string.sub( $line, 0, 0 ) );
+        connection.setPersistenceKey( string.substring( $line, 0, 0 ) );
     ";
     let mut server = of("client_first", &json!({}));
     server["basic"]["request_rules"] = json!(["on request"]);
@@ -319,6 +326,7 @@ async fn sessions_by_a_key_of_the_rule() {
         assert_eq!(ask(&mut client, &format!("a{n}")).await, a.replace("a1", &format!("a{n}")));
         assert_eq!(ask(&mut client, &format!("b{n}")).await, b.replace("b1", &format!("b{n}")));
     }
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -335,6 +343,7 @@ async fn completion_rules_are_told_how_it_ended() {
     assert_eq!(ask(&mut client, "x").await, "n:x");
     client.send("y\r\n").await;
     site.tidegate.line(&["done", &node.address.to_string(), "COMPLETE"]).await;
+    drop(client);
     site.tidegate.stop().await;
 }
 
@@ -348,6 +357,7 @@ async fn functions_of_http_abort_the_rule() {
     assert_eq!(ask(&mut site.client().await, "hello").await, "n:hello");
     site.tidegate.line(&["ruleabort", "http.getPath is for virtual servers whose protocol is http"]).await;
     site.tidegate.stop().await;
+    let node = Node::echo().await;
     let http = Site::with(
         &[node.address],
         json!({ "basic": { "request_rules": ["raw"] } }),
@@ -359,6 +369,7 @@ async fn functions_of_http_abort_the_rule() {
     client.send("GET / HTTP/1.1\r\nHost: site\r\nConnection: close\r\n\r\n").await;
     client.rest().await;
     http.tidegate.line(&["ruleabort", "request.set is for virtual servers whose protocol is not http"]).await;
+    drop(client);
     http.tidegate.stop().await;
 }
 
@@ -371,6 +382,7 @@ async fn a_discarded_connection_gets_nothing() {
         client.send("x\r\n").await;
         client.closed().await;
         assert_eq!(node.connections(), 0);
+        drop(client);
         site.tidegate.stop().await;
     }
 }
