@@ -365,7 +365,7 @@ impl Leg {
             *moving |= moved > 0;
             match polled {
                 Poll::Ready(Err(Broken::NoPipe)) => {}
-                other => return other.map_err(broken),
+                other => return other.map_err(|why| broken(&why)),
             }
         }
         self.up.poll(cx, client, from_client, node, moving)
@@ -416,7 +416,7 @@ impl Leg {
             *moving |= moved > 0;
             match polled {
                 Poll::Ready(Err(Broken::NoPipe)) => {}
-                other => return other.map_err(broken),
+                other => return other.map_err(|why| broken(&why)),
             }
         }
         self.down.poll(cx, node, &mut self.buffer, client, moving)
@@ -498,7 +498,7 @@ impl Leg {
     }
 }
 
-fn broken(broken: Broken) -> RelayError {
+fn broken(broken: &Broken) -> RelayError {
     match broken {
         Broken::Destination => RelayError::Sink(std::io::ErrorKind::BrokenPipe.into()),
         Broken::Source | Broken::TimedOut | Broken::NoPipe => RelayError::Source,

@@ -31,13 +31,14 @@ pub(crate) struct Input {
 }
 
 /// What is still to come of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// Nothing: all of it is at hand.
     Whole,
     /// So many bytes.
     More(u64),
     /// Whatever the client sends: no end is marked.
+    #[default]
     Unbounded,
 }
 
@@ -49,12 +50,6 @@ pub(crate) struct Request {
     pub(crate) rest: Rest,
     /// What the client has sent behind it.
     pub(crate) behind: Vec<u8>,
-}
-
-impl Default for Rest {
-    fn default() -> Self {
-        Self::Unbounded
-    }
 }
 
 impl Input {
@@ -191,6 +186,9 @@ mod tests {
         Input::beginning_with(bytes.as_bytes().to_vec())
     }
 
+    /// What rules do; the request, what is still to come of it, and what is behind it.
+    type Row = (fn(&mut Input), &'static str, Rest, &'static str);
+
     fn taken(input: &mut Input) -> (String, Rest, String) {
         let Request { bytes, rest, behind } = input.take();
         (String::from_utf8(bytes).unwrap(), rest, String::from_utf8(behind).unwrap())
@@ -199,7 +197,7 @@ mod tests {
     #[test]
     fn requests() {
         // What rules do, what comes of `one\ntwo\n`.
-        let table: [(fn(&mut Input), &str, Rest, &str); 9] = [
+        let table: [Row; 9] = [
             (|_| (), "one\ntwo\n", Rest::Unbounded, ""),
             (|input| input.ends_at(4), "one\n", Rest::Whole, "two\n"),
             (|input| input.ends_at(8), "one\ntwo\n", Rest::Whole, ""),
