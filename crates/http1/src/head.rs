@@ -82,64 +82,99 @@ pub(crate) fn has_bare_lf(bytes: &[u8], from: usize) -> bool {
         .any(|at| from + at == 0 || bytes.get(from + at - 1) != Some(&b'\r'))
 }
 
-/// Where `part`, a slice of `whole`, begins in it.
-pub(crate) fn offset(whole: &[u8], part: &[u8]) -> usize {
-    (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize)
-}
-
-/// Turns what httparse saw into spans, and refuses what it lets through: line ends other than CRLF.
-///
-/// `start` is where the header section begins, `end` where the blank line does.
-pub(crate) fn lines<R: Copy>(
+/// Reads header lines from `at` on, up to and with the blank line, in one pass. Returns where the head ends, or `None` where
+/// the bytes end before that. `role` sees each name and value.
+pub(crate) fn read_lines<R: Copy>(
     bytes: &[u8],
-    start: usize,
-    end: usize,
-    parsed: &[httparse::Header<'_>],
+    mut at: usize,
+    most: usize,
     headers: &mut Vec<Header<R>>,
     mut role: impl FnMut(&[u8], &[u8]) -> R,
-) -> Result<(), Syntax> {
+) -> Result<Option<usize>, Syntax> {
     headers.clear();
-    let mut at = start;
-    for header in parsed {
-        let name = header.name.as_bytes();
-        let line = offset(bytes, name);
-        if line != at {
-            return Err(Syntax::LineEnd);
+    loop {
+        let line = bytes.get(at..).unwrap_or_default();
+        if line.starts_with(b"\r\n") {
+            return Ok(Some(at + 2));
         }
-        // httparse has stopped at the line's end and trimmed: only spaces and tabs may stand before CRLF.
-        let value = if header.value.is_empty() { line + name.len() + 1 } else { offset(bytes, header.value) };
-        let value_end = value + header.value.len();
-        let rest = bytes.get(value_end..end).unwrap_or_default();
-        let blank = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        if rest.get(blank..blank + 2) != Some(b"\r\n") {
-            return Err(Syntax::LineEnd);
+        let name = token_end(line);
+        match line.get(name) {
+            None => return Ok(None),
+            Some(b':') if name > 0 => {}
+            // The blank line may be on its way.
+            Some(b'\r') if name == 0 && line.len() == 1 => return Ok(None),
+            Some(b' ' | b'\t') if name == 0 => return Err(Syntax::Fold),
+            Some(b'\r' | b'\n') if name == 0 => return Err(Syntax::LineEnd),
+            _ => return Err(Syntax::Name),
         }
-        at = value_end + blank + 2;
+        let blank = |at: usize| matches!(line.get(at), Some(b' ' | b'\t'));
+        let mut value = name + 1;
+        while blank(value) {
+            value += 1;
+        }
+        let stop = field_value_end(line, value);
+        match line.get(stop..).unwrap_or_default() {
+            [b'\r', b'\n', ..] => {}
+            [] | [b'\r'] => return Ok(None),
+            [b'\r' | b'\n', ..] => return Err(Syntax::LineEnd),
+            _ => return Err(Syntax::Value),
+        }
+        if headers.len() >= most {
+            return Err(Syntax::TooMany);
+        }
+        let mut value_end = stop;
+        while value_end > value && blank(value_end - 1) {
+            value_end -= 1;
+        }
         headers.push(Header {
-            line: line as u16,
-            name: (line + name.len()) as u16,
-            value: value as u16,
-            value_end: value_end as u16,
-            end: at as u16,
-            role: role(name, header.value),
+            line: at as u16,
+            name: (at + name) as u16,
+            value: (at + value) as u16,
+            value_end: (at + value_end) as u16,
+            end: (at + stop + 2) as u16,
+            role: role(line.get(..name).unwrap_or_default(), line.get(value..value_end).unwrap_or_default()),
         });
-    }
-    if at == end { Ok(()) } else { Err(Syntax::LineEnd) }
-}
-
-/// What httparse says is wrong, in our terms.
-pub(crate) fn syntax(error: httparse::Error, bytes: &[u8]) -> Syntax {
-    match error {
-        httparse::Error::HeaderName if folded(bytes) => Syntax::Fold,
-        httparse::Error::HeaderName => Syntax::Name,
-        httparse::Error::HeaderValue => Syntax::Value,
-        httparse::Error::TooManyHeaders => Syntax::TooMany,
-        _ => Syntax::LineEnd,
+        at += stop + 2;
     }
 }
 
-fn folded(bytes: &[u8]) -> bool {
-    [b"\r\n ", b"\r\n\t"].iter().any(|fold| memchr::memmem::find(bytes, *fold).is_some())
+/// Where the token ends that the bytes begin with.
+pub(crate) fn token_end(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(four) = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>) {
+        if !four.iter().fold(true, |all, byte| all & is_token(*byte)) {
+            break;
+        }
+        at += 4;
+    }
+    at + bytes.get(at..).unwrap_or_default().iter().take_while(|byte| is_token(**byte)).count()
+}
+
+/// Where, from `at` on, the bytes of a field value end: at a control byte other than a tab, or with the bytes.
+pub(crate) fn field_value_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        match controls_in(*eight) {
+            0 => at += 8,
+            found => {
+                at += found.trailing_zeros() as usize / 8;
+                if bytes.get(at) != Some(&b'\t') {
+                    return at;
+                }
+                at += 1;
+            }
+        }
+    }
+    at + bytes.get(at..).unwrap_or_default().iter().take_while(|byte| is_field_value(**byte)).count()
+}
+
+/// Eight bytes at once: the lowest bit that is set is the highest one of the first control byte. Tabs are some.
+fn controls_in(eight: [u8; 8]) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(eight);
+    // A byte borrows from the next one only if it is a control byte itself: the first one found is one.
+    let below_space = word.wrapping_sub(ONES * 0x20) & !word;
+    let delete = word ^ (ONES * 0x7f);
+    (below_space | (delete.wrapping_sub(ONES) & !delete)) & (ONES * 0x80)
 }
 
 /// RFC 9110 §5.6.2 tchar.
@@ -205,4 +240,58 @@ pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
         return None;
     }
     Some(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The bytes with a few of them changed, left out or doubled, mostly by those that mean something in a head.
+    pub(crate) fn spoilt(whole: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
+        let mut bytes = whole.to_vec();
+        for _ in 0..random.usize(..3) {
+            let at = random.usize(..bytes.len());
+            let byte = if random.bool() {
+                *random.choice(b"\r\n :\t,a-0\0\x7f\xff").unwrap()
+            } else {
+                random.u8(..)
+            };
+            match random.u8(..3) {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        bytes
+    }
+
+    /// The same header lines, in the eyes of another parser.
+    pub(crate) fn assert_same<R: Copy>(ours: &[Header<R>], theirs: &[httparse::Header<'_>], bytes: &[u8]) {
+        assert_eq!(ours.len(), theirs.len(), "{bytes:?}");
+        for (our, their) in ours.iter().zip(theirs) {
+            assert_eq!(our.name(bytes), their.name.as_bytes(), "{bytes:?}");
+            assert_eq!(our.value(bytes), their.value, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_ends_at_the_first_byte_that_may_not_stand_in_it() {
+        for byte in 0..=255u8 {
+            for place in 0..20 {
+                let mut text = [b'a'; 20];
+                text[place] = byte;
+                let expected = if is_field_value(byte) { 20 } else { place };
+                for from in 0..=place {
+                    assert_eq!(field_value_end(&text, from), expected, "{byte:#04x} at {place}, from {from}");
+                }
+                // Whatever stands before and behind it.
+                let mut tabs = [b'\t'; 20];
+                tabs[place] = byte;
+                assert_eq!(field_value_end(&tabs, 0), expected, "{byte:#04x} at {place} among tabs");
+                let mut high = [0xff; 20];
+                high[place] = byte;
+                assert_eq!(field_value_end(&high, 0), expected, "{byte:#04x} at {place} among high bytes");
+            }
+        }
+    }
 }

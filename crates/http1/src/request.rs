@@ -7,7 +7,7 @@ mod error;
 mod view;
 mod words;
 
-use std::{mem::MaybeUninit, ops::Range};
+use std::ops::Range;
 
 pub use self::{
     error::RequestError,
@@ -62,17 +62,27 @@ impl RequestHead {
         if start > 0 && bytes.get(start..start + 2) == Some(b"\r\n") {
             return Err(RequestError::bad("empty lines stand where a request line is expected"));
         }
-        let Some(end) = head::find_end(bytes, self.scanned.max(start)).filter(|end| *end > start + 2) else {
+        let longest = limits.head.min(usize::from(u16::MAX));
+        let end = if self.scanned == 0 && bytes.len() <= longest {
+            // Nearly always all of it is there.
+            self.read(bytes, start, limits)?
+        } else {
+            // What was looked at before is not read again until the end is there.
+            match head::find_end(bytes, self.scanned.max(start)).filter(|end| *end > start + 2) {
+                Some(end) if end > longest => {
+                    self.partial(bytes.get(..end).unwrap_or_default(), start, limits)?;
+                    return Err(Syntax::TooLong.into());
+                }
+                Some(end) => self.read(bytes.get(..end).unwrap_or_default(), start, limits)?,
+                None => None,
+            }
+        };
+        let Some(end) = end else {
             let outcome = self.partial(bytes, start, limits);
             self.scanned = bytes.len();
             return outcome.map(|()| Parsed::Partial);
         };
         self.scanned = 0;
-        if end - start > limits.head.min(usize::from(u16::MAX)) {
-            self.partial(bytes.get(..end).unwrap_or_default(), start, limits)?;
-            return Err(Syntax::TooLong.into());
-        }
-        self.complete(bytes.get(..end).unwrap_or_default(), start, limits)?;
         Ok(Parsed::Complete(end))
     }
 
@@ -92,24 +102,12 @@ impl RequestHead {
         Ok(())
     }
 
-    fn complete(&mut self, bytes: &[u8], start: usize, limits: &Limits) -> Result<(), RequestError> {
-        let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
-        let room = room.get_mut(..limits.headers.min(MAX_HEADERS)).unwrap_or_default();
-        let mut request = httparse::Request::new(&mut []);
-        let text = bytes.get(start..).unwrap_or_default();
-        match request.parse_with_uninit_headers(text, room) {
-            Ok(httparse::Status::Complete(length)) if length == text.len() => {}
-            // httparse takes bare LFs for line ends: then it is done before our end, or sees another one.
-            Ok(_) => return Err(Syntax::LineEnd.into()),
-            Err(httparse::Error::Token) => {
-                return Err(RequestError::bad("the method or target holds bytes that may not stand there"));
-            }
-            Err(httparse::Error::Version) => return Err(unknown_version(text)),
-            Err(error) => return Err(head::syntax(error, text).into()),
-        }
+    /// Reads the head that begins at `start`. Returns where it ends, or `None` where the bytes end before that.
+    fn read(&mut self, bytes: &[u8], start: usize, limits: &Limits) -> Result<Option<usize>, RequestError> {
         self.line_start = start;
-        self.start_line(bytes, &request, limits)?;
-        self.headers_end = bytes.len() - 2;
+        if !self.request_line(bytes, limits)? {
+            return Ok(None);
+        }
         let (mut host, mut length, mut encoding, mut connection) = (None, None, None, false);
         let mut fault = None;
         let mut index = 0;
@@ -119,90 +117,94 @@ impl RequestHead {
         self.expects_continue = false;
         self.upgrade = false;
         let (expects, cookies) = (&mut self.expects_continue, &mut self.has_cookies);
-        head::lines(
-            bytes,
-            self.headers_start,
-            self.headers_end,
-            request.headers,
-            &mut self.headers,
-            |name, value| {
-                let role = role_of(name);
-                match role {
-                    Some(Role::Host) if host.replace(index).is_some() => {
-                        fault = Some(RequestError::bad("Host is given more than once"));
-                    }
-                    Some(Role::ContentLength) if length.replace(index).is_some() => {
-                        fault = Some(RequestError::bad("Content-Length is given more than once"));
-                    }
-                    Some(Role::TransferEncoding) if encoding.replace(index).is_some() => {
-                        fault = Some(RequestError::bad("Transfer-Encoding is given more than once"));
-                    }
-                    Some(Role::Expect) if value.eq_ignore_ascii_case(b"100-continue") => *expects = true,
-                    Some(Role::Expect) => {
-                        fault =
-                            Some(RequestError { status: 417, reason: "only 100-continue can be expected" });
-                    }
-                    Some(Role::Cookie) => *cookies = true,
-                    Some(Role::HopByHop) => connection = true,
-                    None => {
-                        fault = Some(RequestError::bad(
-                            "a header name only looks like one that frames the message",
-                        ));
-                    }
-                    _ => {}
+        let most = limits.headers.min(MAX_HEADERS);
+        let end = head::read_lines(bytes, self.headers_start, most, &mut self.headers, |name, value| {
+            let role = role_of(name);
+            match role {
+                Some(Role::Host) if host.replace(index).is_some() => {
+                    fault = Some(RequestError::bad("Host is given more than once"));
                 }
-                index += 1;
-                role.unwrap_or(Role::Other)
-            },
-        )?;
+                Some(Role::ContentLength) if length.replace(index).is_some() => {
+                    fault = Some(RequestError::bad("Content-Length is given more than once"));
+                }
+                Some(Role::TransferEncoding) if encoding.replace(index).is_some() => {
+                    fault = Some(RequestError::bad("Transfer-Encoding is given more than once"));
+                }
+                Some(Role::Expect) if value.eq_ignore_ascii_case(b"100-continue") => *expects = true,
+                Some(Role::Expect) => {
+                    fault = Some(RequestError { status: 417, reason: "only 100-continue can be expected" });
+                }
+                Some(Role::Cookie) => *cookies = true,
+                Some(Role::HopByHop) => connection = true,
+                None => {
+                    fault =
+                        Some(RequestError::bad("a header name only looks like one that frames the message"));
+                }
+                _ => {}
+            }
+            index += 1;
+            role.unwrap_or(Role::Other)
+        })?;
+        let Some(end) = end else { return Ok(None) };
         if let Some(fault) = fault {
             return Err(fault);
         }
+        self.headers_end = end - 2;
         if connection {
             self.connection(bytes)?;
         }
         self.frame(bytes, length, encoding)?;
-        self.find_host(bytes, host)
+        self.find_host(bytes, host)?;
+        Ok(Some(end))
     }
 
-    fn start_line(
-        &mut self,
-        bytes: &[u8],
-        request: &httparse::Request<'_, '_>,
-        limits: &Limits,
-    ) -> Result<(), RequestError> {
-        let method = request.method.unwrap_or_default().as_bytes();
-        let target = request.path.unwrap_or_default().as_bytes();
-        self.method =
-            method_of(method).ok_or(RequestError { status: 501, reason: "CONNECT is not served" })?;
-        self.method_end = self.line_start + method.len();
-        self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
-        let from = self.method_end + 1;
-        self.target = from..from + target.len();
-        // RFC 9112 §3: single spaces, nothing else, and CRLF.
-        let line_end = self.target.end + b" HTTP/1.x".len();
-        if bytes.get(self.target.clone()) != Some(target)
-            || bytes.get(line_end..line_end + 2) != Some(b"\r\n")
-        {
-            return Err(RequestError::bad(
-                "the request line is not method, target and version with single spaces",
-            ));
-        }
-        self.headers_start = line_end + 2;
-        if self.headers_start - self.line_start > limits.request_line {
+    /// RFC 9112 §3: method, target and version, single spaces between them, CRLF behind. False = the line is not all there.
+    fn request_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, RequestError> {
+        const VERSION: usize = b" HTTP/1.x\r\n".len();
+        let text = bytes.get(self.line_start..).unwrap_or_default();
+        let Some(length) = memchr::memchr(b'\n', text) else { return Ok(false) };
+        let line = text.get(..=length).unwrap_or_default();
+        if line.len() > limits.request_line {
             return Err(TARGET_TOO_LONG);
         }
-        // RFC 3986: a target is visible ASCII, and a fragment is not part of it.
-        if !target.iter().all(|&byte| byte > b' ' && byte < 0x7f && byte != b'#') {
+        let method = head::token_end(line);
+        let target = line.get(method + 1..).unwrap_or_default();
+        let target_length = target.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or_default();
+        let (target, version) = target.split_at_checked(target_length).unwrap_or_default();
+        if method == 0
+            || line.get(method) != Some(&b' ')
+            || target.is_empty()
+            || !matches!(version.first(), Some(b' ' | b'\r'))
+        {
+            return Err(RequestError::bad("the method or target holds bytes that may not stand there"));
+        }
+        self.version = match version {
+            b" HTTP/1.1\r\n" => Version::Http11,
+            b" HTTP/1.0\r\n" => Version::Http10,
+            _ => return Err(unknown_version(line)),
+        };
+        self.method = method_of(line.get(..method).unwrap_or_default())
+            .ok_or(RequestError { status: 501, reason: "CONNECT is not served" })?;
+        self.method_end = self.line_start + method;
+        self.headers_start = self.line_start + line.len();
+        self.target = self.method_end + 1..self.headers_start - VERSION;
+        self.target_form(target)
+    }
+
+    /// RFC 9112 §3.2: a path, `*`, or an http URL.
+    fn target_form(&mut self, target: &[u8]) -> Result<bool, RequestError> {
+        // RFC 3986: a fragment is not part of a request's target.
+        if target.contains(&b'#') {
             return Err(RequestError::bad("the target holds bytes that may not stand in a URI"));
         }
         self.authority = None;
         self.path = self.target.clone();
         match target.first() {
-            Some(b'/') => Ok(()),
-            Some(b'*') if target.len() == 1 && self.method == Method::Options => Ok(()),
-            _ => self.absolute_form(target),
+            Some(b'/') => {}
+            Some(b'*') if target.len() == 1 && self.method == Method::Options => {}
+            _ => self.absolute_form(target)?,
         }
+        Ok(true)
     }
 
     /// RFC 9112 §3.2.2: `http://host/path`.

@@ -1,6 +1,6 @@
 //! Response heads.
 
-use std::{fmt, mem::MaybeUninit};
+use std::fmt;
 
 pub use crate::head::Parsed;
 use crate::{
@@ -95,7 +95,19 @@ impl ResponseHead {
         limits: &Limits,
         request: &RequestHead,
     ) -> Result<Parsed, ResponseError> {
-        let Some(end) = head::find_end(bytes, self.scanned) else {
+        let longest = limits.head.min(usize::from(u16::MAX));
+        let end = if self.scanned == 0 && bytes.len() <= longest {
+            // Nearly always all of it is there.
+            self.read(bytes, limits, request)?
+        } else {
+            // What was looked at before is not read again until the end is there.
+            match head::find_end(bytes, self.scanned) {
+                Some(end) if end > longest => return Err(Syntax::TooLong.into()),
+                Some(end) => self.read(bytes.get(..end).unwrap_or_default(), limits, request)?,
+                None => None,
+            }
+        };
+        let Some(end) = end else {
             if head::has_bare_lf(bytes, self.scanned) {
                 return Err(Syntax::LineEnd.into());
             }
@@ -106,82 +118,83 @@ impl ResponseHead {
             return Ok(Parsed::Partial);
         };
         self.scanned = 0;
-        if end > limits.head.min(usize::from(u16::MAX)) {
-            return Err(Syntax::TooLong.into());
-        }
-        self.complete(bytes.get(..end).unwrap_or_default(), limits, request)?;
         Ok(Parsed::Complete(end))
     }
 
-    fn complete(
+    /// Reads the head. Returns where it ends, or `None` where the bytes end before that.
+    fn read(
         &mut self,
         bytes: &[u8],
         limits: &Limits,
         request: &RequestHead,
-    ) -> Result<(), ResponseError> {
-        let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
-        let room = room.get_mut(..limits.headers.min(MAX_HEADERS)).unwrap_or_default();
-        let mut response = httparse::Response::new(&mut []);
-        match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, room)
-        {
-            Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
-            Ok(_) => return Err(Syntax::LineEnd.into()),
-            Err(httparse::Error::Version | httparse::Error::Status) => {
-                return Err(ResponseError("the node's status line is not an HTTP/1.x status line"));
-            }
-            Err(error) => return Err(head::syntax(error, bytes).into()),
-        }
-        self.status = response.code.unwrap_or_default();
-        let old = response.version == Some(0);
-        // "HTTP/1.1 200 reason" CRLF; httparse has checked the reason's bytes. A missing reason is tolerated.
-        let line_end = memchr::memchr(b'\n', bytes).ok_or(Syntax::LineEnd)?;
-        if bytes.get(line_end.wrapping_sub(1)) != Some(&b'\r') {
-            return Err(Syntax::LineEnd.into());
-        }
-        if bytes.get(12).is_none_or(|byte| !matches!(byte, b' ' | b'\r'))
-            || !(100..1000).contains(&self.status)
-        {
-            return Err(ResponseError("the node's status line is not an HTTP/1.x status line"));
-        }
-        self.headers_start = line_end + 1;
-        self.headers_end = bytes.len() - 2;
+    ) -> Result<Option<usize>, ResponseError> {
+        let Some(old) = self.status_line(bytes)? else { return Ok(None) };
         let (mut length, mut encoding, mut connection) = (None, None, None);
         let mut fault = None;
         let mut index = 0;
         self.has_set_cookie = false;
         let cookies = &mut self.has_set_cookie;
-        head::lines(
-            bytes,
-            self.headers_start,
-            self.headers_end,
-            response.headers,
-            &mut self.headers,
-            |name, _| {
-                let role = role_of(name);
-                match role {
-                    Role::ContentLength if length.replace(index).is_some() => {
-                        fault = Some(ResponseError("the node's response has more than one Content-Length"));
-                    }
-                    Role::TransferEncoding if encoding.replace(index).is_some() => {
-                        fault =
-                            Some(ResponseError("the node's response has more than one Transfer-Encoding"));
-                    }
-                    Role::SetCookie => *cookies = true,
-                    Role::HopByHop => drop(connection.get_or_insert(index)),
-                    _ => {}
+        let most = limits.headers.min(MAX_HEADERS);
+        let end = head::read_lines(bytes, self.headers_start, most, &mut self.headers, |name, _| {
+            let role = role_of(name);
+            match role {
+                Role::ContentLength if length.replace(index).is_some() => {
+                    fault = Some(ResponseError("the node's response has more than one Content-Length"));
                 }
-                index += 1;
-                role
-            },
-        )?;
+                Role::TransferEncoding if encoding.replace(index).is_some() => {
+                    fault = Some(ResponseError("the node's response has more than one Transfer-Encoding"));
+                }
+                Role::SetCookie => *cookies = true,
+                Role::HopByHop => drop(connection.get_or_insert(index)),
+                _ => {}
+            }
+            index += 1;
+            role
+        })?;
+        let Some(end) = end else { return Ok(None) };
         if let Some(fault) = fault {
             return Err(fault);
         }
+        self.headers_end = end - 2;
         self.keep_alive = !old;
         if let Some(first) = connection {
             self.connection(bytes, first, old)?;
         }
-        self.frame(bytes, length, encoding, request.method(), old)
+        self.frame(bytes, length, encoding, request.method(), old)?;
+        Ok(Some(end))
+    }
+
+    /// RFC 9112 §4: `HTTP/1.1 200 reason` CRLF. Returns whether it is HTTP/1.0, or `None` where the line is not all there.
+    fn status_line(&mut self, bytes: &[u8]) -> Result<Option<bool>, ResponseError> {
+        const REASON: usize = b"HTTP/1.1 200".len();
+        const NONE: ResponseError = ResponseError("the node's status line is not an HTTP/1.x status line");
+        let Some((start, rest)) = bytes.split_at_checked(REASON) else {
+            // What cannot become one is refused at once.
+            let begun = [b"HTTP/1.1 ", b"HTTP/1.0 "]
+                .iter()
+                .any(|version| version.starts_with(bytes) || bytes.starts_with(*version));
+            return if begun { Ok(None) } else { Err(NONE) };
+        };
+        let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ (b'0' | b'1'), b' ', code @ ..] = start else {
+            return Err(NONE);
+        };
+        if !code.iter().all(u8::is_ascii_digit) {
+            return Err(NONE);
+        }
+        self.status = code.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+        // A missing reason is tolerated.
+        if self.status < 100 || !matches!(rest.first(), Some(b' ' | b'\r') | None) {
+            return Err(NONE);
+        }
+        let end = head::field_value_end(bytes, REASON);
+        match bytes.get(end..).unwrap_or_default() {
+            [b'\r', b'\n', ..] => {}
+            [] | [b'\r'] => return Ok(None),
+            [b'\r' | b'\n', ..] => return Err(Syntax::LineEnd.into()),
+            _ => return Err(NONE),
+        }
+        self.headers_start = end + 2;
+        Ok(Some(*minor == b'0'))
     }
 
     fn connection(&mut self, bytes: &[u8], first: usize, old: bool) -> Result<(), ResponseError> {
@@ -191,29 +204,44 @@ impl ResponseHead {
             if header.role() != Role::HopByHop || !header.name(bytes).eq_ignore_ascii_case(b"connection") {
                 continue;
             }
-            for option in list(header.value(bytes)) {
+            let value = header.value(bytes);
+            // Nearly always all there is.
+            if self.persistence_option(value, old) {
+                options += 1;
+                continue;
+            }
+            for option in list(value) {
                 options += 1;
                 if options > MAX_CONNECTION_OPTIONS {
                     return Err(ResponseError("the node's Connection lists too many options"));
                 }
-                if option.eq_ignore_ascii_case(b"close") {
-                    self.keep_alive = false;
-                } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                    self.keep_alive |= old;
-                } else {
-                    for named in self
-                        .headers
-                        .iter_mut()
-                        .filter(|header| header.name(bytes).eq_ignore_ascii_case(option))
-                    {
-                        if named.role() == Role::Other {
-                            named.set_role(Role::NamedByConnection);
-                        }
-                    }
+                if !self.persistence_option(option, old) {
+                    self.name_by_connection(bytes, option);
                 }
             }
         }
         Ok(())
+    }
+
+    /// `close` and `keep-alive` (RFC 9112 §9.3). False = the option is another one.
+    fn persistence_option(&mut self, option: &[u8], old: bool) -> bool {
+        if option.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive |= old;
+            true
+        } else if option.eq_ignore_ascii_case(b"close") {
+            self.keep_alive = false;
+            true
+        } else {
+            false
+        }
+    }
+
+    fn name_by_connection(&mut self, bytes: &[u8], option: &[u8]) {
+        for named in &mut self.headers {
+            if named.role() == Role::Other && named.name(bytes).eq_ignore_ascii_case(option) {
+                named.set_role(Role::NamedByConnection);
+            }
+        }
     }
 
     fn frame(
@@ -311,15 +339,18 @@ impl ResponseHead {
 }
 
 fn role_of(name: &[u8]) -> Role {
+    // Length and first letter single out nearly every name before anything is compared.
     let is = |exact: &[u8]| name.eq_ignore_ascii_case(exact);
-    match name.len() {
-        7 if is(b"upgrade") => Role::Upgrade,
-        8 if is(b"location") => Role::Location,
-        10 if is(b"set-cookie") => Role::SetCookie,
-        10 if is(b"connection") || is(b"keep-alive") => Role::HopByHop,
-        14 if is(b"content-length") => Role::ContentLength,
-        16 if is(b"proxy-connection") => Role::HopByHop,
-        17 if is(b"transfer-encoding") => Role::TransferEncoding,
+    let first = name.first().map_or(0, u8::to_ascii_lowercase);
+    match (name.len(), first) {
+        (7, b'u') if is(b"upgrade") => Role::Upgrade,
+        (8, b'l') if is(b"location") => Role::Location,
+        (10, b's') if is(b"set-cookie") => Role::SetCookie,
+        (10, b'c') if is(b"connection") => Role::HopByHop,
+        (10, b'k') if is(b"keep-alive") => Role::HopByHop,
+        (14, b'c') if is(b"content-length") => Role::ContentLength,
+        (16, b'p') if is(b"proxy-connection") => Role::HopByHop,
+        (17, b't') if is(b"transfer-encoding") => Role::TransferEncoding,
         _ => Role::Other,
     }
 }
@@ -327,6 +358,42 @@ fn role_of(name: &[u8]) -> Role {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever is accepted is read in the same way by another parser, however it was spoilt before.
+    #[test]
+    fn accepted_heads_are_what_others_read() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let question = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut request = RequestHead::default();
+        request.parse(question, &Limits::default()).unwrap();
+        let whole = b"HTTP/1.1 200 All is well\r\nServer: a/1.0 (b)\r\nEmpty:\r\nContent-Length: 12\r\nSet-Cookie: a=\xe9;  b\t \r\nConnection: keep-alive\r\n\r\n";
+        let mut accepted = 0;
+        for _ in 0..50_000 {
+            let bytes = head::tests::spoilt(whole, &mut random);
+            let mut head = ResponseHead::default();
+            let mut slow = ResponseHead::default();
+            let slowly = (1..=bytes.len())
+                .map(|end| slow.parse(&bytes[..end], &Limits::default(), &request))
+                .find(|parsed| !matches!(parsed, Ok(Parsed::Partial)));
+            let parsed = head.parse(&bytes, &Limits::default(), &request);
+            match &parsed {
+                Ok(Parsed::Complete(_)) => assert_eq!(slowly, Some(parsed), "slowly {bytes:?}"),
+                Ok(Parsed::Partial) => assert_eq!(slowly, None, "slowly {bytes:?}"),
+                // In pieces, the fault may be found only when the end of the head has come.
+                Err(_) => assert!(!matches!(slowly, Some(Ok(_))), "slowly {bytes:?}: {slowly:?}"),
+            }
+            let Ok(Parsed::Complete(length)) = parsed else { continue };
+            accepted += 1;
+            let mut room = [httparse::EMPTY_HEADER; 16];
+            let mut other = httparse::Response::new(&mut room);
+            assert_eq!(other.parse(&bytes), Ok(httparse::Status::Complete(length)), "{bytes:?}");
+            assert_eq!(other.code, Some(head.status()), "{bytes:?}");
+            head::tests::assert_same(head.headers(), other.headers, &bytes);
+        }
+        assert!(accepted > 1000, "{accepted} accepted");
+    }
 
     #[test]
     fn connection_lists_a_bounded_number_of_options() {

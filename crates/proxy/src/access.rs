@@ -4,10 +4,12 @@
 //! asked (request line, headers) → answered (pool, node, response headers) → record (one line, never waits)
 //! ```
 //!
-//! Nothing here runs for a virtual server that keeps no log. `log.save_all` says whether a request is logged of which
-//! rules (`requestlog.include`, `requestlog.exclude`) say nothing.
+//! Nothing here runs for a virtual server that keeps no log, and all of it is out of the way of the requests of one that
+//! keeps none. `log.save_all` says whether a request is logged of which rules (`requestlog.include`,
+//! `requestlog.exclude`) say nothing.
 
 use std::{
+    hint::cold_path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -44,6 +46,7 @@ impl Entry {
 /// A request came in.
 pub(crate) fn asked(exchange: &mut Exchange<'_>, client: &Client) {
     let Some(log) = &exchange.server.access_log else { return };
+    cold_path();
     // Whatever rules may still say: it is too late to look at the request then.
     if !(is_wanted(exchange) || exchange.server.rules.are_some()) {
         return;
@@ -67,6 +70,7 @@ pub(crate) fn is_wanted(exchange: &Exchange<'_>) -> bool {
 /// A node gets it.
 pub(crate) fn tried(exchange: &mut Exchange<'_>, pool: &RunningPool, claim: &Claim) {
     let Some(entry) = &mut exchange.answered.log else { return };
+    cold_path();
     entry.pool = Some(Arc::clone(&pool.settings));
     entry.node = Some(Arc::clone(claim.node()));
 }
@@ -74,6 +78,7 @@ pub(crate) fn tried(exchange: &mut Exchange<'_>, pool: &RunningPool, claim: &Cla
 /// A node answered it.
 pub(crate) fn answered(exchange: &mut Exchange<'_>, head: &ResponseHead, bytes: &[u8]) {
     let Some(log) = &exchange.server.access_log else { return };
+    cold_path();
     let Some(entry) = &mut exchange.answered.log else { return };
     let headers = head.headers().iter().map(|header| (header.name(bytes), header.value(bytes)));
     entry.captured.response(log.format(), headers);
@@ -82,6 +87,7 @@ pub(crate) fn answered(exchange: &mut Exchange<'_>, head: &ResponseHead, bytes: 
 /// How long the node took, and what became of the session.
 pub(crate) fn decided(exchange: &mut Exchange<'_>, session: &Session, slot: Slot, response_time: Duration) {
     let Some(entry) = &mut exchange.answered.log else { return };
+    cold_path();
     entry.response_time = Some(response_time);
     entry.session = session_word(session, slot);
 }
@@ -106,6 +112,7 @@ pub(crate) fn failed(exchange: &mut Exchange<'_>, failure: &Failure) {
 /// The exchange is over: one line.
 pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
     let Some(log) = &exchange.server.access_log else { return };
+    cold_path();
     let Some(mut entry) = exchange.answered.log.take() else { return };
     if !is_wanted(exchange) {
         entry.forget();

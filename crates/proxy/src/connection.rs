@@ -5,6 +5,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    hint::cold_path,
     io,
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
@@ -179,7 +180,10 @@ impl Client {
                     tokio::task::coop::consume_budget().await;
                 }
                 Next::Done => break Flow::Close,
-                Next::Bad(failure) => break Box::pin(virtual_server::refuse(&mut self, failure)).await,
+                Next::Bad(failure) => {
+                    cold_path();
+                    break Box::pin(virtual_server::refuse(&mut self, failure)).await;
+                }
             }
             first = false;
         };
@@ -191,7 +195,8 @@ impl Client {
         let settings = Arc::clone(&self.server.settings);
         self.deadline.arm(settings.connect_timeout.map(|limit| self.worker.now().after(limit)));
         if settings.proxy_protocol != ProxyProtocol::Off {
-            self.read_proxy_header(settings.proxy_protocol).await?;
+            cold_path();
+            Box::pin(self.read_proxy_header(settings.proxy_protocol)).await?;
         }
         if self.local.ip().is_unspecified() {
             self.local = self.stream.socket().and_then(|socket| socket.local_address()).unwrap_or(self.local);
@@ -330,8 +335,9 @@ impl Client {
         loop {
             match head.parse(self.buffer.filled(), &limits) {
                 Ok(Parsed::Complete(length)) => return Next::Request(head, length),
-                Ok(Parsed::Partial) => {}
+                Ok(Parsed::Partial) => cold_path(),
                 Err(error) => {
+                    cold_path();
                     self.worker.request_heads.keep(head);
                     return Next::Bad(Failure::new(
                         Kind::BadRequest(error.status(), error.reason()),

@@ -14,7 +14,7 @@ pub(crate) mod generic;
 pub(crate) mod queue;
 pub(crate) mod upgrade;
 
-use std::{sync::Arc, time::Duration};
+use std::{hint::cold_path, sync::Arc, time::Duration};
 
 use tidegate_http1::request::Version;
 use tidegate_model::{Moment, persistence::FailureMode};
@@ -77,6 +77,7 @@ pub(crate) async fn to_pool(
         let mut claimed = match claimed {
             Claimed::Node(claimed) => claimed,
             Claimed::AllFailed => {
+                cold_path();
                 let Some(failure_pool) = &pool.failure_pool else {
                     tally::pool(&client.worker, pool).no_node.add(1);
                     return Err(last);
@@ -88,6 +89,7 @@ pub(crate) async fn to_pool(
                 continue;
             }
             Claimed::Rebuilt(rebuilt) => {
+                cold_path();
                 session = session_of(client, exchange, &rebuilt);
                 attempts.follow(pool, &rebuilt);
                 other = Some(rebuilt);
@@ -95,6 +97,7 @@ pub(crate) async fn to_pool(
             }
             Claimed::Exhausted => return Err(last),
             Claimed::SessionFailed(mode) => {
+                cold_path();
                 return Box::pin(session_failed(client, exchange, pool, &session, &mode)).await;
             }
         };
@@ -103,6 +106,7 @@ pub(crate) async fn to_pool(
             let outcome = attempt(client, exchange, pool, &mut claimed, &mut body).await;
             let mut answer = match trace::heard(exchange, client, outcome) {
                 Ok(answer) if answer.head.status() == 503 => {
+                    cold_path();
                     let unavailable = Failure::new(Kind::Unavailable, Progress::Sent);
                     note_failure(client, pool, &claimed, &unavailable);
                     attempts.note(&unavailable, &claimed);
@@ -118,6 +122,7 @@ pub(crate) async fn to_pool(
                 }
                 Ok(answer) => answer,
                 Err(failure) => {
+                    cold_path();
                     note_failure(client, pool, &claimed, &failure);
                     attempts.note(&failure, &claimed);
                     if !attempts.may_retry(&failure, exchange, pool, &body) {
@@ -141,6 +146,7 @@ pub(crate) async fn to_pool(
             }
             return deliver(client, exchange, pool, &session, &claimed, answer).await;
         }
+        cold_path();
         exchange.answered.retries += 1;
         tally::pool(&client.worker, pool).retries.add(1);
         // The nodes of today are asked, not those of when the request began.
@@ -245,6 +251,7 @@ fn note_success(pool: &RunningPool, claimed: &Claim, response_time: Duration, no
 }
 
 /// Passive monitoring: what a failed request says about the node.
+#[cold]
 fn note_failure(client: &Client, pool: &RunningPool, claimed: &Claim, failure: &Failure) {
     tally::node_failed(client, claimed.node(), failure);
     if !pool.settings.passive_monitoring {

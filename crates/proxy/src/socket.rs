@@ -23,6 +23,8 @@ use tokio::{
     task::coop,
 };
 
+use crate::buffer::Buffer;
+
 sockopt_impl!(
     /// `SO_MEMINFO` (linux/sock_diag.h), as far as it is needed.
     MemoryInfo,
@@ -42,12 +44,14 @@ pub(crate) struct Socket {
     /// descriptor while it is open.
     registered: Option<AsyncFd<Rc<OwnedFd>>>,
     fd: Rc<OwnedFd>,
+    /// What is written waits for the end of the connection, to leave in one segment with it.
+    ending: bool,
 }
 
 impl Socket {
     /// Wraps a descriptor that is already non-blocking.
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self { registered: None, fd: Rc::new(fd) }
+        Self { registered: None, fd: Rc::new(fd), ending: false }
     }
 
     /// Starts a connection to `remote`, from `source` if one is given. The connection is up when
@@ -89,25 +93,56 @@ impl Socket {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_receive(cx, |fd| {
+            let n = receive(fd, buf)?;
+            Ok((n, n == buf.len()))
+        })
+    }
+
+    /// Reads what is there into `buffer`, at most `limit` bytes; 0 means the peer has finished sending, or that the
+    /// buffer is full. The buffer gets memory only for bytes that are there.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_receive(cx, |fd| {
+            let room = buffer.room(limit);
+            let most = room.len();
+            let received = receive(fd, room);
+            buffer.fill(*received.as_ref().unwrap_or(&0));
+            buffer.rest();
+            received.map(|n| (n, n == most))
+        })
+    }
+
+    /// Calls `call` once there may be something to receive. It says how many bytes it has received, and whether there may
+    /// be more.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(&OwnedFd) -> io::Result<(usize, bool)>,
+    ) -> Poll<io::Result<usize>> {
         if self.registered.is_none() {
             // The reactor sees to it that a task gives way to others; who does not ask it has to see to it himself.
             let turn = ready!(coop::poll_proceed(cx));
-            match receive(&self.fd, buf) {
+            match call(&self.fd) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => {
                     turn.made_progress();
-                    return Poll::Ready(outcome);
+                    return Poll::Ready(outcome.map(|(n, _)| n));
                 }
             }
         }
         let fd = self.registered()?;
         loop {
             let mut guard = ready!(fd.poll_read_ready(cx))?;
-            match receive(guard.get_inner(), buf) {
+            match call(guard.get_inner()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                Ok(n) => {
+                Ok((n, more)) => {
                     // A stream socket that filled less than the buffer is empty until the next event (epoll(7)).
-                    if n > 0 && n < buf.len() {
+                    if n > 0 && !more {
                         guard.clear_ready();
                     }
                     return Poll::Ready(Ok(n));
@@ -123,15 +158,16 @@ impl Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let flags = if self.ending { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         // Trying first is right even when registered: a socket nearly always has room.
-        match send(self.as_fd(), slices) {
+        match send(self.as_fd(), slices, flags) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             outcome => return Poll::Ready(outcome),
         }
         let fd = self.registered()?;
         loop {
             let mut guard = ready!(fd.poll_write_ready(cx))?;
-            match send(guard.get_inner().as_fd(), slices) {
+            match send(guard.get_inner().as_fd(), slices, flags) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
                 outcome => return Poll::Ready(outcome),
             }
@@ -223,6 +259,12 @@ impl Socket {
         Ok(rustix::net::shutdown(self.as_fd(), how)?)
     }
 
+    /// The next bytes are the last: the connection is closed, or finished for writing, as soon as they are written. They
+    /// leave in one segment with its end, where two would wake the peer twice.
+    pub(crate) fn end_with_next(&mut self) {
+        self.ending = true;
+    }
+
     /// Makes the coming close send RST instead of FIN.
     pub(crate) fn reset_on_close(&self) {
         // Failing to set the option leaves an ordinary close, which is safe.
@@ -236,11 +278,12 @@ impl Socket {
     }
 
     fn registered(&mut self) -> io::Result<&AsyncFd<Rc<OwnedFd>>> {
-        let fd = match self.registered.take() {
-            Some(fd) => fd,
-            None => watch(Rc::clone(&self.fd), Interest::READABLE | Interest::WRITABLE)?,
-        };
-        Ok(self.registered.insert(fd))
+        match self.registered {
+            Some(ref fd) => Ok(fd),
+            ref mut none => {
+                Ok(none.insert(watch(Rc::clone(&self.fd), Interest::READABLE | Interest::WRITABLE)?))
+            }
+        }
     }
 }
 
@@ -269,10 +312,10 @@ fn receive(fd: &OwnedFd, buf: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-fn send(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+fn send(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
     loop {
         let outcome = match slices {
-            [one] => rustix::net::send(fd, one, SendFlags::NOSIGNAL),
+            [one] => rustix::net::send(fd, one, flags),
             many => rustix::io::writev(fd, many),
         };
         match outcome {

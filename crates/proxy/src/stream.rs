@@ -125,6 +125,9 @@ impl Stream {
         buffer: &mut Buffer,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
+        if let Self::Plain(socket) = self {
+            return socket.poll_fill(cx, buffer, limit);
+        }
         let polled = self.poll_read(cx, buffer.room(limit));
         match &polled {
             Poll::Ready(Ok(n)) => buffer.fill(*n),

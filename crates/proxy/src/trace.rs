@@ -4,10 +4,11 @@
 //! began (the caller's context, sampling) → attempted (a node is told) → heard → decided → record (never waits)
 //! ```
 //!
-//! Nothing here runs for a virtual server without tracing: nothing is read, and heads pass as they are. A request that is
-//! not sampled is only given its numbers. See [`tidegate_telemetry::traces`] for what becomes of records.
+//! Nothing here runs for a virtual server without tracing: nothing is read, heads pass as they are, and the code is out of
+//! their way. A request that is not sampled is only given its numbers. See [`tidegate_telemetry::traces`] for what becomes of records.
 
 use std::{
+    hint::cold_path,
     num::{NonZeroU64, NonZeroU128},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -105,6 +106,7 @@ impl Trace {
 /// A request came in: reads the caller's context, and decides whether the request is recorded.
 pub(crate) fn began(exchange: &mut Exchange<'_>, client: &Client) {
     let Some(traces) = &exchange.server.traces else { return };
+    cold_path();
     let (head, bytes) = (&*exchange.head, exchange.head_bytes());
     let worker = &client.worker;
     let caller = caller(head, bytes);
@@ -209,6 +211,7 @@ pub(crate) fn pool(exchange: &mut Exchange<'_>, pool: &RunningPool) {
 /// A node was chosen, and gets the request next.
 pub(crate) fn attempted(exchange: &mut Exchange<'_>, client: &Client, pool: &RunningPool, claim: &Claim) {
     let Some(trace) = &exchange.trace else { return };
+    cold_path();
     let Some(span) = &trace.span else { return };
     let told =
         if span.attempts.len() < MAX_ATTEMPTS { number(client.worker.random()) } else { trace.own.span_id };
@@ -254,8 +257,8 @@ fn end_attempt(span: &mut Finished, now: Duration) {
 pub(crate) fn heard(
     exchange: &mut Exchange<'_>,
     client: &Client,
-    outcome: Result<Answer, Failure>,
-) -> Result<Answer, Failure> {
+    outcome: Result<Box<Answer>, Failure>,
+) -> Result<Box<Answer>, Failure> {
     let now = client.worker.recent_elapsed().saturating_sub(exchange.began);
     if let Some(span) = recorded(exchange)
         && let Some(attempt) = span.attempts.last_mut().filter(|attempt| attempt.ended.is_none())
@@ -265,7 +268,7 @@ pub(crate) fn heard(
     outcome
 }
 
-fn note(attempt: &mut Attempt, now: Duration, outcome: &Result<Answer, Failure>) {
+fn note(attempt: &mut Attempt, now: Duration, outcome: &Result<Box<Answer>, Failure>) {
     match outcome {
         Ok(answer) => {
             attempt.status = Some(answer.head.status());
@@ -302,6 +305,7 @@ pub(crate) fn failed(exchange: &mut Exchange<'_>, failure: &Failure) {
 /// The exchange is over: one record, if it is sampled.
 pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
     let Some(mut trace) = exchange.trace.take() else { return };
+    cold_path();
     if let Some(mut span) = trace.span.take()
         && let Some(traces) = &exchange.server.traces
     {
@@ -318,7 +322,9 @@ pub(crate) fn record(client: &Client, exchange: &mut Exchange<'_>) {
 }
 
 fn recorded<'e>(exchange: &'e mut Exchange<'_>) -> Option<&'e mut Finished> {
-    exchange.trace.as_mut()?.span.as_deref_mut()
+    let trace = exchange.trace.as_mut()?;
+    cold_path();
+    trace.span.as_deref_mut()
 }
 
 fn fault(failure: &Failure) -> Fault {

@@ -5,7 +5,7 @@
 //! request rules → forward to the pool (response rules on the way back) → completion rules → finish
 //! ```
 
-use std::{cell::Cell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, hint::cold_path, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
 
 use tidegate_http1::{
     limits::Limits,
@@ -237,6 +237,7 @@ pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_leng
             flow
         }
         Err(failure) => {
+            cold_path();
             if !exchange.server.rules.completion.is_empty() {
                 exchange.said_mut().failure = Some(failure);
             }

@@ -40,6 +40,11 @@ const CONTROL_THREADS: usize = 2;
 /// Exit status of a wrong command line or setting, as clap has it.
 const USAGE: u8 = 2;
 
+/// Connections come and go with a few blocks of some kilobytes each, which the system's allocator merges and splits anew
+/// every time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command = CommandLine::parse().command;
     let environment = settings::process_environment();

@@ -195,3 +195,35 @@ fn connection_lists_a_bounded_number_of_options() {
         }
     }
 }
+
+/// Whatever is accepted is read in the same way by another parser, however it was spoilt before.
+#[test]
+fn accepted_heads_are_what_others_read() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let whole = b"PUT /a?b=%20 HTTP/1.1\r\nHost: a.b:80\r\nUser-Agent: c/1 (d)\r\nEmpty:\r\nContent-Length: 12\r\nCookie: a=\xe9;  b\t \r\nConnection: keep-alive, x\r\n\r\n";
+    let mut accepted = 0;
+    for _ in 0..50_000 {
+        let bytes = head::tests::spoilt(whole, &mut random);
+        let mut head = RequestHead::default();
+        let parsed = head.parse(&bytes, &Limits::default());
+        match (&parsed, parse_slowly(&bytes)) {
+            (Ok(Parsed::Complete(length)), slowly) => {
+                assert!(slowly.is_ok() && bytes[..*length].ends_with(b"\r\n\r\n"), "slowly {bytes:?}");
+            }
+            (Ok(Parsed::Partial), slowly) => assert_eq!(slowly.map(|_| ()), Err(0), "slowly {bytes:?}"),
+            // In pieces, the fault may be found only when the end of the head has come.
+            (Err(_), slowly) => assert!(slowly.is_err(), "slowly {bytes:?}"),
+        }
+        let Ok(Parsed::Complete(length)) = parsed else { continue };
+        accepted += 1;
+        let mut room = [httparse::EMPTY_HEADER; 16];
+        let mut other = httparse::Request::new(&mut room);
+        assert_eq!(other.parse(&bytes), Ok(httparse::Status::Complete(length)), "{bytes:?}");
+        assert_eq!(other.method.map(str::as_bytes), Some(head.method_bytes(&bytes)), "{bytes:?}");
+        assert_eq!(other.path.map(str::as_bytes), Some(head.target(&bytes)), "{bytes:?}");
+        head::tests::assert_same(head.headers(), other.headers, &bytes);
+    }
+    assert!(accepted > 1000, "{accepted} accepted");
+}

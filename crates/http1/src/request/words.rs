@@ -120,8 +120,12 @@ pub(super) fn role_of(name: &[u8]) -> Option<Role> {
 /// Names that a lenient or CGI-style reader (`Content_Length`, `Transfer.Encoding`) takes for a framing header.
 fn is_look_alike(name: &[u8]) -> bool {
     const FRAMING: [(&[u8], usize); 3] = [(b"content-length", 13), (b"transfer-encoding", 16), (b"host", 4)];
+    // Nearly every name is sorted out here, by its first letter, then by its count of letters.
+    let first = name.iter().find(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
+    if !matches!(first, Some(b'c' | b't' | b'h')) {
+        return false;
+    }
     let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric()).count();
-    // Nearly every name is sorted out here, by its count of letters.
     FRAMING.iter().any(|(exact, count)| letters == *count && looks_like(name, exact))
 }
 
@@ -135,25 +139,35 @@ pub fn is_host(value: &[u8]) -> bool {
         }
         (inside, value.get(end + 1..).unwrap_or_default())
     } else {
-        let end = memchr::memchr(b':', value).unwrap_or(value.len());
-        let host = value.get(..end).unwrap_or_default();
         // RFC 3986 reg-name, less what no name in use has: commas, quotes, brackets and the like.
-        if !host
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%'))
-        {
-            return false;
-        }
-        (host, value.get(end..).unwrap_or_default())
+        let end = value.iter().position(|&byte| !is_in_name(byte)).unwrap_or(value.len());
+        value.split_at_checked(end).unwrap_or_default()
     };
     let port_is_good = match port {
         [] => true,
         [b':', digits @ ..] => {
-            digits.iter().all(u8::is_ascii_digit)
-                && (digits.is_empty()
-                    || std::str::from_utf8(digits).is_ok_and(|text| text.parse::<u16>().is_ok()))
+            let number = digits.iter().try_fold(0u32, |number, digit| {
+                digit.is_ascii_digit().then(|| (number * 10 + u32::from(digit - b'0')).min(1 << 16))
+            });
+            number.is_some_and(|number| number < 1 << 16)
         }
         _ => false,
     };
     !host.is_empty() && port_is_good
 }
+
+/// Whether `byte` may stand in a host's name or IPv4 address.
+fn is_in_name(byte: u8) -> bool {
+    NAME[usize::from(byte)]
+}
+
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let one = byte as u8;
+        table[byte] = one.is_ascii_alphanumeric() || matches!(one, b'-' | b'.' | b'_' | b'~' | b'%');
+        byte += 1;
+    }
+    table
+};

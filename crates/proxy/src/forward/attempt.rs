@@ -1,6 +1,6 @@
 //! One attempt at one node: connect or reuse a connection, send the request, wait for the response head.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, hint::cold_path, sync::Arc, task::Poll, time::Duration};
 
 use tidegate_http1::{
     chunked::{ChunkedRelay, Output as ChunkedOutput},
@@ -9,7 +9,7 @@ use tidegate_http1::{
     response::{Parsed, ResponseFraming, ResponseHead},
 };
 use tidegate_model::Moment;
-use tidegate_pool::OpenConnection;
+use tidegate_pool::{Node, OpenConnection};
 
 use super::claim::{Claim, Way};
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     snapshot::RunningPool,
     tally,
     virtual_server::Exchange,
+    worker::Worker,
 };
 
 /// The first read of a response takes no more than this, so that a large body stays in the kernel for splicing.
@@ -121,10 +122,12 @@ impl RequestBody {
     }
 }
 
-/// A node that has begun to answer.
+/// A request at a node, and the node's answer as far as it has come. Boxed once and handed on: it is large, and every
+/// step of a request has it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) connection: NodeConnection,
+    /// Of the response; nothing can be said of it before it is complete.
     pub(crate) head: Box<ResponseHead>,
     /// Bytes of the node: the head first (unless it is detached), whatever came with it behind.
     pub(crate) buffer: Buffer,
@@ -136,13 +139,45 @@ pub(crate) struct Answer {
     pub(crate) silenced: bool,
     /// The request body that is still being sent.
     pub(crate) upload: BodyRelay,
+    /// The node stopped reading the request.
+    upload_broken: bool,
     /// Bytes of the request that were composed for the node: the head, and a body that was at hand.
     pub(crate) sent: u64,
+    /// When the whole request was sent, on [`crate::worker::Worker::elapsed`]: the node's time to answer begins.
+    asked_at: Option<Duration>,
     /// From the end of the request to the response head.
     pub(crate) response_time: Duration,
 }
 
 impl Answer {
+    /// The answer to a request that is yet to be sent.
+    fn awaited(worker: &Worker, connection: NodeConnection, upload: BodyRelay) -> Box<Self> {
+        Box::new(Self {
+            connection,
+            head: worker.response_heads.lend(),
+            buffer: worker.buffers.lend(),
+            head_length: 0,
+            detached: None,
+            silenced: false,
+            sent: upload.composed(),
+            upload,
+            upload_broken: false,
+            asked_at: None,
+            response_time: Duration::ZERO,
+        })
+    }
+
+    /// How far the request had got.
+    fn progress(&self) -> Progress {
+        if self.upload.has_written() { Progress::Sent } else { Progress::Unsent }
+    }
+
+    /// Why there is no answer from a node that has closed its side.
+    fn closed(&self) -> Failure {
+        let stale = self.connection.reused && self.buffer.is_empty();
+        Failure::new(if stale { Kind::StaleConnection } else { Kind::ClosedEarly }, self.progress())
+    }
+
     /// The bytes of the head.
     pub(crate) fn head_bytes(&self) -> &[u8] {
         match &self.detached {
@@ -184,18 +219,6 @@ impl Answer {
     }
 }
 
-/// A conversation with a node before its response head is complete.
-#[derive(Debug)]
-struct Talk {
-    upload: BodyRelay,
-    composed: u64,
-    /// The node stopped reading the request.
-    upload_broken: bool,
-    buffer: Buffer,
-    /// When the whole request was sent, on [`crate::worker::Worker::elapsed`]: the node's time to answer begins.
-    asked_at: Option<Duration>,
-}
-
 /// Sends the request to the claimed node and waits for the head of its response. Interim responses are passed
 /// on to the client on the way.
 pub(crate) async fn attempt(
@@ -204,44 +227,47 @@ pub(crate) async fn attempt(
     pool: &Arc<RunningPool>,
     claim: &mut Claim,
     body: &mut RequestBody,
-) -> Result<Answer, Failure> {
-    let idempotent = exchange.is_idempotent();
+) -> Result<Box<Answer>, Failure> {
     let mut connection = match claim.way.take() {
         Some(Way::Idle(connection)) => {
             tally::reused(client, pool, claim.node());
             connection
         }
-        Some(Way::Open(open)) => connect(client, exchange, pool, claim, open).await?,
+        Some(Way::Open(open)) => {
+            cold_path();
+            connect(client, exchange, pool, claim, open).await?
+        }
         None => return Err(Failure::new(Kind::NoNode, Progress::Unsent)),
     };
+    let claim: &Claim = claim;
     loop {
-        match exchange_heads(client, exchange, pool, claim, &mut connection, body).await {
-            Ok((talk, head, head_length)) => {
-                let heard_at = client.worker.elapsed();
-                return Ok(Answer {
-                    connection,
-                    head,
-                    buffer: talk.buffer,
-                    head_length,
-                    detached: None,
-                    silenced: false,
-                    upload: talk.upload,
-                    sent: talk.composed,
-                    response_time: heard_at.saturating_sub(talk.asked_at.unwrap_or(heard_at)),
-                });
+        let head = compose_head(client, exchange, pool, claim);
+        let head_length = head.bytes.len();
+        let upload = body.behind(head).in_units_of(exchange.server.settings.max_client_buffer);
+        let streaming = !upload.source_is_done();
+        let mut answer = Answer::awaited(&client.worker, connection, upload);
+        let Err(failure) = hear(client, exchange, pool, claim.node(), &mut answer).await else {
+            if streaming {
+                exchange.answered.bytes_in += answer.upload.moved;
             }
-            // An idle connection that the node had closed is no news about the node: the request goes out once
-            // more on a fresh connection, if that is permitted at all.
-            Err(failure)
-                if failure.kind == Kind::StaleConnection
-                    && body.is_replayable()
-                    && (idempotent || failure.progress == Progress::Unsent) =>
-            {
-                tally::pool(&client.worker, pool).stale.add(1);
-                connection = connect(client, exchange, pool, claim, connection.replace()).await?;
-            }
-            Err(failure) => return Err(failure),
+            return Ok(answer);
+        };
+        cold_path();
+        // A request of which nothing was written gives its body back, for another connection or node.
+        let Answer { connection: broken, upload, .. } = *answer;
+        if failure.progress == Progress::Unsent {
+            body.take_back(upload, head_length);
         }
+        // An idle connection that the node had closed is no news about the node: the request goes out once
+        // more on a fresh connection, if that is permitted at all.
+        if failure.kind != Kind::StaleConnection
+            || !body.is_replayable()
+            || !(exchange.is_idempotent() || failure.progress == Progress::Unsent)
+        {
+            return Err(failure);
+        }
+        tally::pool(&client.worker, pool).stale.add(1);
+        connection = connect(client, exchange, pool, claim, broken.replace()).await?;
     }
 }
 
@@ -270,88 +296,57 @@ pub(super) async fn connect(
     })
 }
 
-/// Sends the request over `connection` and hears the head of the response. A request of which nothing was
-/// written gives its body back, for another connection or node.
-async fn exchange_heads(
-    client: &mut Client,
-    exchange: &mut Exchange<'_>,
-    pool: &Arc<RunningPool>,
-    claim: &Claim,
-    connection: &mut NodeConnection,
-    body: &mut RequestBody,
-) -> Result<(Talk, Box<ResponseHead>, usize), Failure> {
-    let head = compose_head(client, exchange, pool, claim);
-    let head_length = head.bytes.len();
-    let upload = body.behind(head).in_units_of(exchange.server.settings.max_client_buffer);
-    let streaming = !upload.source_is_done();
-    let buffer = client.worker.buffers.lend();
-    let composed = upload.composed();
-    let mut talk = Talk { upload, composed, upload_broken: false, buffer, asked_at: None };
-    match hear(client, exchange, pool, connection, &mut talk).await {
-        Ok((head, length)) => {
-            if streaming {
-                exchange.answered.bytes_in += talk.upload.moved;
-            }
-            Ok((talk, head, length))
-        }
-        Err(failure) => {
-            if failure.progress == Progress::Unsent {
-                body.take_back(talk.upload, head_length);
-            }
-            Err(failure)
-        }
-    }
-}
-
-/// Waits for a final response head, which is left at the beginning of `talk.buffer`, and its length.
+/// Sends the request and waits for a final response head, which is left at the beginning of `answer.buffer`.
 async fn hear(
     client: &mut Client,
     exchange: &Exchange<'_>,
     pool: &RunningPool,
-    connection: &mut NodeConnection,
-    talk: &mut Talk,
-) -> Result<(Box<ResponseHead>, usize), Failure> {
-    let mut head = client.worker.response_heads.lend();
+    node: &Node,
+    answer: &mut Answer,
+) -> Result<(), Failure> {
     let limits = Limits::default();
     let mut interim = 0;
     loop {
-        match next_event(client, exchange, pool, connection, talk).await {
+        match next_event(client, exchange, pool, node, answer).await {
             Event::Bytes => {}
-            Event::UploadBroken => talk.upload_broken = true,
-            Event::NodeClosed => return Err(closed(connection, talk)),
+            Event::UploadBroken => answer.upload_broken = true,
+            Event::NodeClosed => return Err(answer.closed()),
             Event::Failed(failure) => return Err(failure),
         }
         // A head may be complete, and an interim one be followed by another.
-        while !talk.buffer.is_empty() {
-            match head.parse(talk.buffer.filled(), &limits, exchange.head) {
+        while !answer.buffer.is_empty() {
+            let Answer { head, buffer, .. } = answer;
+            let length = match head.parse(buffer.filled(), &limits, exchange.head) {
                 Ok(Parsed::Partial) => break,
-                Ok(Parsed::Complete(length)) if head.is_interim() => {
-                    interim += 1;
-                    if interim > MAX_INTERIM {
-                        let kind = Kind::InvalidResponse("the node sent too many interim responses");
-                        return Err(Failure::new(kind, progress(&talk.upload)));
-                    }
-                    if exchange.head.version() != Version::Http10 {
-                        let bytes = talk.buffer.slice(0..length);
-                        Box::pin(pass_on_interim(client, exchange, &head, bytes)).await?;
-                    }
-                    talk.buffer.consume(length);
-                    // The node is at work: its time to answer begins anew.
-                    talk.asked_at = None;
-                }
-                Ok(Parsed::Complete(_))
-                    if head.status() == 101 && !is_asked_for(&head, talk.buffer.filled(), exchange) =>
-                {
-                    let kind = Kind::InvalidResponse("the node switched protocols unasked");
-                    return Err(Failure::new(kind, progress(&talk.upload)));
-                }
-                Ok(Parsed::Complete(length)) => return Ok((head, length)),
+                Ok(Parsed::Complete(length)) => length,
                 Err(error) => {
-                    return Err(Failure::new(Kind::InvalidResponse(error.reason()), progress(&talk.upload)));
+                    return Err(Failure::new(Kind::InvalidResponse(error.reason()), answer.progress()));
                 }
+            };
+            if !head.is_interim() {
+                if head.status() == 101 && !is_asked_for(head, buffer.filled(), exchange) {
+                    let kind = Kind::InvalidResponse("the node switched protocols unasked");
+                    return Err(Failure::new(kind, answer.progress()));
+                }
+                let heard_at = client.worker.elapsed();
+                answer.head_length = length;
+                answer.response_time = heard_at.saturating_sub(answer.asked_at.unwrap_or(heard_at));
+                return Ok(());
             }
+            cold_path();
+            interim += 1;
+            if interim > MAX_INTERIM {
+                let kind = Kind::InvalidResponse("the node sent too many interim responses");
+                return Err(Failure::new(kind, answer.progress()));
+            }
+            if exchange.head.version() != Version::Http10 {
+                Box::pin(pass_on_interim(client, exchange, head, buffer.slice(0..length))).await?;
+            }
+            buffer.consume(length);
+            // The node is at work: its time to answer begins anew.
+            answer.asked_at = None;
         }
-        talk.buffer.compact();
+        answer.buffer.compact();
     }
 }
 
@@ -406,15 +401,14 @@ async fn next_event(
     client: &mut Client,
     exchange: &Exchange<'_>,
     pool: &RunningPool,
-    connection: &mut NodeConnection,
-    talk: &mut Talk,
+    node: &Node,
+    answer: &mut Answer,
 ) -> Event {
-    let Talk { upload, upload_broken, buffer, asked_at, .. } = talk;
+    let Answer { connection, upload, upload_broken, buffer, asked_at, .. } = answer;
     let end = exchange.end();
     let idle = exchange.idle_limit();
     let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
-    let node = Arc::clone(connection.node());
-    let mut guard = Guarded::new(worker, deadline, idle, end).watch(&node, pool.settings.close_on_death);
+    let mut guard = Guarded::new(worker, deadline, idle, end).watch(node, pool.settings.close_on_death);
     let mut armed = false;
     poll_fn(|cx| {
         if !*upload_broken && !upload.is_complete() {
@@ -452,10 +446,12 @@ async fn next_event(
             Poll::Pending => {}
         }
         if guard.lost_client(cx, stream) {
+            cold_path();
             return Poll::Ready(Event::Failed(Failure::new(Kind::ClientGone, progress(upload))));
         }
         guard.or_passed(cx, Poll::<Event>::Pending).map(|passed| {
             passed.unwrap_or_else(|| {
+                cold_path();
                 let kind = if guard.node_died() {
                     Kind::ClosedEarly
                 } else if guard.transaction_is_over() {
@@ -501,11 +497,6 @@ async fn pass_on_interim(
     response_head::compose(&mut out.bytes, bytes, head, &rewrite);
     tally::server(&client.worker, &exchange.server).responded(head.status());
     client.send(out, exchange).await.map_err(|kind| Failure::new(kind, Progress::Answered))
-}
-
-fn closed(connection: &NodeConnection, talk: &Talk) -> Failure {
-    let stale = connection.reused && talk.buffer.is_empty();
-    Failure::new(if stale { Kind::StaleConnection } else { Kind::ClosedEarly }, progress(&talk.upload))
 }
 
 fn progress(upload: &BodyRelay) -> Progress {

@@ -1,13 +1,13 @@
 //! Passes a node's response on to the client: head, body, and what becomes of both connections.
 
-use std::{future::poll_fn, io, sync::Arc, task::Poll};
+use std::{future::poll_fn, hint::cold_path, io, sync::Arc, task::Poll};
 
 use tidegate_http1::{
     chunked::{ChunkedRelay, Output as ChunkedOutput},
     request::Version,
     response::ResponseFraming,
 };
-use tidegate_pool::Session;
+use tidegate_pool::{Node, Session};
 
 use super::{Answer, claim::Claim, upgrade};
 use crate::{
@@ -33,7 +33,7 @@ pub(crate) async fn deliver(
     pool: &Arc<RunningPool>,
     session: &Session,
     claim: &Claim,
-    mut answer: Answer,
+    mut answer: Box<Answer>,
 ) -> Result<Flow, Failure> {
     let status = answer.head.status();
     exchange.answered.status = status;
@@ -46,7 +46,8 @@ pub(crate) async fn deliver(
     let heard_head = answer.head_bytes().len() as u64;
     answer.consume_head();
     if upgrading {
-        return Box::pin(upgrade::relay(client, exchange, pool, answer, out)).await;
+        cold_path();
+        return Box::pin(upgrade::relay(client, exchange, pool, *answer, out)).await;
     }
     let unit = exchange.server.settings.max_server_buffer;
     let mut framing = plan.framing;
@@ -61,8 +62,16 @@ pub(crate) async fn deliver(
         }
     }
     let mut download = BodyRelay::new(out, framing).in_units_of(unit);
-    let moved = match download.absorb(&mut answer.buffer) {
-        Ok(()) => move_bodies(client, exchange, pool, &mut answer, &mut download).await,
+    let absorbed = download.absorb(&mut answer.buffer);
+    if !plan.client_keeps
+        && uploaded
+        && ends_at_once(exchange, &download)
+        && let Some(socket) = client.stream.socket()
+    {
+        socket.end_with_next();
+    }
+    let moved = match absorbed {
+        Ok(()) => move_bodies(client, exchange, (pool, claim.node()), &mut answer, &mut download).await,
         Err(_) => Err(MALFORMED),
     };
     exchange.answered.bytes = already + download.moved;
@@ -70,6 +79,7 @@ pub(crate) async fn deliver(
     tally::exchanged(client, pool, claim.node(), sent, heard);
     client.worker.response_heads.keep(answer.head);
     if let Err(kind) = moved {
+        cold_path();
         // Once the client has seen part of the response, nothing can be done but close.
         let progress = if download.has_written() { Progress::Answered } else { Progress::Sent };
         let failure = Failure::new(kind, progress);
@@ -88,6 +98,12 @@ pub(crate) async fn deliver(
         (true, false) => Flow::Close,
         (false, _) => Flow::Linger,
     })
+}
+
+/// Whether nothing is waited for between the last bytes of the response and the end of the client's connection.
+fn ends_at_once(exchange: &Exchange<'_>, download: &BodyRelay) -> bool {
+    let server = &exchange.server;
+    download.source_is_done() && server.rules.completion.is_empty() && !server.settings.close_with_rst
 }
 
 /// How a response's body travels and what both sides are told.
@@ -176,15 +192,14 @@ fn compose(
 async fn move_bodies(
     client: &mut Client,
     exchange: &mut Exchange<'_>,
-    pool: &RunningPool,
+    (pool, node): (&RunningPool, &Node),
     answer: &mut Answer,
     download: &mut BodyRelay,
 ) -> Result<(), Kind> {
     let end = exchange.end();
     let idle = exchange.idle_limit();
     let Client { worker, stream, deadline, buffer: body_buffer, .. } = client;
-    let node = Arc::clone(answer.connection.node());
-    let mut guard = Guarded::new(worker, deadline, idle, end).watch(&node, pool.settings.close_on_death);
+    let mut guard = Guarded::new(worker, deadline, idle, end).watch(node, pool.settings.close_on_death);
     let Answer { connection, buffer: node_buffer, upload, .. } = answer;
     let uploaded_before = upload.moved;
     let mut upload_ended = upload.is_complete();
