@@ -173,6 +173,7 @@ async fn a_stream_is_left_alone_once_it_flows() {
     let node = LineNode::start("n").await;
     let rules = Rules { request: "pool.use( 'nodes' );", response: "response.set( '' );", completion: "" };
     let site = site("stream", &[node.address], &[], rules).await;
+    site.tidegate.line(&["response rules do not run where the protocol is “stream”"]).await;
     let mut client = site.client().await;
     assert_eq!(ask(&mut client, "hello").await, "n:hello");
     drop(client);

@@ -83,6 +83,11 @@ fn virtual_server(
         reader.fault(report, "basic", "ssl_decrypt", message, hint);
     }
     let [request_rules, response_rules, completion_rules] = rules::lists(reader, configuration, report);
+    if matches!(protocol, Protocol::Generic(_, Speaks::Stream)) && !response_rules.is_empty() {
+        let message = "response rules do not run where the protocol is “stream”".to_owned();
+        let hint = Some("use client_first or server_first to have them run".to_owned());
+        reader.fault(report, "basic", "response_rules", message, hint);
+    }
     VirtualServer {
         name: reader.name().into(),
         enabled: reader.flag("basic", "enabled") && safe,

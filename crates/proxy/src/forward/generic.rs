@@ -49,7 +49,7 @@ pub(crate) async fn to_pool(
     exchange: &mut Exchange<'_>,
     pool: &Arc<RunningPool>,
     conversation: &mut Conversation,
-    (request, speaks): (Request, Speaks),
+    (mut request, speaks): (Request, Speaks),
 ) -> Result<Flow, Failure> {
     let mut other: Option<Arc<RunningPool>> = None;
     let mut session = super::ask(client, exchange, pool);
@@ -94,7 +94,7 @@ pub(crate) async fn to_pool(
         };
         note_attempt(client, exchange, pool, &claimed);
         let outcome =
-            try_node(client, exchange, pool, (&session, &mut claimed), conversation, (&request, speaks))
+            try_node(client, exchange, pool, (&session, &mut claimed), conversation, (&mut request, speaks))
                 .await;
         match outcome {
             Ok(After::Next) => return Ok(Flow::KeepAlive),
@@ -144,7 +144,7 @@ async fn try_node(
     pool: &Arc<RunningPool>,
     (session, claim): (&Session, &mut Claim),
     conversation: &mut Conversation,
-    (request, speaks): (&Request, Speaks),
+    (request, speaks): (&mut Request, Speaks),
 ) -> Result<After, Failure> {
     reach(client, exchange, pool, claim, conversation, speaks).await?;
     let Some(leg) = conversation.leg.as_mut() else {
@@ -167,6 +167,10 @@ async fn try_node(
         let event = leg.relay(client, exchange, pool, manner).await;
         if leg.has_heard() && !noted {
             noted = true;
+            if request.rest != Rest::Whole {
+                // Nobody gets it again.
+                request.bytes = Vec::new();
+            }
             let took = client.worker.elapsed().saturating_sub(asked_at);
             note_heard(client, exchange, pool, (session, claim), took);
         }

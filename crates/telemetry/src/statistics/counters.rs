@@ -117,6 +117,7 @@ fn virtual_server(values: &mut Values, server: &VirtualServer) {
             values.set(&format!("http_generated{class}_responses"), generated);
         }
     }
+    let http = if server.protocol == Protocol::Http { totals.requests } else { 0 };
     values.all([
         ("bytes_in", totals.bytes_in),
         ("bytes_out", totals.bytes_out),
@@ -140,8 +141,8 @@ fn virtual_server(values: &mut Values, server: &VirtualServer) {
         ("ssl_new_session", full),
         ("ssl_ticket_received", by_ticket),
         ("ssl_ticket_resumed", by_ticket),
-        ("total_http1_requests", totals.requests),
-        ("total_http_requests", totals.requests),
+        ("total_http1_requests", http),
+        ("total_http_requests", http),
         ("total_requests", totals.requests),
     ]);
     values.word("protocol", protocol(server.protocol));
