@@ -561,3 +561,30 @@ async fn the_end_of_the_process_waits_for_conversations() {
     let status = takes(Duration::ZERO, Duration::from_secs(5), site.tidegate.wait()).await;
     site.tidegate.assert_clean(status);
 }
+
+#[tokio::test]
+async fn conversations_are_logged_and_counted_as_they_go_on() {
+    let node = LineNode::start("n").await;
+    let logs = tempfile::tempdir().unwrap();
+    let file = logs.path().join("log");
+    let more =
+        json!({ "log": { "enabled": true, "filename": file, "format": "%h %P %I %O" } });
+    let site = site("client_first", &[node.address], &more, json!({})).await;
+    let mut client = site.client().await;
+    assert_eq!(ask(&mut client, "hello").await, "n:hello");
+    let counted = eventually("bytes to be counted", async || {
+        let metrics = site.tidegate.scrape().await;
+        let of = |name: &str| metrics.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        of("tidegate_virtual_server_received_bytes_total").filter(|line| line.ends_with(" 7"))
+    })
+    .await;
+    assert!(counted.contains("site"), "{counted}");
+    client.send("quit\r\n").await;
+    client.closed().await;
+    let line = eventually("the line", async || {
+        std::fs::read_to_string(&file).ok().filter(|text| text.ends_with('\n'))
+    })
+    .await;
+    assert!(line.starts_with("127.0.0.1 ") && line.trim_end().ends_with(" 13 9"), "{line}");
+    site.tidegate.stop().await;
+}

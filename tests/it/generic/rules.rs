@@ -401,3 +401,115 @@ async fn connections_between_requests_do_not_hold_up_the_end() {
         takes(std::time::Duration::ZERO, std::time::Duration::from_secs(5), site.tidegate.wait()).await;
     site.tidegate.assert_clean(status);
 }
+
+/// Reads the answers to lines of a client that has sent all of them at once.
+#[tokio::test]
+async fn long_answers_to_pipelined_lines() {
+    let node = RawNode::start().await;
+    let site = site("client_first", &[node.address], &[], on_request("request.endsWith( \"\\n\" );")).await;
+    let mut client = site.client().await;
+    client.send("1\r\n2\r\n3\r\n").await;
+    let serving = tokio::spawn(async move {
+        let mut wire = node.accept().await;
+        for n in 1..=3_u8 {
+            assert_eq!(within("a line", wire.line()).await.unwrap(), n.to_string());
+            // In pieces, with time for the next request to overtake the rest.
+            for _ in 0..8 {
+                wire.send(&vec![n; 200_000]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        }
+        wire
+    });
+    let all = within("the answers", client.wire().exactly(3 * 1_600_000)).await.unwrap();
+    for (n, answer) in (1..=3).zip(all.chunks(1_600_000)) {
+        assert!(answer.iter().all(|&byte| byte == n), "answer {n}");
+    }
+    drop((serving.await.unwrap(), client));
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_answer_passes_rules_byte_for_byte() {
+    let node = RawNode::start().await;
+    let site = site("client_first", &[node.address], &[], on_response("response.append( '' );")).await;
+    let data = super::noise(3, 4 << 20);
+    let mut client = site.client().await;
+    client.send("x").await;
+    let mut wire = node.accept().await;
+    within("the request", wire.exactly(1)).await.unwrap();
+    let sent = data.clone();
+    let serving = tokio::spawn(async move { wire.send(&sent).await.unwrap() });
+    let got = within("the answer", client.wire().exactly(data.len())).await.unwrap();
+    assert!(got == data);
+    serving.await.unwrap();
+    assert_eq!(client.rest().await, b"");
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_still_to_come_is_passed_on() {
+    let node = RawNode::start().await;
+    let rule = "request.get( 1 ); request.endsAt( 300000 );";
+    let site = site("client_first", &[node.address], &[], on_request(rule)).await;
+    let data = super::noise(4, 300_000);
+    let mut client = site.client().await;
+    let mut answered = Vec::new();
+    for n in 0..2 {
+        client.send(&data[..1000]).await;
+        client.send(&data[1000..]).await;
+        let mut wire = match answered.pop() {
+            Some(wire) => wire,
+            None => node.accept().await,
+        };
+        assert!(within("the request", wire.exactly(data.len())).await.unwrap() == data, "request {n}");
+        wire.send(b"ok\r\n").await.unwrap();
+        assert_eq!(line(&mut client).await, "ok");
+        answered.push(wire);
+    }
+    drop(client);
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_has_finished_gets_its_answer() {
+    let node = LineNode::start("n").await;
+    let site = site("client_first", &[node.address], &[], on_request("request.endsWith( \"\\n\" );")).await;
+    let mut client = site.client().await;
+    client.send("a\r\nb\r\n").await;
+    client.finish().await;
+    assert_eq!(client.rest().await, b"n:a\r\nn:b\r\n");
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn a_rule_that_waits_in_vain_gets_what_there_is() {
+    let rule = "connection.close( 'got ' . request.get( 100 ) );";
+    let site = site("client_first", &[nobody().await], &[], on_request(rule)).await;
+    let mut client = site.client().await;
+    client.send("a few").await;
+    client.finish().await;
+    assert_eq!(client.rest().await, b"got a few");
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn answers_are_sent_line_by_line() {
+    let node = RawNode::start().await;
+    let rules = Rules {
+        request: "request.endsWith( \"\\n\" );",
+        response: "do { $line = response.getLine(); response.flush( $1 ); } while( $line != \".\\r\\n\" );",
+        completion: "",
+    };
+    let site = site("client_first", &[node.address], &[], rules).await;
+    let mut client = site.client().await;
+    client.send("list\r\n").await;
+    let mut wire = node.accept().await;
+    for text in ["+OK", "1 120", "."] {
+        wire.send(format!("{text}\r\n").as_bytes()).await.unwrap();
+        // It is there before the next one is sent.
+        assert_eq!(line(&mut client).await, text);
+    }
+    drop(client);
+    site.tidegate.stop().await;
+}

@@ -3,11 +3,16 @@
 
 use std::{
     future::poll_fn,
+    os::fd::AsFd,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
 use tidegate_pool::Node;
 
 use super::talk::{Request, Rest};
@@ -21,6 +26,7 @@ use crate::{
         splice::{Broken, Pipes, both::Pump},
     },
     snapshot::RunningPool,
+    socket::Socket,
     stream::Stream,
     tally,
     virtual_server::Exchange,
@@ -133,9 +139,14 @@ impl Leg {
         self.connection.node()
     }
 
-    /// Whether another request may be sent over it.
+    /// Whether another request may be sent over it: the node has not closed it. What it may still have to say of the last
+    /// request goes before its answer to the next one.
     pub(crate) fn is_usable(&mut self) -> bool {
-        !self.ended && self.upload != Upload::Broken && !self.connection.stream.is_stale()
+        let open = |socket: &mut Socket| match recv(socket.as_fd(), &mut [0u8; 1], RecvFlags::PEEK) {
+            Ok((_, n)) => n > 0,
+            Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
+        };
+        !self.ended && self.upload != Upload::Broken && self.connection.stream.socket().is_some_and(open)
     }
 
     /// Begins to send a request. Returns how many bytes of it were at hand.
