@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, SignatureScheme};
@@ -73,6 +74,32 @@ async fn a_certificate_whose_time_is_over_is_told_of_at_import() {
     let site = site(&node, json!({ "server_cert_default": "old" }), &[("old", &pair)]).await;
     site.tidegate.line(&["ERROR", "vssslcertexpired", "old", "put a new one in its place"]).await;
     site.tidegate.stop().await;
+}
+
+/// The last bytes leave with the end of the connection: that end must not be waited for. The kernel would send them by
+/// itself after 200 ms.
+#[tokio::test]
+async fn last_answers_come_at_once_and_whole() {
+    let node = Node::echo().await;
+    let pair = Pair::ecdsa(&["site"]);
+    let tls = site(&node, json!({ "server_cert_default": "pair" }), &[("pair", &pair)]).await;
+    let plain = Site::start(&[node.address], json!({}), json!({})).await;
+    let config = tls::client(Version::Both);
+    let body = vec![b'a'; 2000];
+    let started = Instant::now();
+    for _ in 0..20 {
+        let stream = Client::tls_stream(tls.address, &config, "site").await.unwrap();
+        for mut client in [Client::over(stream, tls.address), plain.client().await] {
+            let answer = client.request("POST", "/", &["Connection: close"], &body).await;
+            assert_eq!(answer.header("Connection"), Some("close"));
+            assert_eq!(answer.body.data.len() / body.len(), 1);
+            client.closed().await;
+        }
+    }
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(4), "40 answers took {took:?}");
+    tls.tidegate.stop().await;
+    plain.tidegate.stop().await;
 }
 
 #[tokio::test]

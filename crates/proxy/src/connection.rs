@@ -617,6 +617,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let size = size(Client::run);
-        assert!(size + size_of::<Client>() <= 2576, "{size} + {} bytes per connection", size_of::<Client>());
+        assert!(size + size_of::<Client>() <= 1792, "{size} + {} bytes per connection", size_of::<Client>());
     }
 }
