@@ -567,8 +567,7 @@ async fn conversations_are_logged_and_counted_as_they_go_on() {
     let node = LineNode::start("n").await;
     let logs = tempfile::tempdir().unwrap();
     let file = logs.path().join("log");
-    let more =
-        json!({ "log": { "enabled": true, "filename": file, "format": "%h %P %I %O" } });
+    let more = json!({ "log": { "enabled": true, "filename": file, "format": "%h %P %I %O" } });
     let site = site("client_first", &[node.address], &more, json!({})).await;
     let mut client = site.client().await;
     assert_eq!(ask(&mut client, "hello").await, "n:hello");

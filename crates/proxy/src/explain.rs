@@ -209,6 +209,11 @@ fn explain(
         return Ok(found);
     }
     let mut host = rules::describe(snapshot, server, listens, question, now, random);
+    if let Protocol::Generic(word, _) = server.settings.protocol {
+        host.raw = true;
+        let note = format!("its protocol is {word}: rules see a client that has not sent anything yet");
+        found.notes.push(note);
+    }
     rules::run(snapshot, server, &mut host, &mut found);
     if let Some(reply) = host.orders.iter().rev().find(|order| ends(order)) {
         let what =
@@ -222,7 +227,14 @@ fn explain(
 
 /// Whether the request goes to no pool.
 fn ends(order: &Order) -> bool {
-    matches!(order, Order::Discard | Order::Close { .. } | Order::Reply(_) | Order::StreamStart { .. })
+    matches!(
+        order,
+        Order::Discard
+            | Order::Close { .. }
+            | Order::Reply(_)
+            | Order::StreamStart { .. }
+            | Order::Respond(_)
+    )
 }
 
 /// The virtual server that takes the request, and where.

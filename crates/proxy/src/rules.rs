@@ -24,6 +24,7 @@ mod reply;
 mod said;
 mod seen;
 pub(crate) mod services;
+mod stage;
 mod strangers;
 mod stream;
 mod wait;
@@ -38,7 +39,7 @@ use tidegate_trafficscript::{End, Machine, Need, Step, pattern::PatternCache};
 pub(crate) use self::body::MAX_TAKEN;
 pub(crate) use self::late::EditLog;
 pub(crate) use self::said::{Data, Ending, Limit, Overrides, Said};
-use self::seen::{Seen, Stage};
+use self::{seen::Seen, stage::Stage};
 use crate::{
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},

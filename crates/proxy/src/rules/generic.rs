@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc};
 use tidegate_pool::Node;
 use tidegate_trafficscript::Answer as Given;
 
-use super::{Ending, Verdict, body::MAX_TAKEN, seen::Stage, start};
+use super::{Ending, Verdict, body::MAX_TAKEN, stage::Stage, start};
 use crate::{
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},

@@ -15,7 +15,7 @@ use tidegate_http1::{
     request::{self, Version},
 };
 use tidegate_model::virtual_server::Protocol;
-use tidegate_pool::{Node, Standing};
+use tidegate_pool::Standing;
 use tidegate_trafficscript::{
     Host, Phase,
     host::{
@@ -30,15 +30,9 @@ use super::{
     late, lines, orders, process,
     said::{Data, Said},
     services::{Services, data::Table},
+    stage::Stage,
 };
-use crate::{
-    access,
-    connection::Client,
-    forward::attempt::Answer,
-    snapshot::{RunningPool, RunningRule},
-    tcp::leg::Leg,
-    virtual_server::Exchange,
-};
+use crate::{access, connection::Client, snapshot::RunningRule, virtual_server::Exchange};
 
 /// A request in flight, for a rule.
 pub(crate) struct Seen<'a, 'h> {
@@ -47,51 +41,6 @@ pub(crate) struct Seen<'a, 'h> {
     pub(crate) stage: Stage<'a>,
     /// The rule.
     pub(crate) rule: &'a RunningRule,
-}
-
-/// Where the request is.
-pub(crate) enum Stage<'a> {
-    /// Its head was read.
-    Request,
-    /// A node has answered.
-    Response {
-        answer: &'a mut Answer,
-        pool: &'a Arc<RunningPool>,
-        node: &'a Arc<Node>,
-        /// Whether another node may get it.
-        resendable: bool,
-    },
-    /// A node has said something, by a protocol that is not HTTP.
-    Spoken {
-        leg: &'a mut Leg,
-        pool: &'a Arc<RunningPool>,
-        node: &'a Arc<Node>,
-        /// Whether another node may get the request.
-        resendable: bool,
-    },
-    /// It is over.
-    Completion(CompletionCode),
-}
-
-impl Stage<'_> {
-    /// Whether another node may get the request.
-    pub(super) fn is_resendable(&self) -> bool {
-        matches!(self, Stage::Response { resendable: true, .. } | Stage::Spoken { resendable: true, .. })
-    }
-
-    /// The same, for one run.
-    pub(super) fn lend(&mut self) -> Stage<'_> {
-        match self {
-            Stage::Request => Stage::Request,
-            Stage::Response { answer, pool, node, resendable } => {
-                Stage::Response { answer, pool, node, resendable: *resendable }
-            }
-            Stage::Spoken { leg, pool, node, resendable } => {
-                Stage::Spoken { leg, pool, node, resendable: *resendable }
-            }
-            Stage::Completion(code) => Stage::Completion(code),
-        }
-    }
 }
 
 impl Seen<'_, '_> {

@@ -12,7 +12,8 @@ use super::{
     late::EditLog,
     reply,
     said::Ending,
-    seen::{Seen, Stage},
+    seen::Seen,
+    stage::Stage,
 };
 use crate::{
     connection::{Client, Flow},

@@ -11,7 +11,7 @@ use std::{
 use tidegate_model::virtual_server::Protocol;
 use tidegate_trafficscript::{Answer as Given, Need, host::Side};
 
-use super::{body, generic, seen::Stage, stream};
+use super::{body, generic, stage::Stage, stream};
 use crate::{
     connection::Client,
     failure::{Failure, Kind, Progress},

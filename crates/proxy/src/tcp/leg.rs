@@ -479,8 +479,7 @@ impl Leg {
         let read = poll_fn(|cx| {
             let mut moving = false;
             if self.upload == Upload::Going
-                && let Poll::Ready(sent) =
-                    self.up.poll(cx, stream, buffer, &mut self.connection.stream, &mut moving)
+                && let Poll::Ready(sent) = self.poll_up(cx, (stream, buffer), &worker.pipes, &mut moving)
             {
                 self.upload = match sent {
                     Ok(()) if self.unbounded => Upload::Finished,
