@@ -8,6 +8,7 @@
 
 mod access_log;
 mod alerts;
+mod bandwidth;
 mod ctl;
 mod deployment;
 mod discovery;

@@ -6,6 +6,7 @@ mod faults;
 mod levels;
 mod messages;
 mod orders;
+mod others;
 mod routing;
 mod streams;
 mod tls;

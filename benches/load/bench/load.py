@@ -101,15 +101,18 @@ class IdleClients:
             one.sendall(request)
             answer = b""
             while b"\r\n\r\n" not in answer:
-                piece = one.recv(65536)
-                if not piece:
-                    raise machine.Unusable(f"connection {len(self.open) + 1} was closed before its answer")
-                answer += piece
+                answer += self._piece(one)
             head, _, body = answer.partition(b"\r\n\r\n")
             length = int(re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)[1])
             while len(body) < length:
-                body += one.recv(65536)
+                body += self._piece(one)
             self.open.append(one)
+
+    def _piece(self, one):
+        piece = one.recv(65536)
+        if not piece:
+            raise machine.Unusable(f"connection {len(self.open) + 1} was closed before its whole answer")
+        return piece
 
     def still_open(self):
         """How many the other side has not closed."""

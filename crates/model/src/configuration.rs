@@ -7,9 +7,10 @@ use std::{
 };
 
 use crate::{
-    ActionName, ActionProgramName, CaName, ExtraFileName, KeyName, LevelName, Monitor, MonitorName,
-    PersistenceClass, PersistenceName, PluginName, Pool, PoolName, RateClass, RateName, Rule, RuleName,
-    ScriptName, ServiceLevel, VirtualServer, VirtualServerName,
+    ActionName, ActionProgramName, Authenticator, AuthenticatorName, BandwidthClass, BandwidthName, CaName,
+    ExtraFileName, KeyName, LevelName, Location, LocationName, Monitor, MonitorName, PersistenceClass,
+    PersistenceName, PluginName, Pool, PoolName, RateClass, RateName, Rule, RuleName, ScriptName,
+    ServiceLevel, VirtualServer, VirtualServerName,
     alert::{Action, EventType},
     rule::RuleSettings,
     tls::{KeyPair, TlsVersions},
@@ -48,6 +49,12 @@ pub struct Configuration {
     pub rates: BTreeMap<RateName, Arc<RateClass>>,
     /// `service_level_monitors`.
     pub service_levels: BTreeMap<LevelName, Arc<ServiceLevel>>,
+    /// `bandwidth`.
+    pub bandwidth: BTreeMap<BandwidthName, Arc<BandwidthClass>>,
+    /// `locations`.
+    pub locations: BTreeMap<LocationName, Arc<Location>>,
+    /// `rule_authenticators`.
+    pub authenticators: BTreeMap<AuthenticatorName, Arc<Authenticator>>,
     /// `event_types`, factory event types included.
     pub event_types: BTreeMap<Arc<str>, Arc<EventType>>,
     /// `actions`.

@@ -11,11 +11,14 @@
 //! configuration key (`section.key` of the document format) a field comes from.
 //!
 //! Reading order: [`name`], [`configuration`], [`virtual_server`], [`pool`], [`persistence`], [`monitor`],
-//! [`tls`], [`rule`], [`service_level`], [`node_set`], [`moment`]; [`mod@counters`] are what the crates above count with.
+//! [`tls`], [`rule`], [`service_level`], [`bandwidth`], [`directory`], [`node_set`], [`moment`]; [`mod@counters`] are what the
+//! crates above count with.
 
 pub mod alert;
+pub mod bandwidth;
 pub mod configuration;
 pub mod counters;
+pub mod directory;
 pub mod moment;
 pub mod monitor;
 pub mod name;
@@ -27,12 +30,15 @@ pub mod service_level;
 pub mod tls;
 pub mod virtual_server;
 
+pub use bandwidth::BandwidthClass;
 pub use configuration::{Configuration, GlobalSettings};
+pub use directory::{Authenticator, Location};
 pub use moment::Moment;
 pub use monitor::Monitor;
 pub use name::{
-    ActionName, ActionProgramName, CaName, ExtraFileName, KeyName, LevelName, MonitorName, PersistenceName,
-    PluginName, PoolName, RateName, RuleName, ScriptName, VirtualServerName,
+    ActionName, ActionProgramName, AuthenticatorName, BandwidthName, CaName, ExtraFileName, KeyName,
+    LevelName, LocationName, MonitorName, PersistenceName, PluginName, PoolName, RateName, RuleName,
+    ScriptName, VirtualServerName,
 };
 pub use node_set::{DiscoveredNode, NodeSet};
 pub use persistence::PersistenceClass;

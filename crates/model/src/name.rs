@@ -62,6 +62,8 @@ names! {
     RateName;
     /// An entry of `service_level_monitors`.
     LevelName;
+    /// An entry of `bandwidth`.
+    BandwidthName;
     /// An entry of `ssl/server_keys` or `ssl/client_keys`.
     KeyName;
     /// An entry of `ssl/cas`.
@@ -76,4 +78,8 @@ names! {
     ActionName;
     /// An entry of `action_programs`.
     ActionProgramName;
+    /// An entry of `locations`.
+    LocationName;
+    /// An entry of `rule_authenticators`.
+    AuthenticatorName;
 }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use crate::{MonitorName, PersistenceName, PluginName, PoolName, tls::NodeTls};
+use crate::{BandwidthName, MonitorName, PersistenceName, PluginName, PoolName, tls::NodeTls};
 
 /// An entry of `pools`.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Pool {
     pub failure_pool: Option<PoolName>,
     /// `basic.persistence_class`.
     pub persistence: Option<PersistenceName>,
+    /// `basic.bandwidth_class`, a class of this configuration: what is sent to nodes.
+    pub bandwidth: Option<BandwidthName>,
     /// `basic.monitors`.
     pub monitors: Vec<MonitorName>,
     /// `basic.passive_monitoring`.
@@ -75,6 +77,7 @@ impl Pool {
             priority_nodes: None,
             failure_pool: None,
             persistence: None,
+            bandwidth: None,
             monitors: Vec::new(),
             passive_monitoring: true,
             max_connection_attempts: None,

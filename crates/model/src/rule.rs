@@ -4,7 +4,7 @@ use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use tidegate_trafficscript::{Note, Options, Program};
 
-use crate::{PoolName, RateName, RuleName};
+use crate::{BandwidthName, PoolName, RateName, RuleName};
 
 /// An entry of `rules`, compiled.
 ///
@@ -29,6 +29,12 @@ impl Rule {
     /// The pools that it names, as far as they are written out. A faulty rule names none.
     pub fn pools(&self) -> impl Iterator<Item = PoolName> {
         self.program.iter().flat_map(|program| program.uses().pools.iter().map(|pool| pool.as_str().into()))
+    }
+
+    /// The bandwidth classes that it names, as far as they are written out. A faulty rule names none.
+    pub fn bandwidth(&self) -> impl Iterator<Item = BandwidthName> {
+        let classes = self.program.iter().flat_map(|program| &program.uses().bandwidth);
+        classes.map(|class| class.as_str().into())
     }
 }
 

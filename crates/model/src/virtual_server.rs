@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use crate::{LevelName, PoolName, RuleEntry, VirtualServerName, tls::ServerTls};
+use crate::{BandwidthName, LevelName, PoolName, RuleEntry, VirtualServerName, tls::ServerTls};
 
 /// An entry of `virtual_servers`.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +57,8 @@ pub struct VirtualServer {
     pub tls: Option<ServerTls>,
     /// `basic.slm_class`, a class of this configuration.
     pub service_level: Option<LevelName>,
+    /// `basic.bandwidth_class`, a class of this configuration: what is sent to clients.
+    pub bandwidth: Option<BandwidthName>,
     /// `tcp.nagle` on client connections.
     pub nagle: bool,
     /// `tcp.close_with_rst`.
@@ -103,6 +105,7 @@ impl VirtualServer {
             failure_log: FailureLog::default(),
             tls: None,
             service_level: None,
+            bandwidth: None,
             nagle: false,
             close_with_rst: false,
             generic: GenericOptions::default(),

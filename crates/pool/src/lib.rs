@@ -17,6 +17,7 @@
 //! [`limit`], [`explain`].
 
 pub mod algorithm;
+pub mod bandwidth;
 pub mod build;
 pub mod choose;
 pub mod explain;

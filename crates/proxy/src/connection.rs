@@ -30,6 +30,7 @@ use tokio::io::Interest;
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    aside::aside,
     buffer::{BUFFER, Buffer, Output},
     failure::{Failure, Kind, Progress},
     relay::Guarded,
@@ -182,7 +183,7 @@ impl Client {
                 Next::Done => break Flow::Close,
                 Next::Bad(failure) => {
                     cold_path();
-                    break Box::pin(virtual_server::refuse(&mut self, failure)).await;
+                    break aside(virtual_server::refuse(&mut self, failure)).await;
                 }
             }
             first = false;
@@ -196,14 +197,14 @@ impl Client {
         self.deadline.arm(settings.connect_timeout.map(|limit| self.worker.now().after(limit)));
         if settings.proxy_protocol != ProxyProtocol::Off {
             cold_path();
-            Box::pin(self.read_proxy_header(settings.proxy_protocol)).await?;
+            aside(self.read_proxy_header(settings.proxy_protocol)).await?;
         }
         if self.local.ip().is_unspecified() {
             self.local = self.stream.socket().and_then(|socket| socket.local_address()).unwrap_or(self.local);
         }
         if self.server.tls.is_some() {
-            // Boxed: the handshake's state is large, and gone by the first request.
-            Box::pin(self.shake_hands()).await?;
+            // The handshake's state is large, and gone by the first request.
+            aside(self.shake_hands()).await?;
         }
         self.compose_added_lines();
         Some(())
@@ -444,7 +445,7 @@ impl Client {
 
     /// Whether the client speaks TLS to us.
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
+        self.stream.is_tls()
     }
 
     /// The deadline rules of an exchange.
@@ -524,7 +525,7 @@ impl Client {
     async fn close(mut self: Box<Self>, flow: Flow) {
         if self.server.settings.close_with_rst || flow == Flow::Abort {
             if flow != Flow::Abort {
-                Box::pin(self.delivered()).await;
+                aside(self.delivered()).await;
             }
             if let Some(socket) = self.stream.socket() {
                 socket.reset_on_close();

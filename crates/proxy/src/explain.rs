@@ -10,6 +10,7 @@
 //! request is what is described; what they keep (`data.*`), ask name servers and other servers for, is empty.
 
 mod rules;
+use self::rules::Around;
 #[cfg(test)]
 mod tests;
 
@@ -179,15 +180,15 @@ impl Proxy {
     /// # Errors
     /// Why no virtual server takes it, for people.
     pub fn explain(&self, question: &Question, random: u64) -> Result<Explanation, String> {
-        explain(&self.snapshot(), question, self.now(), random)
+        explain(&self.snapshot(), question, (self.now(), random), &Around::of(&self.shared.services))
     }
 }
 
 fn explain(
     snapshot: &Snapshot,
     question: &Question,
-    now: Moment,
-    random: u64,
+    (now, random): (Moment, u64),
+    around: &Around,
 ) -> Result<Explanation, String> {
     let (listens, server, mut notes) = server_of(snapshot, question)?;
     if server.is_full() {
@@ -208,7 +209,7 @@ fn explain(
         found.verdict = fault;
         return Ok(found);
     }
-    let mut host = rules::describe(snapshot, server, listens, question, now, random);
+    let mut host = rules::describe((snapshot, around), server, listens, question, (now, random));
     if let Protocol::Generic(word, _) = server.settings.protocol {
         host.raw = true;
         let note = format!("its protocol is {word}: rules see a client that has not sent anything yet");

@@ -27,6 +27,7 @@ use self::{
 };
 use crate::{
     access,
+    aside::aside,
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
     http::error_page,
@@ -98,7 +99,7 @@ pub(crate) async fn to_pool(
             Claimed::Exhausted => return Err(last),
             Claimed::SessionFailed(mode) => {
                 cold_path();
-                return Box::pin(session_failed(client, exchange, pool, &session, &mode)).await;
+                return aside(session_failed(client, exchange, pool, &session, &mode)).await;
             }
         };
         'attempt: {

@@ -14,6 +14,8 @@
 //! [`listener`], [`worker`], [`snapshot`], then [`tls`], [`monitor`] and [`explain`].
 
 mod access;
+mod aside;
+mod bandwidth;
 mod buffer;
 mod connection;
 pub mod explain;
@@ -41,6 +43,6 @@ mod worker;
 
 pub use self::{
     proxy::{ListenProblem, NodeStatus, Proxy},
-    rules::services::names,
+    rules::services::{ProcessFacts, names, places},
     snapshot::{BuildContext, Built, Problem, Resource, Snapshot, build},
 };

@@ -154,6 +154,7 @@ impl IdleConnections {
         }
         let id = node.id();
         connection.open.set_idle(true);
+        connection.stream.rest();
         self.0.borrow_mut().entry(id).or_default().push(Idle { connection, since: worker.recent() });
     }
 

@@ -45,6 +45,7 @@ impl Proxy {
             rules: rules(&snapshot),
             rates: self.rates(),
             service_levels: self.service_levels(&snapshot),
+            bandwidth: snapshot.bandwidth.values().map(|class| class.observe()).collect(),
             user_counters: self.user_counters(),
             rule_services: self.rule_services(),
             control: Control::default(),
@@ -103,6 +104,7 @@ impl Proxy {
         let services = &self.shared.services;
         let (data_bytes, data_limit) = services.data.usage();
         let (names, fetches) = (services.names.counters(), services.fetcher.counters());
+        let (directories, sockets) = (services.directories.counters(), services.talker.counters());
         let (sleeping, sleeps_refused) = services.sleepers();
         RuleServices {
             data_entries: services.data.entries() as u64,
@@ -119,6 +121,15 @@ impl Proxy {
             fetches_failed: fetches.failed,
             fetches_refused: fetches.refused,
             fetches_too_large: fetches.too_large,
+            directories_confirmed: directories.confirmed,
+            directories_denied: directories.denied,
+            directories_failed: directories.failed,
+            directories_refused: directories.refused,
+            sockets_opened: sockets.opened,
+            sockets_open: sockets.open,
+            datagrams: sockets.datagrams,
+            sockets_failed: sockets.failed,
+            sockets_refused: sockets.refused,
             sleeping,
             sleeps_refused,
         }

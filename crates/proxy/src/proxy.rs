@@ -21,7 +21,7 @@ use crate::{
     listener,
     monitor::{self, Monitors},
     names::Lookup,
-    rules::services::{Services, memory},
+    rules::services::{ProcessFacts, Services, memory, places::Database},
     snapshot::{ListenKey, Snapshot},
     tls::server::Expiring,
     worker::{self, Command, Shared},
@@ -117,6 +117,16 @@ impl Proxy {
         self.shared.workers
     }
 
+    /// What rules may know of the process. Only the first call counts.
+    pub fn tell(&self, facts: ProcessFacts) {
+        self.shared.services.tell(facts);
+    }
+
+    /// Where addresses are, from now on.
+    pub fn set_places(&self, places: Arc<Database>) {
+        self.shared.services.places.replace(places);
+    }
+
     /// The running snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.snapshot.load_full()
@@ -129,6 +139,7 @@ impl Proxy {
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         let rates = snapshot.rates.values().map(AsRef::as_ref);
         self.shared.services.obey(&snapshot.global, rates, self.shared.now());
+        self.shared.services.directories.follow(&snapshot.authenticators);
         // The pointer goes first: a new listener finds its virtual server at once.
         let before = self.shared.snapshot.swap(Arc::clone(snapshot));
         self.shared.generation.store(snapshot.generation, Ordering::Release);

@@ -64,6 +64,10 @@ impl<'a> Guarded<'a> {
 
     /// Something moved: the idle limit starts anew.
     pub(crate) fn progress(&mut self) {
+        self.start_anew();
+    }
+
+    fn start_anew(&self) {
         let idle = self.idle.map(|limit| self.worker.now().after(limit));
         self.deadline.arm(earliest(idle, self.end));
     }
@@ -98,7 +102,15 @@ impl<'a> Guarded<'a> {
         match polled {
             Poll::Ready(value) => Poll::Ready(Some(value)),
             Poll::Pending if self.node_died() => Poll::Ready(None),
-            Poll::Pending => self.deadline.poll_passed(cx).map(|()| None),
+            Poll::Pending => {
+                ready!(self.deadline.poll_passed(cx));
+                // Whoever waits for bandwidth is not idle.
+                if !self.deadline.is_held() || self.transaction_is_over() {
+                    return Poll::Ready(None);
+                }
+                self.start_anew();
+                self.deadline.poll_passed(cx).map(|()| None)
+            }
         }
     }
 }

@@ -41,6 +41,7 @@ pub(crate) use self::late::EditLog;
 pub(crate) use self::said::{Data, Ending, Limit, Overrides, Said};
 use self::{seen::Seen, stage::Stage};
 use crate::{
+    aside::aside,
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
     forward::attempt::Answer,
@@ -65,13 +66,13 @@ pub(crate) enum Verdict {
 pub(crate) async fn request(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Verdict, Failure> {
     let server = Rc::clone(&exchange.server);
     if let Some(suspended) = start(&server.rules.request, client, exchange, &mut Stage::Request) {
-        let done = Box::pin(suspended.to_the_end(client, exchange, &mut Stage::Request)).await;
+        let done = aside(suspended.to_the_end(client, exchange, &mut Stage::Request)).await;
         done.map_err(|failure| stream::broken(exchange, failure))?;
     }
     match take_ending(exchange) {
         None => commit::request(client, exchange).map(|()| Verdict::GoOn),
         Some(ending) => {
-            let done = Box::pin(carry_out(client, exchange, ending, None)).await;
+            let done = aside(carry_out(client, exchange, ending, None)).await;
             done.map_err(|failure| stream::broken(exchange, failure))
         }
     }
@@ -116,13 +117,13 @@ async fn past_response_rules(
     }
     let mut stage = Stage::Response { answer: &mut *answer, pool, node, resendable };
     if let Some(suspended) = start(&server.rules.response, client, exchange, &mut stage) {
-        let done = Box::pin(suspended.to_the_end(client, exchange, &mut stage)).await;
+        let done = aside(suspended.to_the_end(client, exchange, &mut stage)).await;
         done.map_err(|failure| stream::broken(exchange, failure))?;
     }
     let Some(ending) = take_ending(exchange) else {
         return commit::response(client, exchange, answer).map(|()| Verdict::GoOn);
     };
-    let done = Box::pin(carry_out(client, exchange, ending, Some(answer))).await;
+    let done = aside(carry_out(client, exchange, ending, Some(answer))).await;
     let verdict = done.map_err(|failure| stream::broken(exchange, failure))?;
     let said = exchange.said_mut();
     let body = said.response_body.take().map_or(0, |taken| taken.read);
@@ -159,6 +160,7 @@ struct Suspended<'p> {
 }
 
 /// Runs rules until all have run (`None`) or one waits.
+#[inline(never)]
 fn start<'p>(
     mut rules: &'p [Arc<RunningRule>],
     client: &mut Client,

@@ -20,19 +20,23 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    ExtraFileName, GlobalSettings, LevelName, Moment, PersistenceClass, PersistenceName, PoolName, RateClass,
-    RateName, ScriptName, VirtualServer, VirtualServerName,
+    BandwidthName, ExtraFileName, GlobalSettings, LevelName, Location, LocationName, Moment,
+    PersistenceClass, PersistenceName, PoolName, RateClass, RateName, ScriptName, VirtualServer,
+    VirtualServerName,
 };
 use tidegate_telemetry::{
     access_log::{AccessLog, Losses},
     counters::{ListenCounters, PoolCounters, Sharded, VirtualServerCounters},
     traces::Traces,
 };
+use tidegate_trafficscript::host;
 
 pub use self::build::{BuildContext, Built, Problem, build};
 pub(crate) use self::rules::{Rules, RunningRule};
 use crate::{
+    bandwidth::RunningClass,
     forward::queue::Queue,
+    rules::services::directory,
     service_level::RunningLevel,
     tls::{node::TlsClient, server::TlsServer},
 };
@@ -58,10 +62,16 @@ pub struct Snapshot {
     pub(crate) rates: BTreeMap<RateName, Arc<RateClass>>,
     /// `extra_files`, for rules.
     pub(crate) resources: BTreeMap<ExtraFileName, Arc<Resource>>,
+    /// `rule_authenticators`, with the certificates that each trusts.
+    pub(crate) authenticators: Vec<directory::Source>,
+    /// `locations`.
+    pub(crate) locations: BTreeMap<LocationName, Arc<Location>>,
     /// `rules` that compiled.
     pub(crate) rules: rules::Catalogue,
     /// `service_level_monitors`.
     pub(crate) service_levels: BTreeMap<LevelName, Arc<RunningLevel>>,
+    /// `bandwidth`.
+    pub(crate) bandwidth: BTreeMap<BandwidthName, Arc<RunningClass>>,
     /// Addresses that both the table of a pool and discovery name, for people.
     pub(crate) joined: BTreeMap<PoolName, BTreeSet<SocketAddr>>,
     /// `persistence`, for rules that choose one.
@@ -90,8 +100,11 @@ impl Snapshot {
             monitor_scripts: Arc::default(),
             rates: BTreeMap::new(),
             resources: BTreeMap::new(),
+            authenticators: Vec::new(),
+            locations: BTreeMap::new(),
             rules: BTreeMap::new(),
             service_levels: BTreeMap::new(),
+            bandwidth: BTreeMap::new(),
             joined: BTreeMap::new(),
             persistence: BTreeMap::new(),
         }
@@ -105,6 +118,13 @@ impl Snapshot {
     /// The file of this name. The same `Arc` over all builds until its content changes.
     pub fn resource(&self, name: &str) -> Option<&Arc<Resource>> {
         self.resources.get(name)
+    }
+
+    /// Where a traffic manager is, by the name of its location.
+    pub(crate) fn location(&self, name: Option<&LocationName>) -> Option<host::Location> {
+        let location = self.locations.get(name?)?;
+        let position = host::Position { latitude: location.latitude, longitude: location.longitude };
+        Some(host::Location { name: location.name.to_string(), position })
     }
 
     /// Lets go of the nodes that `after`, which serves now, does not have. Whether there are any.

@@ -13,7 +13,7 @@ use tidegate_telemetry::access_log::TlsSession;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
-use crate::{buffer::Buffer, socket::Socket, tls::choose::Shown};
+use crate::{bandwidth::Limited, buffer::Buffer, socket::Socket, tls::choose::Shown};
 
 /// A plain or TLS byte stream.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) enum Stream {
     Plain(Socket),
     /// TLS over TCP; boxed, because its state is large and plain connections should not pay for it.
     Tls(Box<Tls>),
+    /// One of the above, of which a bandwidth class limits what is written.
+    Limited(Box<Limited>),
     /// Nothing: the socket has gone into a handshake or is closed.
     Closed,
 }
@@ -65,6 +67,7 @@ impl Stream {
     pub(crate) fn shown(&self) -> Option<&Shown> {
         match self {
             Self::Tls(tls) => tls.shown.as_deref(),
+            Self::Limited(limited) => limited.stream.shown(),
             Self::Plain(_) | Self::Closed => None,
         }
     }
@@ -76,6 +79,7 @@ impl Stream {
                 TlsStream::Server(stream) => Some(stream.get_ref().1),
                 TlsStream::Client(_) => None,
             },
+            Self::Limited(limited) => limited.stream.server_tls(),
             Self::Plain(_) | Self::Closed => None,
         }
     }
@@ -85,13 +89,14 @@ impl Stream {
         match self {
             Self::Plain(socket) => socket.local_address(),
             Self::Tls(tls) => tls.stream.get_ref().0.local_address(),
+            Self::Limited(limited) => limited.stream.local_address(),
             Self::Closed => None,
         }
     }
 
     /// Version and cipher suite of the TLS session.
     pub(crate) fn tls_session(&self) -> Option<TlsSession<'_>> {
-        let Self::Tls(tls) = self else { return None };
+        let Self::Tls(tls) = self.unlimited() else { return None };
         let (_, connection) = tls.stream.get_ref();
         Some(TlsSession {
             version: match connection.protocol_version()? {
@@ -107,6 +112,7 @@ impl Stream {
         match self {
             Self::Closed => Poll::Ready(Ok(0)),
             Self::Plain(socket) => socket.poll_read_slice(cx, buf),
+            Self::Limited(limited) => limited.stream.poll_read(cx, buf),
             Self::Tls(tls) => {
                 let mut into = ReadBuf::new(buf);
                 match ready!(Pin::new(&mut tls.stream).poll_read(cx, &mut into)) {
@@ -143,6 +149,7 @@ impl Stream {
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Self::Plain(socket) => socket.poll_write_slices(cx, &[IoSlice::new(bytes)]),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_write(cx, bytes),
+            Self::Limited(limited) => limited.poll_write(cx, bytes),
         }
     }
 
@@ -151,6 +158,7 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Closed => Poll::Ready(Ok(())),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
+            Self::Limited(limited) => limited.stream.poll_flush(cx),
         }
     }
 
@@ -160,13 +168,14 @@ impl Stream {
             Self::Closed => Poll::Ready(Ok(())),
             Self::Plain(socket) => Poll::Ready(socket.shutdown(Shutdown::Write)),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
+            Self::Limited(limited) => limited.stream.poll_shutdown(cx),
         }
     }
 
     /// Whether an idle connection may no longer be used: the peer closed it or sent something unasked.
     pub(crate) fn is_stale(&mut self) -> bool {
         // What rustls has decrypted and nobody read is as much out of place as bytes in the socket.
-        if let Self::Tls(tls) = self
+        if let Self::Tls(tls) = self.unlimited()
             && !tls.stream.get_ref().1.wants_read()
         {
             return true;
@@ -182,9 +191,35 @@ impl Stream {
         }
     }
 
-    /// Whether there is no TLS on it, so that the kernel can move its bytes.
+    /// Whether there is neither TLS nor a limit on it, so that the kernel can move its bytes.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_))
+    }
+
+    /// Whether the peer speaks TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.unlimited(), Self::Tls(_))
+    }
+
+    /// Whether a bandwidth class limits what is written.
+    pub(crate) fn is_limited(&self) -> bool {
+        matches!(self, Self::Limited(_))
+    }
+
+    /// The stream below a limit, which has no say in what is read.
+    pub(crate) fn unlimited(&self) -> &Self {
+        match self {
+            Self::Limited(limited) => &limited.stream,
+            own => own,
+        }
+    }
+
+    /// [`Stream::unlimited`], to read from.
+    pub(crate) fn unlimited_mut(&mut self) -> &mut Self {
+        match self {
+            Self::Limited(limited) => &mut limited.stream,
+            own => own,
+        }
     }
 
     /// The socket below.
@@ -192,6 +227,7 @@ impl Stream {
         match self {
             Self::Plain(socket) => Some(socket),
             Self::Tls(tls) => Some(tls_socket(&mut tls.stream)),
+            Self::Limited(limited) => limited.stream.socket(),
             Self::Closed => None,
         }
     }

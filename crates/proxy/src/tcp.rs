@@ -26,7 +26,7 @@ use self::{
     talk::{Input, Request, Rest, Talk},
 };
 use crate::{
-    access,
+    access, bandwidth,
     buffer::BUFFER,
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
@@ -117,6 +117,7 @@ async fn one(
     conversation: &mut Conversation,
     speaks: Speaks,
 ) -> Flow {
+    bandwidth::begin(client);
     tally::begun(client, exchange);
     access::asked(exchange, client);
     if exchange.server.rules.are_some() {

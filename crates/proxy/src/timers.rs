@@ -31,6 +31,8 @@ struct Entry {
     restless: Cell<bool>,
     /// Woken when nodes are gone: a request is in flight.
     in_flight: Cell<bool>,
+    /// Waits of the connection that are no idleness, and go on.
+    held: Cell<u32>,
     /// Whether a sweep has passed since the request in flight began to wait.
     waited: Cell<Waited>,
 }
@@ -55,6 +57,7 @@ impl Timers {
             waker: RefCell::new(None),
             restless: Cell::new(false),
             in_flight: Cell::new(false),
+            held: Cell::new(0),
             waited: Cell::new(Waited::Off),
         });
         let key = self.0.borrow_mut().insert(Rc::clone(&entry));
@@ -132,6 +135,16 @@ impl Deadline {
         self.entry.waited.get() == Waited::Long
     }
 
+    /// For somebody who sometimes waits for what is not the connection's to give.
+    pub(crate) fn hold(&self) -> Hold {
+        Hold { entry: Rc::clone(&self.entry), on: false }
+    }
+
+    /// Whether a [`Hold`] is on: that nothing moves is not idleness.
+    pub(crate) fn is_held(&self) -> bool {
+        self.entry.held.get() > 0
+    }
+
     /// Ready once the armed deadline has passed. Keeps the waker for the sweep.
     pub(crate) fn poll_passed(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.entry.fired.get() {
@@ -143,6 +156,31 @@ impl Deadline {
             other => *other = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+}
+
+/// A wait that is no idleness of a connection, while it is on.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    entry: Rc<Entry>,
+    on: bool,
+}
+
+impl Hold {
+    /// Begins or ends the wait.
+    pub(crate) fn set(&mut self, on: bool) {
+        let held = &self.entry.held;
+        match (std::mem::replace(&mut self.on, on), on) {
+            (false, true) => held.set(held.get() + 1),
+            (true, false) => held.set(held.get() - 1),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }
 
@@ -186,6 +224,23 @@ mod tests {
         deadline.watch_node(false, false);
         timers.sweep(Moment(200));
         assert!(!deadline.has_waited());
+    }
+
+    #[test]
+    fn holds_end_with_whoever_waits() {
+        let timers = Rc::new(Timers::default());
+        let deadline = timers.deadline();
+        let (mut one, mut other) = (deadline.hold(), deadline.hold());
+        assert!(!deadline.is_held());
+        one.set(true);
+        one.set(true);
+        other.set(true);
+        one.set(false);
+        assert!(deadline.is_held());
+        drop(other);
+        assert!(!deadline.is_held());
+        drop(one);
+        assert!(!deadline.is_held());
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(crate) mod certificate;
 pub(crate) mod choose;
 pub mod headers;
 pub mod node;
+pub(crate) mod outbound;
 pub mod server;
 pub(crate) mod ticket;
 pub(crate) mod verify;

@@ -11,11 +11,13 @@ use tidegate_http1::{
     limits::Limits,
     request::{Method, Parsed, RequestHead, Version},
 };
-use tidegate_model::{Moment, virtual_server::DefaultPool};
+use tidegate_model::{BandwidthName, Moment, virtual_server::DefaultPool};
 use tidegate_telemetry::logging::EventLimit;
 
 use crate::{
     access,
+    aside::aside,
+    bandwidth,
     buffer::Output,
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
@@ -158,6 +160,21 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// The bandwidth class that limits what the client is sent.
+    pub(crate) fn client_bandwidth(&self) -> Option<&BandwidthName> {
+        let chosen = self.said().and_then(|said| said.bandwidth.client.as_ref());
+        chosen.map_or(self.server.settings.bandwidth.as_ref(), |chosen| chosen.class.as_ref())
+    }
+
+    /// The bandwidth class that limits what the node is sent, of a pool that has this one.
+    pub(crate) fn node_bandwidth<'p>(
+        &'p self,
+        of_pool: Option<&'p BandwidthName>,
+    ) -> Option<&'p BandwidthName> {
+        let chosen = self.said().and_then(|said| said.bandwidth.node.as_ref());
+        chosen.map_or(of_pool, |chosen| chosen.class.as_ref())
+    }
+
     fn overrides(&self) -> Option<&rules::Overrides> {
         self.said().map(|said| &said.limits)
     }
@@ -228,6 +245,7 @@ impl<'a> Exchange<'a> {
 /// Serves one request whose head fills the first `head_length` bytes of the client's buffer.
 pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_length: usize) -> Flow {
     let mut exchange = Exchange::new(client, head, head_length);
+    bandwidth::begin(client);
     tally::begun(client, &exchange);
     access::asked(&mut exchange, client);
     trace::began(&mut exchange, client);
@@ -241,11 +259,11 @@ pub(crate) async fn serve(client: &mut Client, head: &mut RequestHead, head_leng
             if !exchange.server.rules.completion.is_empty() {
                 exchange.said_mut().failure = Some(failure);
             }
-            Box::pin(report(client, &mut exchange, failure)).await
+            aside(report(client, &mut exchange, failure)).await
         }
     };
     if !exchange.server.rules.completion.is_empty() {
-        Box::pin(rules::completion(client, &mut exchange)).await;
+        aside(rules::completion(client, &mut exchange)).await;
     }
     finish(client, exchange);
     flow

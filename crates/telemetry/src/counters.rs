@@ -105,6 +105,16 @@ counters! {
 }
 
 counters! {
+    /// What one worker counted for one bandwidth class.
+    BandwidthCounters => BandwidthTotals {
+        /// Bytes written under the class, before TLS.
+        bytes_out,
+        /// Times that a write had to wait.
+        waits,
+    }
+}
+
+counters! {
     /// What one worker counted for one virtual server.
     VirtualServerCounters => VirtualServerTotals {
         /// Client connections accepted and admitted.

@@ -21,7 +21,8 @@ use tidegate_model::{
 };
 
 use crate::counters::{
-    ListenTotals, PoolTotals, ProcessTotals, RuleTotals, ServiceLevelTotals, VirtualServerTotals,
+    BandwidthTotals, ListenTotals, PoolTotals, ProcessTotals, RuleTotals, ServiceLevelTotals,
+    VirtualServerTotals,
 };
 
 /// Everything, at one moment. Lists are in the order of names and addresses.
@@ -43,6 +44,8 @@ pub struct Observation {
     pub rates: Vec<Rate>,
     /// Every service level class.
     pub service_levels: Vec<ServiceLevel>,
+    /// Every bandwidth class.
+    pub bandwidth: Vec<BandwidthClass>,
     /// What rules have counted by number.
     pub user_counters: UserCounters,
     /// What rules have asked of the process.
@@ -62,6 +65,17 @@ pub struct ServiceLevel {
     pub is_met: bool,
     /// What was counted since it exists.
     pub totals: ServiceLevelTotals,
+}
+
+/// A bandwidth class.
+#[derive(Clone, Debug)]
+pub struct BandwidthClass {
+    /// Its name.
+    pub name: Arc<str>,
+    /// `maximum`, kbit/s.
+    pub maximum: u32,
+    /// What was counted since it exists.
+    pub totals: BandwidthTotals,
 }
 
 /// A rule.
@@ -140,6 +154,24 @@ pub struct RuleServices {
     pub fetches_refused: u64,
     /// Responses that were too large.
     pub fetches_too_large: u64,
+    /// Questions to directories (`auth.query`) that were answered with a user.
+    pub directories_confirmed: u64,
+    /// Answers that there is no such user, or that the password is another.
+    pub directories_denied: u64,
+    /// Questions that were not answered.
+    pub directories_failed: u64,
+    /// Of these, those refused because too many waited.
+    pub directories_refused: u64,
+    /// Connections that rules opened (`tcp.connect`).
+    pub sockets_opened: u64,
+    /// Of these, those that are open now.
+    pub sockets_open: u64,
+    /// Datagrams that rules sent (`udp.sendTo`).
+    pub datagrams: u64,
+    /// Calls of `tcp.*` and `udp.sendTo` that failed.
+    pub sockets_failed: u64,
+    /// Of these, connections refused because too many were open.
+    pub sockets_refused: u64,
     /// Requests that sleep now (`connection.sleep`).
     pub sleeping: u64,
     /// Sleeps refused because too many slept.

@@ -283,6 +283,8 @@ fn settings(base: PathBuf, health: SocketAddr, workers: usize) -> Settings {
         grace: GRACE,
         resolv_conf: PathBuf::from("/etc/resolv.conf"),
         hosts: PathBuf::from("/etc/hosts"),
+        geo_database: None,
+        location: None,
         in_kubernetes: false,
         rest: None,
         traces: None,

@@ -16,6 +16,7 @@ mod logging;
 mod metrics;
 mod observe;
 mod pages;
+mod places;
 mod rule;
 mod rule_names;
 mod run;

@@ -21,6 +21,8 @@ use tidegate_trafficscript::{
     Compiled, Described, End, Limits, Options, Phase, Severity, compile, described::Message,
 };
 
+use crate::places;
+
 /// The commands about rules.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RuleCommand {
@@ -96,6 +98,10 @@ pub(crate) struct RunOptions {
     /// A file for resource.get. May be repeated.
     #[arg(long = "resource", value_name = "FILE")]
     resources: Vec<PathBuf>,
+
+    /// Database of places for geo.*: GeoLite2 or GeoIP2, City or Country.
+    #[arg(long, value_name = "FILE")]
+    geo_database: Option<PathBuf>,
 
     /// Seconds since 1970. [default: now]
     #[arg(long, value_name = "SECONDS")]
@@ -237,6 +243,15 @@ fn run(options: &RunOptions, text: &mut String) -> Result<bool, String> {
     if !misplaced.is_empty() {
         return Ok(false);
     }
+    if host.places.is_none()
+        && let Some((function, line)) = program.uses().asks_for_places()
+    {
+        let file = options.file.display();
+        let _ = writeln!(
+            text,
+            "{file}: Note: {function} in line {line} looks into a database of places; give one with --geo-database"
+        );
+    }
     let end = host.run(&program, Limits::default());
     text.push_str(&host.report());
     Ok(!matches!(end, End::Aborted(_)))
@@ -260,6 +275,9 @@ fn described(options: &RunOptions) -> Result<Described, String> {
             fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         host = host.file(&name, content);
+    }
+    if let Some(path) = &options.geo_database {
+        host.places = Some(Arc::new(places::read(path)?));
     }
     host.now = match options.time {
         Some(seconds) => Duration::from_secs(seconds),
@@ -295,6 +313,7 @@ fn message(headers: &[Field], body: &str) -> Message {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use tidegate_harness::places::{Record, database};
 
     use super::*;
 
@@ -420,6 +439,21 @@ mod tests {
         let rules = [("r", "log.info( resource.get( \"page\" ) . sys.time() );"), ("page", "hello ")];
         let (text, good) = said(&rules, &["run", "@r", "--resource", "@page", "--time", "7"]);
         assert!(good && text.contains("Log INFO: hello 7\n"), "{text}");
+    }
+
+    #[test]
+    fn places_are_those_of_a_database() {
+        let rules = [("r", "log.info( geo.getCity( request.getRemoteIP() ) . \".\" );")];
+        let (text, good) = said(&rules, &["run", "@r", "--client", "192.0.2.7"]);
+        assert!(good && text.contains("Log INFO: .\n"), "{text}");
+        assert!(text.starts_with("r: Note: geo.getCity in line 1 looks into"), "{text}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let london = Record { country: ("GB", "United Kingdom"), city: Some("London"), ..Record::default() };
+        let database = database("GeoLite2-City", &[("192.0.2.0/24".parse().unwrap(), london)]);
+        fs::write(file.path(), database).unwrap();
+        let path = file.path().to_str().unwrap();
+        let (text, good) = said(&rules, &["run", "@r", "--client", "192.0.2.7", "--geo-database", path]);
+        assert!(good && text.contains("Log INFO: London.\n") && !text.contains("Note"), "{text}");
     }
 
     #[test]

@@ -5,10 +5,10 @@
 //!         discovery ─────────┘      └────► health
 //! ```
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use tidegate_admin::{Admin, Wiring};
-use tidegate_proxy::{NodeStatus, Proxy, monitor};
+use tidegate_proxy::{NodeStatus, ProcessFacts, Proxy, monitor};
 use tidegate_telemetry::{
     access_log::{Writer, WriterOptions},
     traces::{self, Traces},
@@ -17,7 +17,7 @@ use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::Instant,
 };
 use tracing::{error, info, warn};
@@ -36,7 +36,9 @@ use crate::{
     listen_hosts,
     metrics::Metrics,
     observe::Observer,
-    pages, session_key,
+    pages,
+    places::{Keeper, Notices},
+    session_key,
     settings::{Environment, Settings},
     watching::Watching,
     zeus_variables,
@@ -156,6 +158,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
     let proxy = Proxy::start(settings.workers, monitors, Arc::new(discovery.lookup()))
         .map(Arc::new)
         .map_err(|error| format!("the data workers cannot start: {error}"))?;
+    proxy.tell(facts(&settings));
     let access_logs = Writer::start(WriterOptions::new(home.path()))
         .map(Arc::new)
         .map_err(|error| format!("the writer of access logs cannot start: {error}"))?;
@@ -168,7 +171,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         tracing.traces.clone(),
     ));
 
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     tasks.spawn(document_watch::run(settings.base.clone(), read_again.clone(), readings_sender));
     tasks.spawn(listen_hosts::run(names, events_sender.clone()));
     tasks.spawn(pages::serve(settings.health, Health(hooks.readiness.subscribe())));
@@ -176,9 +179,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         let metrics = Metrics { watching: Arc::clone(&watching), details: settings.metrics.details };
         tasks.spawn(pages::serve(address, metrics));
     }
-    if hooks.reads_on_hangup {
-        tasks.spawn(read_on_hangup(read_again));
-    }
+    keep_places(&settings, &proxy, &mut tasks, hooks.reads_on_hangup.then_some(read_again)).await;
     tasks.spawn(Arc::clone(&watching).sample());
     tasks.spawn(Arc::clone(&watching).alert(home.path().to_owned()));
     tasks.spawn(report_status(Arc::clone(&proxy), hooks.status.clone()));
@@ -208,6 +209,7 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         access_logs: Arc::clone(&access_logs),
         traces: tracing.traces.clone(),
         rest,
+        place_notices: Arc::new(Notices::new(settings.geo_database.is_some(), settings.location.clone())),
         watching,
     });
     control::run(Inputs { events, readings, batches, nodes }, kept, &mut machine).await;
@@ -229,6 +231,30 @@ pub(crate) async fn serve(settings: Settings, mut hooks: Hooks) -> Result<(), St
         warn!("{left} connections were cut off after the grace period; the end");
     }
     Ok(())
+}
+
+/// What rules may know of the process.
+fn facts(settings: &Settings) -> ProcessFacts {
+    let rest = settings.rest.as_ref().and_then(|rest| rest.addresses.first());
+    ProcessFacts { rest_port: rest.map(SocketAddr::port), location: settings.location.clone() }
+}
+
+/// Reads the database of places, so that the first requests find it, and follows its file. SIGHUP reads it again, and the
+/// documents, which `documents` asks for; `None` = SIGHUP does nothing.
+async fn keep_places(
+    settings: &Settings,
+    proxy: &Arc<Proxy>,
+    tasks: &mut JoinSet<()>,
+    documents: Option<ReadAgain>,
+) {
+    let read_again = ReadAgain::default();
+    if let Some(path) = settings.geo_database.clone() {
+        let keeper = Keeper::start(path, Arc::clone(proxy)).await;
+        tasks.spawn(keeper.run(read_again.clone()));
+    }
+    if let Some(documents) = documents {
+        tasks.spawn(read_on_hangup([documents, read_again]));
+    }
 }
 
 /// Waits for requests in flight. Returns how many connections were left, and what is left of `grace`.
@@ -299,7 +325,7 @@ async fn admin(settings: &Settings) -> Result<Option<Admin>, String> {
 }
 
 /// SIGHUP asks for another reading.
-async fn read_on_hangup(read_again: ReadAgain) {
+async fn read_on_hangup(read_again: [ReadAgain; 2]) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -309,7 +335,7 @@ async fn read_on_hangup(read_again: ReadAgain) {
     };
     while hangup.recv().await.is_some() {
         info!("SIGHUP: reading the documents again");
-        read_again.ask();
+        read_again.iter().for_each(ReadAgain::ask);
     }
 }
 

@@ -17,6 +17,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use tidegate_model::LocationName;
 use tidegate_telemetry::{logging::LogFormat, metrics::Details};
 
 use self::{
@@ -154,6 +155,16 @@ pub(crate) struct RunOptions {
     /// Hosts file, which answers for host names of nodes before DNS does. [default: /etc/hosts] [env: TIDEGATE_HOSTS]
     #[arg(long, value_name = "FILE")]
     pub(crate) hosts: Option<PathBuf>,
+
+    /// Database of places for the functions geo.* of rules: GeoLite2 or GeoIP2, City or Country (.mmdb). Read again when it
+    /// changes. [default: none, every place is unknown] [env: TIDEGATE_GEO_DATABASE]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) geo_database: Option<PathBuf>,
+
+    /// Where this traffic manager is, for geo.getLocation: an entry of the catalogue locations.
+    /// [default: unknown] [env: TIDEGATE_LOCATION]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) location: Option<String>,
 
     /// The REST interface.
     #[command(flatten)]
@@ -312,6 +323,10 @@ pub(crate) struct Settings {
     pub(crate) resolv_conf: PathBuf,
     /// Hosts file.
     pub(crate) hosts: PathBuf,
+    /// Database of places; `None` = every place is unknown.
+    pub(crate) geo_database: Option<PathBuf>,
+    /// Entry of `locations` that says where this is.
+    pub(crate) location: Option<LocationName>,
     /// Whether cluster names should resolve here.
     pub(crate) in_kubernetes: bool,
     /// The REST interface; `None` = off.
@@ -373,6 +388,12 @@ pub(crate) fn resolve(
             .unwrap_or_else(|| PathBuf::from("/etc/resolv.conf")),
         hosts: path(options.hosts, environment, &["TIDEGATE_HOSTS"])
             .unwrap_or_else(|| PathBuf::from("/etc/hosts")),
+        geo_database: path(options.geo_database, environment, &["TIDEGATE_GEO_DATABASE"]),
+        location: options
+            .location
+            .as_deref()
+            .or_else(|| variable(environment, "TIDEGATE_LOCATION"))
+            .map(LocationName::from),
         in_kubernetes: in_kubernetes(environment),
         rest: rest::resolve(options.rest, environment)?,
         traces: traces::resolve(options.traces, environment)?,
@@ -546,6 +567,8 @@ mod tests {
             ("TIDEGATE_HOME", "/home"),
             ("TIDEGATE_RESOLV_CONF", "/resolv"),
             ("TIDEGATE_HOSTS", "/hosts"),
+            ("TIDEGATE_GEO_DATABASE", "/places"),
+            ("TIDEGATE_LOCATION", "here"),
         ]);
         let settings = resolve(with_base(), &set, 1).unwrap();
         assert_eq!(settings.workers, 7);
@@ -556,6 +579,8 @@ mod tests {
         assert_eq!(settings.home, Some("/home".into()));
         assert_eq!(settings.resolv_conf, PathBuf::from("/resolv"));
         assert_eq!(settings.hosts, PathBuf::from("/hosts"));
+        assert_eq!(settings.geo_database, Some("/places".into()));
+        assert_eq!(settings.location, Some("here".into()));
         assert!(!format!("{settings:?}").contains("secret"));
     }
 
@@ -612,6 +637,10 @@ mod tests {
             "TIDEGATE_RESOLV_CONF",
             "--hosts",
             "TIDEGATE_HOSTS",
+            "--geo-database",
+            "TIDEGATE_GEO_DATABASE",
+            "--location",
+            "TIDEGATE_LOCATION",
             "--rest ",
             "TIDEGATE_REST]",
             "--rest-certificate",

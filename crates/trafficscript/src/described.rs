@@ -13,7 +13,7 @@ mod host;
 mod report;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -22,8 +22,8 @@ use std::{
 use crate::{
     End, Limits, Machine, PatternCache, Program, Step,
     host::{
-        Answer, CompletionCode, Fetched, Level, Need, Order, OwnedEdit, Phase, PoolNode, RateVerdict,
-        ServiceLevel, Side, Store, Times, TlsFact,
+        Answer, CompletionCode, DirectoryEntry, Fetched, Heard, Interface, Level, Location, Need, Order,
+        OwnedEdit, Phase, Places, PoolNode, RateVerdict, ServiceLevel, Side, Store, Times, TlsFact,
     },
 };
 
@@ -73,6 +73,15 @@ pub struct Stream {
     pub continued: bool,
 }
 
+/// A user of a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Person {
+    /// Password.
+    pub password: Vec<u8>,
+    /// What the directory says.
+    pub entry: DirectoryEntry,
+}
+
 /// A described request, and the world around it.
 #[derive(Clone, Debug)]
 pub struct Described {
@@ -110,6 +119,8 @@ pub struct Described {
     pub pools: Option<BTreeMap<String, Pool>>,
     /// Persistence classes; `None` = every class that is named exists.
     pub persistence_classes: Option<Vec<String>>,
+    /// Bandwidth classes; `None` = every class that is named exists.
+    pub bandwidth_classes: Option<Vec<String>>,
     /// Rate classes and what they say; `None` = every class that is named exists and is within its limit.
     pub rates: Option<BTreeMap<String, RateVerdict>>,
     /// Classes of service and how they are met; `None` = every class that is named exists and is met.
@@ -146,6 +157,20 @@ pub struct Described {
     pub fetches: HashMap<Vec<u8>, Fetched>,
     /// Addresses and names by name or address as text; IPv6 addresses under the name with ` 6` behind it.
     pub names: HashMap<Vec<u8>, Vec<u8>>,
+    /// Where addresses are.
+    pub places: Option<Arc<dyn Places>>,
+    /// Where the traffic manager is.
+    pub location: Option<Location>,
+    /// Users of the authenticators there are.
+    pub directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Person>>,
+    /// What comes of the talks of rules with other servers, one after the other.
+    pub heard: VecDeque<Result<Heard, String>>,
+    /// Connections of rules that are open.
+    pub sockets: BTreeSet<u32>,
+    /// Network interfaces.
+    pub interfaces: Vec<Interface>,
+    /// Port of the REST interface.
+    pub rest_port: Option<u16>,
 
     /// What was ordered.
     pub orders: Vec<Order>,
@@ -206,6 +231,7 @@ impl Described {
             default_pool: Some("default".to_owned()),
             pools: None,
             persistence_classes: None,
+            bandwidth_classes: None,
             rates: None,
             service_levels: None,
             backlog: 0,
@@ -224,6 +250,13 @@ impl Described {
             seed: 1,
             fetches: HashMap::new(),
             names: HashMap::new(),
+            places: None,
+            location: None,
+            directories: BTreeMap::new(),
+            heard: VecDeque::new(),
+            sockets: BTreeSet::new(),
+            interfaces: Vec::new(),
+            rest_port: None,
             orders: Vec::new(),
             needs: Vec::new(),
             lines: Vec::new(),
@@ -327,6 +360,24 @@ impl Described {
                 RateVerdict::Over => Answer::Refused("the time is over"),
                 RateVerdict::NoClass => Answer::Rate(false),
             },
+            Need::Directory(query) => Answer::Directory(match self.directories.get(&query.authenticator) {
+                None => Err("no directory is described for this authenticator".to_owned()),
+                Some(people) => {
+                    let person = people.get(&query.user);
+                    let known = person.filter(|person| {
+                        query.password.as_ref().is_none_or(|password| *password == person.password)
+                    });
+                    Ok(known.map(|person| person.entry.clone()))
+                }
+            }),
+            Need::Talk(_) => {
+                let nothing = || Err("no other end is described".to_owned());
+                let heard = self.heard.pop_front().unwrap_or_else(nothing);
+                if let Ok(Heard::Connected(socket)) = heard {
+                    self.sockets.insert(socket);
+                }
+                Answer::Heard(heard)
+            }
             Need::Write(piece) => match &mut self.stream {
                 Some(stream) if !stream.finished => {
                     stream.written.extend_from_slice(piece);

@@ -11,10 +11,12 @@ use std::{
     time::Duration,
 };
 
-use crate::library::usual_reason;
+pub use crate::library::usual_reason;
 
+mod asked;
 mod edit;
 
+pub use asked::{DirectoryEntry, DirectoryQuery, Heard, Interface, Location, Place, Places, Position, Talk};
 pub(crate) use edit::cookie_parts;
 pub use edit::{Edit, OwnedEdit};
 
@@ -84,6 +86,9 @@ pub enum Order {
     Retry,
     /// `connection.setServiceLevelClass`; `None` = none.
     ServiceLevel(Option<Vec<u8>>),
+    /// `request.setBandwidthClass`, `response.setBandwidthClass`: the class of what goes to the node (`Side::Request`) or
+    /// to the client (`Side::Response`); `None` = no limit.
+    Bandwidth(Side, Option<Vec<u8>>),
     /// `request.avoidNode`: the node's label, such as `10.1.2.3:80`.
     AvoidNode(Vec<u8>),
     /// `connection.setPersistence`; `None` = the pool's own.
@@ -161,6 +166,10 @@ pub enum Need {
         /// Counted apart per context.
         context: Vec<u8>,
     },
+    /// A question to a directory. Answered by [`Answer::Directory`].
+    Directory(Box<DirectoryQuery>),
+    /// Something done with a socket of the rule's own. Answered by [`Answer::Heard`].
+    Talk(Box<Talk>),
     /// Piece of a streamed response is written to the client, behind what [`Order::Flush`] has left for it. Answered by [`Answer::Done`].
     Write(Vec<u8>),
     /// A piece of the node's body, up to so many bytes, cut behind the first or (`bulk`) last delimiter in them.
@@ -188,6 +197,8 @@ pub struct Fetch {
     pub body: Vec<u8>,
     /// Time for all of it.
     pub timeout: Option<Duration>,
+    /// Certificates (DER) which alone are trusted, over a connection of its own; `None` = what the machine trusts.
+    pub trusted: Option<Vec<Vec<u8>>>,
 }
 
 /// What came of a [`Need`].
@@ -205,6 +216,11 @@ pub enum Answer {
     Rate(bool),
     /// A piece of a body; empty at its end.
     Piece(Vec<u8>),
+    /// What a directory says of a user (`None` = there is no such user, or it has another password), or why it cannot
+    /// be asked.
+    Directory(Result<Option<DirectoryEntry>, String>),
+    /// What came of a talk, or what went wrong; `timeout` when the time was over.
+    Heard(Result<Heard, String>),
 }
 
 /// A response to a [`Fetch`].
@@ -445,6 +461,8 @@ pub trait Host {
     fn rate_backlog(&self, class: &[u8], context: &[u8]) -> Option<u32>;
     /// Name of the class of service that the request counts for.
     fn service_class(&self) -> Option<Cow<'_, str>>;
+    /// Name of the bandwidth class of what goes to the node (`Side::Request`) or to the client (`Side::Response`).
+    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>>;
     /// How a class of service is met; `None` = no such class.
     fn service_level(&self, class: &[u8]) -> Option<ServiceLevel>;
     /// The nodes of a pool; `None` = no such pool.
@@ -463,6 +481,21 @@ pub trait Host {
     /// Emits an event of the user's own.
     fn event(&mut self, id: &[u8], message: &[u8]);
 
+    // ---- what rules ask of others
+
+    /// Where an address is; `None` = unknown, or there is no database.
+    fn place(&self, _address: IpAddr) -> Option<Place> {
+        None
+    }
+    /// Where this traffic manager is; `None` = unknown.
+    fn location(&self) -> Option<Location> {
+        None
+    }
+    /// Closes a connection that [`Talk::Connect`] has opened. False = there is none of this number.
+    fn close_socket(&mut self, _socket: u32) -> bool {
+        false
+    }
+
     // ---- the process
 
     /// Time since 1970.
@@ -479,4 +512,12 @@ pub trait Host {
     fn environment(&self, name: &[u8]) -> Option<Vec<u8>>;
     /// Identity of the process.
     fn process_id(&self) -> u32;
+    /// The network interfaces of the host, in its order.
+    fn interfaces(&self) -> Vec<Interface> {
+        Vec::new()
+    }
+    /// Port of the REST interface; `None` = it is off.
+    fn rest_port(&self) -> Option<u16> {
+        None
+    }
 }

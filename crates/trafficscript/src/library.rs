@@ -47,7 +47,8 @@ mod trial;
 mod xml;
 
 pub use self::call::{Argument, CAPTURES, Call, Interrupt, Outcome, Site};
-pub(crate) use self::http::{is_framing, reply::is_token, status::usual_reason, url::is_target_byte};
+pub use self::http::status::usual_reason;
+pub(crate) use self::http::{is_framing, reply::is_token, url::is_target_byte};
 use std::{collections::HashMap, sync::LazyLock};
 
 use crate::{host::Phase, value::Value};
@@ -116,8 +117,12 @@ pub struct Traits {
     pub pattern: Option<(u8, Option<u8>)>,
     /// The argument at this index names a pool, which must be a literal.
     pub pool: Option<u8>,
+    /// The first argument names a bandwidth class.
+    pub bandwidth: bool,
     /// It can suspend the rule.
     pub waits: bool,
+    /// It looks into a database of places.
+    pub places: bool,
 }
 
 /// The doing of a function.

@@ -145,6 +145,8 @@ impl Program {
 pub struct Uses {
     /// Pools named by literals, each once.
     pub pools: Vec<String>,
+    /// Bandwidth classes named by literals, each once.
+    pub bandwidth: Vec<String>,
     /// Calls of functions of the library with their lines, those of imported subs with the line of the import.
     pub functions: Vec<(&'static Function, u32)>,
     /// Where calls stand that are not valid in every phase.
@@ -180,6 +182,12 @@ fn rules_of(phase: Phase) -> &'static str {
 }
 
 impl Uses {
+    /// The first call that looks into a database of places, and its line.
+    pub fn asks_for_places(&self) -> Option<(&'static str, u32)> {
+        let calls = self.functions.iter().filter(|(function, _)| function.traits.places);
+        calls.map(|(function, line)| (function.name, *line)).min_by_key(|(_, line)| *line)
+    }
+
     /// An error for every call that is not valid in a phase.
     pub fn misplaced(&self, phase: Phase) -> Vec<Note> {
         let wrong = self.places.iter().filter(|called| !called.function.phases.contains(&phase));

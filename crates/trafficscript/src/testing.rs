@@ -74,7 +74,14 @@ const fn function(name: &'static str, arity: (u8, u8), does: crate::library::Nat
         phases: &[],
         summary: "",
         status: Status::Works(does),
-        traits: Traits { changes_first: false, pattern: None, pool: None, waits: false },
+        traits: Traits {
+            changes_first: false,
+            pattern: None,
+            pool: None,
+            bandwidth: false,
+            waits: false,
+            places: false,
+        },
     }
 }
 
@@ -101,7 +108,14 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function { status: Status::Never("there is no Java"), ..function("test.never", (0, ANY), log_info) },
     Function { phases: &[Phase::Response], ..function("test.response", (0, 0), |_| Ok(Value::EMPTY)) },
     Function {
-        traits: Traits { pool: Some(0), changes_first: false, pattern: None, waits: false },
+        traits: Traits {
+            pool: Some(0),
+            changes_first: false,
+            pattern: None,
+            bandwidth: false,
+            waits: false,
+            places: false,
+        },
         ..function("test.pool", (1, 1), |_| Ok(Value::EMPTY))
     },
 ];

@@ -95,10 +95,10 @@ fn objects_that_nothing_is_done_with_are_told_once() {
             "kerberos.krb5confs.k",
             "does not act on kerberos.krb5confs yet",
         ),
-        ("bandwidth: [{name: b, properties: {}}]", "bandwidth.b", "does not act on bandwidth yet"),
+        ("bgpneighbors: [{name: b, properties: {}}]", "bgpneighbors.b", "does not act on bgpneighbors yet"),
         (
-            "bandwidth: [{name: b, properties: {basic: {maximum: 7}}}]",
-            "bandwidth.b.properties.basic.maximum",
+            "bgpneighbors: [{name: b, properties: {basic: {holdtime: 7}}}]",
+            "bgpneighbors.b.properties.basic.holdtime",
             "this key",
         ),
         ("ssl: {admin_cas: [{name: c, content: x}]}", "ssl.admin_cas.c", "does not act on ssl.admin_cas yet"),

@@ -4,7 +4,9 @@
 //! that does not compile and the like are reported at the place they stand, and the object is built without them.
 
 pub(crate) mod alert;
+pub(crate) mod bandwidth;
 pub(crate) mod catalogue;
+pub(crate) mod directory;
 pub(crate) mod global;
 pub(crate) mod monitor;
 pub(crate) mod persistence;
@@ -40,12 +42,14 @@ pub(crate) fn build(
         Configuration { global: global::build(merged, report), ..Configuration::default() };
     catalogue::build(merged, &mut configuration, report);
     rules::build(merged, previous, &mut configuration, report);
+    bandwidth::build(merged, &mut configuration);
+    directory::build(merged, &mut configuration, report);
     alert::build(merged, &mut configuration, report);
     tls::build_keys(merged, &mut configuration, report);
     persistence::build(merged, &mut configuration, report);
     monitor::build(merged, &mut configuration, report);
     pool::build(merged, &mut configuration, report);
-    rules::check_pools(merged, &configuration, report);
+    rules::check_names(merged, &configuration, report);
     virtual_server::build(merged, &mut configuration, report);
     configuration
 }
@@ -130,6 +134,15 @@ impl<'a> Reader<'a> {
         match self.value(section, key) {
             Some(Value::Int(number)) => u32::try_from(*number).unwrap_or_default(),
             _ => 0,
+        }
+    }
+
+    /// A number with a fraction.
+    pub(crate) fn decimal(&self, section: &str, key: &str) -> f64 {
+        match self.value(section, key) {
+            Some(Value::Float(number)) => *number,
+            Some(Value::Int(number)) => *number as f64,
+            _ => 0.0,
         }
     }
 
@@ -264,6 +277,7 @@ impl<'a> Reader<'a> {
     ) {
         let Some(origin) = self.origin(section, key) else { return };
         let noun = match collection {
+            "bandwidth" => "bandwidth class",
             "extra_files" => "extra file",
             "monitor_scripts" => "monitor script",
             "monitors" => "monitor",

@@ -61,6 +61,7 @@ fn pool(
             .then(|| reader.number("load_balancing", "priority_nodes")),
         failure_pool: failure_pool(reader, merged, report),
         persistence: persistence(reader, configuration, report),
+        bandwidth: reader.bandwidth(configuration, "data goes to its nodes without a limit", report),
         monitors: monitors(reader, merged, configuration, report),
         passive_monitoring: reader.flag("basic", "passive_monitoring"),
         max_connection_attempts: reader.limit("basic", "max_connection_attempts"),

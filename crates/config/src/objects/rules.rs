@@ -6,7 +6,9 @@
 
 use std::{cell::RefCell, collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
-use tidegate_model::{Configuration, PoolName, RateClass, Rule, RuleEntry, RuleName, ServiceLevel};
+use tidegate_model::{
+    BandwidthName, Configuration, PoolName, RateClass, Rule, RuleEntry, RuleName, ServiceLevel,
+};
 use tidegate_trafficscript::{Note, Options, Phase, compile};
 
 use super::{Reader, readers};
@@ -130,13 +132,14 @@ fn excerpt(note: &Note) -> Option<Excerpt> {
         .then(|| Excerpt { text: note.source_line.clone(), column })
 }
 
-/// Warns of pools that rules name and that are not there. `configuration.pools` is there already.
-pub(crate) fn check_pools(merged: &Merged, configuration: &Configuration, report: &mut Report<'_>) {
+/// Warns of pools and bandwidth classes that rules name and that are not there. Those of the configuration are.
+pub(crate) fn check_names(merged: &Merged, configuration: &Configuration, report: &mut Report<'_>) {
     for reader in readers(merged, "rules") {
         let (Some(rule), Some(place)) = (configuration.rules.get(reader.name()), reader.content_place())
         else {
             continue;
         };
+        let path = format!("rules/{}", rule.name);
         for pool in rule.pools() {
             if pool.as_str() == "discard" || configuration.pools.contains_key(&pool) {
                 continue;
@@ -147,7 +150,19 @@ pub(crate) fn check_pools(merged: &Merged, configuration: &Configuration, report
                 "there is no pool {}; where the rule chooses it, the virtual server's own pool serves",
                 quote(pool.as_str())
             );
-            report.warn(place.origin, &format!("rules/{}", rule.name), message, hint);
+            report.warn(place.origin, &path, message, hint);
+        }
+        for class in rule.bandwidth() {
+            if configuration.bandwidth.contains_key(&class) {
+                continue;
+            }
+            let known = configuration.bandwidth.keys().map(BandwidthName::as_str);
+            let hint = if report.is_full() { None } else { nearest::hint(class.as_str(), known) };
+            let message = format!(
+                "there is no bandwidth class {}; where the rule chooses it, the limit stays as it was",
+                quote(class.as_str())
+            );
+            report.warn(place.origin, &path, message, hint);
         }
     }
 }

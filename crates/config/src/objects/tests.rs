@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use tidegate_model::{
+    BandwidthClass,
+    bandwidth::Sharing,
     monitor::{Probe, Scope},
     persistence::{FailureMode, Method},
     pool::{NodeDelete, NodeHost},
@@ -128,6 +130,7 @@ fn references_that_lead_nowhere() {
     );
     for (key, value, noun) in [
         ("persistence_class", "sticky", "persistence class “sticky”"),
+        ("bandwidth_class", "narrow", "bandwidth class “narrow”"),
         ("failure_pool", "other", "pool “other”"),
         ("monitors", "[Simple Http]", "did you mean “Simple HTTP”?"),
         ("monitors", "[DNS]", "monitor “DNS” cannot run: its program is missing"),
@@ -152,6 +155,25 @@ fn references_that_lead_nowhere() {
         &["client key “me”"],
     );
     assert_eq!(client.pools["p"].tls.as_ref().unwrap().client_key, None);
+}
+
+#[test]
+fn bandwidth_classes() {
+    let classes = "bandwidth:\n- {name: default}\n- {name: slow, properties: {basic: {maximum: 64, sharing: connection}}}\n";
+    let class = |name: &str| format!("{{basic: {{port: 80, pool: discard, bandwidth_class: {name}}}}}");
+    let configuration = clean(&format!("{classes}{}", server(&class("slow"))));
+    let slow = &configuration.bandwidth["slow"];
+    assert_eq!((slow.maximum.get(), slow.sharing), (64, Sharing::Connection));
+    let default = &configuration.bandwidth["default"];
+    assert_eq!((default.maximum, default.sharing), (BandwidthClass::DEFAULT_MAXIMUM, Sharing::Cluster));
+    assert_eq!(configuration.virtual_servers["s"].bandwidth.as_ref().unwrap().as_str(), "slow");
+    let pools = clean(&format!("{classes}{}", pool("{basic: {bandwidth_class: slow}}")));
+    assert_eq!(pools.pools["p"].bandwidth.as_ref().unwrap().as_str(), "slow");
+    let missing = faulty(
+        &format!("{}\n{classes}", server(&class("slo"))),
+        &["basic.bandwidth_class", "no bandwidth class “slo”", "did you mean “slow”?"],
+    );
+    assert_eq!(missing.virtual_servers["s"].bandwidth, None);
 }
 
 #[test]

@@ -121,6 +121,7 @@ fn virtual_server(
         failure_log: failure_log(reader),
         tls,
         service_level: service_level(reader, configuration, report),
+        bandwidth: reader.bandwidth(configuration, "data goes to its clients without a limit", report),
         nagle: reader.flag("tcp", "nagle"),
         close_with_rst: reader.flag("tcp", "close_with_rst"),
         generic: generic(reader),

@@ -337,11 +337,11 @@ fn secrets_are_shown_as_digests_and_written_back_without_harm() {
 #[test]
 fn what_is_not_acted_on_is_told() {
     let mut desk = Desk::new("");
-    desk.put("bandwidth", "r", &json!({})).unwrap();
-    desk.put("pools", "p", &json!({"basic": {"bandwidth_class": "b", "note": "n"}})).unwrap();
-    assert_eq!(desk.running().not_acted_on(of("bandwidth"), "r").len(), 1);
+    desk.put("bgpneighbors", "r", &json!({})).unwrap();
+    desk.put("pools", "p", &json!({"basic": {"transparent": true, "note": "n"}})).unwrap();
+    assert_eq!(desk.running().not_acted_on(of("bgpneighbors"), "r").len(), 1);
     let told = desk.running().not_acted_on(of("pools"), "p");
-    assert!(told.len() == 1 && told[0].starts_with("basic.bandwidth_class"), "{told:?}");
+    assert!(told.len() == 1 && told[0].starts_with("basic.transparent"), "{told:?}");
     assert!(desk.running().not_acted_on(of("pools"), "none").is_empty());
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unnecessary_wraps, reason = "fixtures have the shape the tests pass on")]
 
 mod algorithms;
+mod bandwidth;
 mod explain;
 mod fixture;
 mod health;

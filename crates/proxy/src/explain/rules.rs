@@ -12,26 +12,43 @@ use tidegate_pool::Standing;
 use tidegate_trafficscript::{
     Described, End, Need, Phase,
     described::{self, Message},
-    host::{Level, NodeState, Order, PoolNode, RateVerdict},
+    host::{Level, NodeState, Order, Places, PoolNode, RateVerdict, Talk},
 };
 
 use super::{At, Explanation, Question, RuleOutcome, fields};
 use crate::{
-    rules::process,
+    rules::{
+        process,
+        services::{ProcessFacts, Services},
+    },
     snapshot::{RunningPool, RunningServer, Snapshot},
 };
 
 /// Most words said about one rule.
 const MOST_PHRASES: usize = 40;
 
+/// What rules see that is in no snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    places: Option<Arc<dyn Places>>,
+    facts: ProcessFacts,
+}
+
+impl Around {
+    /// What rules see now.
+    pub(super) fn of(services: &Services) -> Self {
+        let places = services.places.database().map(|database| database as Arc<dyn Places>);
+        Self { places, facts: services.facts().clone() }
+    }
+}
+
 /// The request and the world around it, for rules.
 pub(super) fn describe(
-    snapshot: &Snapshot,
+    (snapshot, around): (&Snapshot, &Around),
     server: &RunningServer,
     listens: SocketAddr,
     question: &Question,
-    now: Moment,
-    random: u64,
+    (now, random): (Moment, u64),
 ) -> Described {
     let mut host = Described::request(question.method.as_str(), question.target.as_str());
     for (name, value) in fields(question) {
@@ -53,6 +70,7 @@ pub(super) fn describe(
     host.pools =
         Some(snapshot.pools.iter().map(|(name, pool)| (name.to_string(), seen(pool, now))).collect());
     host.persistence_classes = Some(snapshot.persistence.keys().map(ToString::to_string).collect());
+    host.bandwidth_classes = Some(snapshot.bandwidth.keys().map(ToString::to_string).collect());
     let rates = snapshot.rates.keys().map(|name| (name.to_string(), RateVerdict::Within));
     host.rates = Some(rates.collect::<BTreeMap<_, _>>());
     let files = snapshot.resources.iter();
@@ -65,6 +83,10 @@ pub(super) fn describe(
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     host.seed = random;
+    host.places.clone_from(&around.places);
+    host.location = snapshot.location(around.facts.location.as_ref());
+    host.rest_port = around.facts.rest_port;
+    host.interfaces = process::interfaces();
     host
 }
 
@@ -202,6 +224,19 @@ fn assumptions(needs: &[Need]) -> Vec<String> {
                 format!(
                     "a rule looks up the name of {address}: no name server is asked here, so it found none"
                 )
+            }
+            Need::Directory(query) => format!(
+                "a rule asks the directory {} about {}: nothing is sent here, so it got an error",
+                text(&query.authenticator),
+                text(&query.user)
+            ),
+            Need::Talk(talk) => {
+                let (verb, host, port) = match &**talk {
+                    Talk::Connect { host, port, .. } => ("connects to", host, port),
+                    Talk::SendTo { host, port, .. } => ("sends to", host, port),
+                    Talk::Read { .. } | Talk::Write { .. } => continue,
+                };
+                format!("a rule {verb} {}, port {port}: nothing is sent here, so it failed", text(host))
             }
             Need::Rate { class, .. } => {
                 format!("the rate class {} is taken to be within its limit", text(class))

@@ -92,7 +92,7 @@ fn question(target: &str) -> Question {
 }
 
 fn ask(configuration: &Configuration, question: &Question) -> Result<Explanation, String> {
-    explain(&snapshot(configuration), question, NOW, 0)
+    explain(&snapshot(configuration), question, (NOW, 0), &Around::default())
 }
 
 #[test]
@@ -222,6 +222,27 @@ fn a_node_that_a_rule_names() {
         assert_eq!(found.node.as_deref(), Some(node));
         assert!(found.pools[0].outcome.contains(told), "{}", found.pools[0].outcome);
     }
+}
+
+#[test]
+fn what_rules_ask_of_others_is_assumed() {
+    let rules = [(
+        "asks",
+        r#"$user = auth.query( "people", "ada", "secret" );
+           log.info( $user["OK"] . "|" . tcp.connect( "10.0.0.1", 25 ) . "|" . udp.sendTo( "10.0.0.2", 514, "x" ) );
+           log.info( "[" . geo.getCountry( "192.0.2.7" ) . "]" . geo.getLocation() );"#,
+    )];
+    let configuration = world(vec![server("site", 80, "web", &["asks"])], vec![pool("web", &[1])], &rules);
+    let found = ask(&configuration, &question("/")).unwrap();
+    assert_eq!(found.rules[0].outcome, "log: 0|0|0; log: []");
+    for told in [
+        "a rule asks the directory people about ada: nothing is sent here",
+        "a rule connects to 10.0.0.1, port 25: nothing is sent here",
+        "a rule sends to 10.0.0.2, port 514: nothing is sent here",
+    ] {
+        assert!(found.notes.iter().any(|note| note.starts_with(told)), "{:?}", found.notes);
+    }
+    assert!(!found.notes.iter().any(|note| note.contains("secret")), "{:?}", found.notes);
 }
 
 #[test]

@@ -13,6 +13,8 @@ use tidegate_pool::{Node, OpenConnection};
 
 use super::claim::{Claim, Way};
 use crate::{
+    aside::aside,
+    bandwidth,
     buffer::{BUFFER, Buffer, Output},
     connection::Client,
     failure::{Failure, Kind, Progress},
@@ -235,12 +237,13 @@ pub(crate) async fn attempt(
         }
         Some(Way::Open(open)) => {
             cold_path();
-            connect(client, exchange, pool, claim, open).await?
+            aside(connect(client, exchange, pool, claim, open)).await?
         }
         None => return Err(Failure::new(Kind::NoNode, Progress::Unsent)),
     };
     let claim: &Claim = claim;
     loop {
+        bandwidth::of_node(client, exchange, pool, &mut connection.stream);
         let head = compose_head(client, exchange, pool, claim);
         let head_length = head.bytes.len();
         let upload = body.behind(head).in_units_of(exchange.server.settings.max_client_buffer);
@@ -267,7 +270,7 @@ pub(crate) async fn attempt(
             return Err(failure);
         }
         tally::pool(&client.worker, pool).stale.add(1);
-        connection = connect(client, exchange, pool, claim, broken.replace()).await?;
+        connection = aside(connect(client, exchange, pool, claim, broken.replace())).await?;
     }
 }
 
@@ -288,7 +291,7 @@ pub(super) async fn connect(
         node_name: member.and_then(|member| member.name.as_deref()),
         request_host: named.or_else(|| host.map(crate::http::location::host_without_port)),
     };
-    let connected = Box::pin(node::connect(pool, open, way, &mut guard)).await;
+    let connected = node::connect(pool, open, way, &mut guard).await;
     tally::connected(client, pool, claim.node(), connected.is_ok());
     connected.map_err(|kind| {
         let kind = if guard.transaction_is_over() { Kind::TransactionTimedOut } else { kind };
@@ -340,7 +343,7 @@ async fn hear(
                 return Err(Failure::new(kind, answer.progress()));
             }
             if exchange.head.version() != Version::Http10 {
-                Box::pin(pass_on_interim(client, exchange, head, buffer.slice(0..length))).await?;
+                aside(pass_on_interim(client, exchange, head, buffer.slice(0..length))).await?;
             }
             buffer.consume(length);
             // The node is at work: its time to answer begins anew.

@@ -7,6 +7,7 @@ use tidegate_pool::{InFlight, NoNode, Node, OpenConnection, QueuePlace, Session,
 
 use super::{Attempts, queue::Place};
 use crate::{
+    aside::aside,
     connection::Client,
     failure::{Failure, Kind, Progress},
     node::NodeConnection,
@@ -75,8 +76,7 @@ pub(crate) async fn claim(
     {
         return Ok(claimed);
     }
-    // Boxed, like everything rare on this path: the state of every connection has room for the largest step.
-    Box::pin(wait_in_queue(client, exchange, pool, session, attempts)).await
+    aside(wait_in_queue(client, exchange, pool, session, attempts)).await
 }
 
 /// A node that can take the request at once, if there is one.

@@ -12,6 +12,7 @@ use tidegate_pool::{Node, Session};
 use super::{Answer, claim::Claim, upgrade};
 use crate::{
     access,
+    aside::aside,
     buffer::Output,
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
@@ -47,7 +48,7 @@ pub(crate) async fn deliver(
     answer.consume_head();
     if upgrading {
         cold_path();
-        return Box::pin(upgrade::relay(client, exchange, pool, *answer, out)).await;
+        return aside(upgrade::relay(client, exchange, pool, *answer, out)).await;
     }
     let unit = exchange.server.settings.max_server_buffer;
     let mut framing = plan.framing;
@@ -65,6 +66,7 @@ pub(crate) async fn deliver(
     let absorbed = download.absorb(&mut answer.buffer);
     if !plan.client_keeps
         && uploaded
+        && !client.stream.is_limited()
         && ends_at_once(exchange, &download)
         && let Some(socket) = client.stream.socket()
     {
@@ -204,7 +206,7 @@ async fn move_bodies(
     let uploaded_before = upload.moved;
     let mut upload_ended = upload.is_complete();
     let mut armed = false;
-    let mut plain = stream.is_plain() && connection.stream.is_plain();
+    let mut plain = stream.is_plain() && connection.stream.unlimited().is_plain();
     loop {
         let step = poll_fn(|cx| {
             let mut moving = false;
@@ -238,13 +240,13 @@ async fn move_bodies(
         .await;
         match step {
             Some(Ok(Step::Done)) => break,
-            Some(Ok(Step::Splice)) => match (&mut connection.stream, &mut *stream) {
+            Some(Ok(Step::Splice)) => match (connection.stream.unlimited_mut(), &mut *stream) {
                 (Stream::Plain(from), Stream::Plain(to)) => {
                     let left = download.still_to_come();
                     let mut moved = 0;
                     guard.progress();
                     let spliced =
-                        Box::pin(splice::splice(&worker.pipes, from, to, left, &mut guard, &mut moved)).await;
+                        aside(splice::splice(&worker.pipes, from, to, left, &mut guard, &mut moved)).await;
                     download.spliced(moved);
                     match spliced {
                         Ok(()) => {}

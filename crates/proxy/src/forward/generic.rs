@@ -18,7 +18,7 @@ use super::{
     note_attempt, note_failure, note_success,
 };
 use crate::{
-    access,
+    access, bandwidth,
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
     rules::{self, Verdict},
@@ -159,6 +159,7 @@ async fn try_node(
         proxy_close: settings.generic.proxy_close,
         reply_limit: reply_limit(exchange, pool, speaks),
     };
+    bandwidth::of_node(client, exchange, pool, &mut leg.connection.stream);
     let sent = leg.ask(&client.worker, request, units, has_rules);
     tally::exchanged(client, pool, claim.node(), sent, 0);
     let asked_at = client.worker.elapsed();

@@ -35,6 +35,7 @@ fn is_too_large(head: &[u8]) -> bool {
 }
 
 /// Writes the edits of the request phase into the request's head.
+#[inline(never)]
 pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let Some(said) = &mut exchange.said else { return Ok(()) };
     let edits = std::mem::take(&mut said.request);
@@ -120,6 +121,7 @@ fn connection(head: &RequestHead, bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Writes the edits of the response phase (and those that request rules have left for it) into the response's head.
+#[inline(never)]
 pub(super) fn response(
     client: &Client,
     exchange: &mut Exchange<'_>,

@@ -2,13 +2,15 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use tidegate_trafficscript::host::Order;
+use tidegate_trafficscript::host::{Order, Side};
 
 use super::{
-    said::{ChosenLevel, ChosenPool, Ending, Limit},
+    said::{ChosenBandwidth, ChosenLevel, ChosenPool, Ending, Limit},
     seen::{Seen, address, named_object},
+    stage::Stage,
     stream,
 };
+use crate::connection::Client;
 
 /// Most nodes that rules of one request can avoid.
 const MAX_AVOIDED: usize = 64;
@@ -34,6 +36,7 @@ pub(super) fn take(seen: &mut Seen<'_, '_>, order: Order) -> bool {
             }
             avoided.push(String::from_utf8_lossy(&node).into());
         }
+        Order::Bandwidth(side, class) => return bandwidth(seen, side, class.as_deref()),
         Order::ServiceLevel(class) => return service_level(seen, class.as_deref()),
         Order::PersistenceKey(key) => seen.exchange.said_mut().persistence.key = Some(key),
         Order::PersistenceNode(node) => {
@@ -129,6 +132,33 @@ fn service_level(seen: &mut Seen<'_, '_>, class: Option<&[u8]>) -> bool {
         return false;
     }
     seen.exchange.said_mut().service_level = Some(ChosenLevel { level: level.flatten() });
+    true
+}
+
+/// `request.setBandwidthClass` and `response.setBandwidthClass`: holds at once, for what is on its way too.
+fn bandwidth(seen: &mut Seen<'_, '_>, side: Side, class: Option<&[u8]>) -> bool {
+    let name = match class {
+        None => None,
+        Some(name) => {
+            let view = seen.client.worker.view();
+            let Some(class) = named_object(&view.bandwidth, name) else { return false };
+            Some(class.settings.name.clone())
+        }
+    };
+    let Client { worker, deadline, stream, .. } = &mut *seen.client;
+    let chosen = &mut seen.exchange.said_mut().bandwidth;
+    match (side, &mut seen.stage) {
+        (Side::Response, _) => {
+            stream.limit(name.as_ref(), worker, deadline);
+            chosen.client = Some(ChosenBandwidth { class: name });
+        }
+        (Side::Request, stage) => {
+            if let Stage::Response { answer, .. } = stage {
+                answer.connection.stream.limit(name.as_ref(), worker, deadline);
+            }
+            chosen.node = Some(ChosenBandwidth { class: name });
+        }
+    }
     true
 }
 

@@ -6,8 +6,13 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use tidegate_http1::edit::HeaderEdits;
 use tidegate_trafficscript::host::Reply;
 
-use super::{body::Taken, late::EditLog, services::data::cost, stream::Streamed};
-use tidegate_model::PersistenceClass;
+use super::{
+    body::Taken,
+    late::EditLog,
+    services::{data::cost, sockets::Sockets},
+    stream::Streamed,
+};
+use tidegate_model::{BandwidthName, PersistenceClass};
 use tidegate_pool::{Asked, Node};
 
 use crate::{failure::Failure, service_level::RunningLevel, snapshot::RunningPool, tcp::talk::Talk};
@@ -37,6 +42,8 @@ pub(crate) struct Said {
     pub(crate) persistence: Persistence,
     /// `connection.setServiceLevelClass`.
     pub(crate) service_level: Option<ChosenLevel>,
+    /// `response.setBandwidthClass`, `request.setBandwidthClass`.
+    pub(crate) bandwidth: Bandwidth,
     /// `request.avoidNode`.
     pub(crate) avoided: Vec<Box<str>>,
     /// `pool.use` with an address.
@@ -49,6 +56,8 @@ pub(crate) struct Said {
     pub(crate) logged: Option<bool>,
     /// `connection.data`.
     pub(crate) data: Data,
+    /// `tcp.*`
+    pub(crate) sockets: Sockets,
     /// Who the client was before `request.setRemoteIP`.
     pub(crate) client_before: Option<SocketAddr>,
     /// The head that the client got, for completion rules.
@@ -168,6 +177,22 @@ pub(crate) struct ChosenPool {
 pub(crate) struct ChosenLevel {
     /// `None` = none.
     pub(crate) level: Option<Arc<RunningLevel>>,
+}
+
+/// A bandwidth class that a rule has chosen.
+#[derive(Debug)]
+pub(crate) struct ChosenBandwidth {
+    /// `None` = none.
+    pub(crate) class: Option<BandwidthName>,
+}
+
+/// Bandwidth classes that rules have chosen.
+#[derive(Debug, Default)]
+pub(crate) struct Bandwidth {
+    /// Of what the client is sent.
+    pub(crate) client: Option<ChosenBandwidth>,
+    /// Of what the node is sent.
+    pub(crate) node: Option<ChosenBandwidth>,
 }
 
 /// How the session of this request is found.

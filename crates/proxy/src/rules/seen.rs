@@ -19,8 +19,8 @@ use tidegate_pool::Standing;
 use tidegate_trafficscript::{
     Host, Phase,
     host::{
-        Body, CompletionCode, Edit, Level, NodeState, Order, PoolNode, RateVerdict, Refusal, ServiceLevel,
-        Side, Store, Times, TlsFact,
+        Body, CompletionCode, Edit, Interface, Level, Location, NodeState, Order, Place, PoolNode,
+        RateVerdict, Refusal, ServiceLevel, Side, Store, Times, TlsFact,
     },
 };
 
@@ -32,7 +32,12 @@ use super::{
     services::{Services, data::Table},
     stage::Stage,
 };
-use crate::{access, connection::Client, snapshot::RunningRule, virtual_server::Exchange};
+use crate::{
+    access,
+    connection::Client,
+    snapshot::{RunningPool, RunningRule},
+    virtual_server::Exchange,
+};
 
 /// A request in flight, for a rule.
 pub(crate) struct Seen<'a, 'h> {
@@ -46,6 +51,19 @@ pub(crate) struct Seen<'a, 'h> {
 impl Seen<'_, '_> {
     fn services(&self) -> &Services {
         &self.client.worker.shared.services
+    }
+
+    /// The pool that serves, or would if nothing else is ordered; `None` = none.
+    fn serving(&self) -> Option<&RunningPool> {
+        let said = self.exchange.said();
+        match &self.stage {
+            Stage::Response { pool, .. } | Stage::Spoken { pool, .. } => Some(pool.as_ref()),
+            Stage::Completion(_) => said.and_then(|said| said.tried.as_ref()).map(|(pool, _)| &**pool),
+            Stage::Request => match said.and_then(|said| said.pool.as_ref()) {
+                Some(chosen) => chosen.pool.as_deref(),
+                None => self.exchange.server.pool.as_deref(),
+            },
+        }
     }
 
     /// `data.local`
@@ -298,16 +316,7 @@ impl Host for Seen<'_, '_> {
     }
 
     fn pool(&self) -> Option<Cow<'_, str>> {
-        let said = self.exchange.said();
-        let pool = match &self.stage {
-            Stage::Response { pool, .. } | Stage::Spoken { pool, .. } => Some(pool.as_ref()),
-            Stage::Completion(_) => said.and_then(|said| said.tried.as_ref()).map(|(pool, _)| &**pool),
-            Stage::Request => match said.and_then(|said| said.pool.as_ref()) {
-                Some(chosen) => chosen.pool.as_deref(),
-                None => self.exchange.server.pool.as_deref(),
-            },
-        };
-        Some(pool.map_or("discard", |pool| pool.settings.name.as_str()).into())
+        Some(self.serving().map_or("discard", |pool| pool.settings.name.as_str()).into())
     }
 
     fn node(&self) -> Option<Cow<'_, str>> {
@@ -468,6 +477,17 @@ impl Host for Seen<'_, '_> {
         Some(self.exchange.service_level()?.settings.name.as_str().into())
     }
 
+    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>> {
+        let class = match side {
+            Side::Response => self.exchange.client_bandwidth(),
+            Side::Request => {
+                let of_pool = self.serving().and_then(|pool| pool.settings.bandwidth.as_ref());
+                self.exchange.node_bandwidth(of_pool)
+            }
+        };
+        Some(class?.as_str().into())
+    }
+
     fn service_level(&self, class: &[u8]) -> Option<ServiceLevel> {
         let view = self.client.worker.view();
         let level = named_object(&view.service_levels, class)?;
@@ -552,6 +572,26 @@ impl Host for Seen<'_, '_> {
 
     fn process_id(&self) -> u32 {
         std::process::id()
+    }
+
+    fn place(&self, address: IpAddr) -> Option<Place> {
+        self.services().places.place(address)
+    }
+
+    fn location(&self) -> Option<Location> {
+        self.client.worker.view().location(self.services().facts().location.as_ref())
+    }
+
+    fn close_socket(&mut self, socket: u32) -> bool {
+        self.exchange.said.as_mut().is_some_and(|said| said.sockets.close(socket))
+    }
+
+    fn interfaces(&self) -> Vec<Interface> {
+        process::interfaces()
+    }
+
+    fn rest_port(&self) -> Option<u16> {
+        self.services().facts().rest_port
     }
 }
 

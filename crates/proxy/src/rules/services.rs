@@ -6,6 +6,9 @@
 //! counter.*, counter64.*    counters  numbered counters, a cell per worker
 //! net.dns.*                 names     questions to the name servers, with a small memory
 //! http.request.*            fetch     requests to other servers, on the control runtime
+//! auth.query                directory questions to directories, on the control runtime
+//! tcp.*, udp.sendTo         sockets   conversations of a request's own, on its worker
+//! geo.*                     places    a database, replaced when its file changes
 //! connection.sleep          here
 //! ```
 //!
@@ -14,29 +17,36 @@
 
 pub(crate) mod counters;
 pub(crate) mod data;
+pub(crate) mod dial;
+pub(crate) mod directory;
 pub(crate) mod fetch;
 pub(crate) mod memory;
 pub mod names;
+pub mod places;
 pub(crate) mod rate;
+pub(crate) mod sockets;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tidegate_model::{GlobalSettings, Moment, RateClass, rule::MemoryAmount};
+use tidegate_model::{GlobalSettings, LocationName, Moment, RateClass, rule::MemoryAmount};
 use tidegate_trafficscript::host::{Answer, Need};
 use tokio::runtime::Handle;
 
 use self::{
     counters::Counters,
     data::Table,
+    directory::Directories,
     fetch::Fetcher,
     names::{Lookup, Names},
+    places::Atlas,
     rate::{Limits, Rates},
+    sockets::Talker,
 };
 
 /// Requests that sleep at a time in the process (`connection.sleep`); further ones are refused (counted).
@@ -44,6 +54,15 @@ const MOST_SLEEPING: u64 = 65_536;
 
 /// Longest sleep.
 const LONGEST_SLEEP: Duration = Duration::from_hours(1);
+
+/// What rules may know of the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessFacts {
+    /// Port of the REST interface; `None` = it is off.
+    pub rest_port: Option<u16>,
+    /// The entry of `locations` that says where this traffic manager is.
+    pub location: Option<LocationName>,
+}
 
 /// What the rules of all workers share.
 #[derive(Debug)]
@@ -60,6 +79,14 @@ pub(crate) struct Services {
     pub(crate) names: Names,
     /// `http.request.*`
     pub(crate) fetcher: Fetcher,
+    /// `auth.query`
+    pub(crate) directories: Directories,
+    /// `tcp.*`, `udp.sendTo`
+    pub(crate) talker: Talker,
+    /// `geo.*`
+    pub(crate) places: Atlas,
+    /// What the process was told about itself, once.
+    facts: OnceLock<ProcessFacts>,
     /// What the process may use, in bytes.
     memory: u64,
     sleeping: AtomicU64,
@@ -77,7 +104,11 @@ impl Services {
             rates: Rates::default(),
             counters: Counters::new(workers, 0),
             fetcher: Fetcher::new(names.clone(), runtime.clone(), None),
+            directories: Directories::new(names.clone(), runtime.clone()),
+            talker: Talker::new(names.clone()),
             names,
+            places: Atlas::default(),
+            facts: OnceLock::new(),
             memory,
             sleeping: AtomicU64::new(0),
             sleeps_refused: AtomicU64::new(0),
@@ -87,6 +118,17 @@ impl Services {
     /// The table of a worker.
     pub(crate) fn local(&self, worker: usize) -> &Table {
         &self.local[worker % self.local.len()]
+    }
+
+    /// What the process is; only the first call counts.
+    pub(crate) fn tell(&self, facts: ProcessFacts) {
+        drop(self.facts.set(facts));
+    }
+
+    /// What the process is; nothing until it was told.
+    pub(crate) fn facts(&self) -> &ProcessFacts {
+        static NOTHING: ProcessFacts = ProcessFacts { rest_port: None, location: None };
+        self.facts.get().unwrap_or(&NOTHING)
     }
 
     /// Goes by these settings and rate classes from now on.
@@ -126,7 +168,8 @@ impl Services {
                     Err(rate::QueueFull) => Answer::Refused("too many requests wait in the rate class"),
                 },
             },
-            Need::Body(..) | Need::Write(_) | Need::Read { .. } => return None,
+            Need::Directory(query) => Answer::Directory(Box::pin(self.directories.ask(query)).await),
+            Need::Body(..) | Need::Write(_) | Need::Read { .. } | Need::Talk(_) => return None,
         })
     }
 
@@ -201,6 +244,7 @@ mod tests {
             headers: Vec::new(),
             body: Vec::new(),
             timeout: None,
+            trusted: None,
         };
         let rate = |class: &str| Need::Rate { class: class.into(), context: Vec::new() };
         let table = [

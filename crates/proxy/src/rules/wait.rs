@@ -1,4 +1,4 @@
-//! What a suspended rule waits for, fetched: bodies, time, names, other servers, places in rate classes. Only the request
+//! What a suspended rule waits for, fetched: bodies, time, names, other servers, directories, sockets of its own, places in rate classes. Only the request
 //! that runs the rule waits; its time limits go on.
 
 use std::{
@@ -51,8 +51,17 @@ pub(super) async fn fulfil(
             generic::flush(client, exchange, leg).await
         }
         Need::Write(piece) => stream::write(client, exchange, &piece).await,
+        Need::Talk(talk) => {
+            let worker = Rc::clone(&client.worker);
+            let mut sockets = std::mem::take(&mut exchange.said_mut().sockets);
+            let talking = Box::pin(worker.shared.services.talker.talk(&mut sockets, &talk));
+            let heard = within(client, exchange, talking).await;
+            exchange.said_mut().sockets = sockets;
+            heard.map(Given::Heard)
+        }
         Need::Sleep(_)
         | Need::Fetch(_)
+        | Need::Directory(_)
         | Need::Resolve(..)
         | Need::ResolveAny(_)
         | Need::ResolveAddress(_)

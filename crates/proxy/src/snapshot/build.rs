@@ -8,8 +8,8 @@ use std::{
 
 use regex::bytes::Regex;
 use tidegate_model::{
-    Configuration, ExtraFileName, LevelName, Moment, NodeSet, PoolName, RateClass, RateName, ServiceLevel,
-    VirtualServer,
+    Authenticator, BandwidthClass, BandwidthName, Configuration, ExtraFileName, LevelName, Moment, NodeSet,
+    PoolName, RateClass, RateName, ServiceLevel, VirtualServer,
     pool::{NodeHost, NodeState},
     virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Substitution},
 };
@@ -25,8 +25,10 @@ use super::{
     Snapshot, rules,
 };
 use crate::{
+    bandwidth::RunningClass,
     forward::queue::Queue,
     monitor::{self, MonitorTask},
+    rules::services::directory,
     service_level::RunningLevel,
     tls,
 };
@@ -120,6 +122,7 @@ pub fn build(
     }
     let servers = builder.servers();
     let (rates, resources) = (builder.rates(), builder.resources());
+    let bandwidth = builder.bandwidth();
     let silent = builder.silent(&servers);
     let listening = builder.listening(&servers);
     let pools = builder.pools;
@@ -149,12 +152,25 @@ pub fn build(
         monitor_scripts,
         rates,
         resources,
+        authenticators: authenticators(configuration),
+        locations: configuration.locations.clone(),
         rules: builder.rules,
         service_levels: builder.service_levels,
+        bandwidth,
         joined: builder.joined,
         persistence: configuration.persistence.clone(),
     });
     Built { snapshot, problems: builder.problems, next_expiry }
+}
+
+/// Every authenticator with the certificates that it trusts.
+fn authenticators(configuration: &Configuration) -> Vec<directory::Source> {
+    let authorities = &configuration.certificate_authorities;
+    let source = |authenticator: &Arc<Authenticator>| {
+        let text = authenticator.authority.as_ref().and_then(|name| authorities.get(name)).cloned();
+        (Arc::clone(authenticator), text)
+    };
+    configuration.authenticators.values().map(source).collect()
 }
 
 struct Builder<'a> {
@@ -315,6 +331,20 @@ impl Builder<'_> {
             (name.clone(), level)
         };
         self.configuration.service_levels.iter().map(level).collect()
+    }
+
+    /// Bandwidth classes; what was sent under them stays.
+    fn bandwidth(&self) -> BTreeMap<BandwidthName, Arc<RunningClass>> {
+        let class = |(name, settings): (&BandwidthName, &Arc<BandwidthClass>)| {
+            let previous = self.previous.and_then(|snapshot| snapshot.bandwidth.get(name));
+            let same = previous.filter(|previous| previous.settings == *settings).cloned();
+            let class = same.unwrap_or_else(|| {
+                let previous = previous.map(AsRef::as_ref);
+                Arc::new(RunningClass::new(Arc::clone(settings), previous, self.context.workers))
+            });
+            (name.clone(), class)
+        };
+        self.configuration.bandwidth.iter().map(class).collect()
     }
 
     fn resources(&self) -> BTreeMap<ExtraFileName, Arc<Resource>> {

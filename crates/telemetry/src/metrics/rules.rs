@@ -135,6 +135,50 @@ pub(super) const FAMILIES: &[Family] = &[
             out.value(of.rule_services.fetch_connections);
         },
     ),
+    Family::process(
+        "tidegate_rule_directory_questions",
+        Counter,
+        "Questions of rules to directories (auth.query) that came to an end, by outcome.",
+        |of, _, out| {
+            let services = &of.rule_services;
+            out.with("outcome", "confirmed", services.directories_confirmed);
+            out.with("outcome", "denied", services.directories_denied);
+            let other = services.directories_failed.saturating_sub(services.directories_refused);
+            out.with("outcome", "failed", other);
+            out.with("outcome", "refused", services.directories_refused);
+        },
+    )
+    .labels("outcome"),
+    Family::process(
+        "tidegate_rule_sockets_opened",
+        Counter,
+        "Connections that rules opened (tcp.connect).",
+        |of, _, out| {
+            out.value(of.rule_services.sockets_opened);
+        },
+    ),
+    Family::process("tidegate_rule_sockets", Gauge, "Connections of rules that are open.", |of, _, out| {
+        out.value(of.rule_services.sockets_open);
+    }),
+    Family::process(
+        "tidegate_rule_datagrams",
+        Counter,
+        "Datagrams that rules sent (udp.sendTo).",
+        |of, _, out| {
+            out.value(of.rule_services.datagrams);
+        },
+    ),
+    Family::process(
+        "tidegate_rule_socket_failures",
+        Counter,
+        "Calls of tcp.* and udp.sendTo that failed, by reason.",
+        |of, _, out| {
+            let services = &of.rule_services;
+            out.with("reason", "other", services.sockets_failed.saturating_sub(services.sockets_refused));
+            out.with("reason", "refused", services.sockets_refused);
+        },
+    )
+    .labels("reason"),
     Family::process("tidegate_rule_sleeping", Gauge, "Requests that a rule lets sleep.", |of, _, out| {
         out.value(of.rule_services.sleeping);
     }),
@@ -153,6 +197,40 @@ pub(super) const FAMILIES: &[Family] = &[
         |of, _, out| {
             for class in &of.service_levels {
                 out.with("class", &class.name, u64::from(class.conforming));
+            }
+        },
+    )
+    .labels("class"),
+    Family::process(
+        "tidegate_bandwidth_sent_bytes",
+        Counter,
+        "Bytes written under a bandwidth class, before TLS.",
+        |of, _, out| {
+            for class in &of.bandwidth {
+                out.with("class", &class.name, class.totals.bytes_out);
+            }
+        },
+    )
+    .labels("class")
+    .unit("bytes"),
+    Family::process(
+        "tidegate_bandwidth_limit_bytes_per_second",
+        Gauge,
+        "Bytes per second that a bandwidth class permits.",
+        |of, _, out| {
+            for class in &of.bandwidth {
+                out.with("class", &class.name, u64::from(class.maximum) * 125);
+            }
+        },
+    )
+    .labels("class"),
+    Family::process(
+        "tidegate_bandwidth_waits",
+        Counter,
+        "Times that a write had to wait for its bandwidth class.",
+        |of, _, out| {
+            for class in &of.bandwidth {
+                out.with("class", &class.name, class.totals.waits);
             }
         },
     )

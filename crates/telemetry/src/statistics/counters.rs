@@ -42,6 +42,10 @@ pub(super) fn fill(values: &mut Values, of: &Observation, path: &str, object: &s
         "service_level_monitors" => {
             service_level(values, of.service_levels.iter().find(|class| &*class.name == object)?);
         }
+        "bandwidth" => {
+            let class = of.bandwidth.iter().find(|class| &*class.name == object)?;
+            values.all([("bytes_out", class.totals.bytes_out), ("maximum", class.maximum.into())]);
+        }
         "extras/user_counters_32" => {
             values.set("counter", numbered(&of.user_counters.narrow, object).map_or(0, u64::from));
         }

@@ -29,6 +29,7 @@ pub fn objects(observation: &Observation, path: &str) -> Vec<String> {
         "service_level_monitors" => {
             observation.service_levels.iter().map(|class| class.name.to_string()).collect()
         }
+        "bandwidth" => observation.bandwidth.iter().map(|class| class.name.to_string()).collect(),
         "events" => observation.control.event_types.iter().map(|(name, _)| name.to_string()).collect(),
         "actions" => observation.control.actions.iter().map(|(name, _)| name.to_string()).collect(),
         "network_interface" => {

@@ -180,6 +180,8 @@ fn numbers() {
         ("nodes/node_inet46", "10.0.0.1:80", "bytes_to_node", 4 << 32),
         ("nodes/per_pool_node", "pool-1:10.0.0.1:80", "response_mean", 3),
         ("listen_ips", "127.0.0.1", "max_conn", 5),
+        ("bandwidth", "slow", "maximum", 256),
+        ("bandwidth", "slow", "bytes_out_hi", 5),
         ("service_level_monitors", "level-0", "conforming", 99),
         ("service_level_monitors", "level-0", "response_mean", 4),
         ("service_level_monitors", "level-0", "total_non_conf", 2),

@@ -27,7 +27,7 @@ use super::{
     event::{ClosedListener, Event, Serving},
     following::Following,
 };
-use crate::{health::Readiness, watching::Watching};
+use crate::{health::Readiness, places::Notices, watching::Watching};
 
 /// Longest wait for a build under way at the end.
 const LAST_BUILD_LIMIT: Duration = Duration::from_secs(5);
@@ -57,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) traces: Option<Traces>,
     /// What REST is told.
     pub(crate) rest: Told,
+    /// What there is to tell about places.
+    pub(crate) place_notices: Arc<Notices>,
     /// Is told what an operator may want to know.
     pub(crate) watching: Arc<Watching>,
 }
@@ -162,6 +164,7 @@ impl Machine {
         let proxy = Arc::clone(&self.parts.proxy);
         let events = self.parts.events.clone();
         let watching = Arc::clone(&self.parts.watching);
+        let place_notices = Arc::clone(&self.parts.place_notices);
         let context = BuildContext {
             session_key: self.parts.session_key,
             now: proxy.now(),
@@ -178,6 +181,7 @@ impl Machine {
                 let built = build(&order.configuration, &order.nodes, Some(&previous), &context);
                 let closed = proxy.publish(&built.snapshot);
                 watching.published(&order.configuration, built.snapshot.generation, closed.len());
+                place_notices.tell(&order.configuration);
                 debug!(generation = built.snapshot.generation, "snapshot published");
                 Serving {
                     generation: built.snapshot.generation,

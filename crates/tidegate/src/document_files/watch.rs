@@ -40,6 +40,11 @@ impl ReadAgain {
     pub(crate) fn ask(&self) {
         self.0.notify_one();
     }
+
+    /// Waits until somebody asks.
+    pub(crate) async fn asked(&self) {
+        self.0.notified().await;
+    }
 }
 
 /// Reads the documents of `base` now and on every change, until the receiver of `readings` is gone.
@@ -55,7 +60,7 @@ pub(crate) async fn run(base: PathBuf, read_again: ReadAgain, readings: mpsc::Se
         } else {
             tokio::select! {
                 () = touched.notified() => Cause::Touched,
-                () = read_again.0.notified() => Cause::Asked,
+                () = read_again.asked() => Cause::Asked,
                 () = tokio::time::sleep(pause) => Cause::Look,
                 () = readings.closed() => return,
             }

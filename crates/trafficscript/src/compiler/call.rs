@@ -67,7 +67,7 @@ impl Body<'_, '_> {
                     }
                 }
                 let site = Site { line: place.line, pattern: self.pattern(function, arguments) };
-                self.pool(function, arguments);
+                self.named(function, arguments);
                 self.call_function(function, arguments.len(), site, changes, place);
             }
         }
@@ -199,8 +199,17 @@ impl Body<'_, '_> {
         }
     }
 
-    /// The pool a call names.
-    fn pool(&mut self, function: &'static Function, arguments: &[Id]) {
+    /// The pool or the bandwidth class that a call names.
+    fn named(&mut self, function: &'static Function, arguments: &[Id]) {
+        if function.traits.bandwidth
+            && let Some(class) = arguments.first().and_then(|argument| self.literal(*argument))
+        {
+            let class = String::from_utf8_lossy(&class).into_owned();
+            let known = &mut self.compiler.uses.bandwidth;
+            if !class.is_empty() && !known.contains(&class) {
+                known.push(class);
+            }
+        }
         let Some(argument) = function.traits.pool.and_then(|at| arguments.get(usize::from(at))) else {
             return;
         };

@@ -1,12 +1,17 @@
 //! What rules see of a described request.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{COUNTERS, Described, Pool, STORE, Stream};
 use crate::{
     host::{
-        Body, CompletionCode, Edit, Host, Level, Order, Phase, PoolNode, RateVerdict, Refusal, ServiceLevel,
-        Side, Store, Times, TlsFact,
+        Body, CompletionCode, Edit, Host, Interface, Level, Location, Order, Phase, Place, PoolNode,
+        RateVerdict, Refusal, ServiceLevel, Side, Store, Times, TlsFact,
     },
     library::{is_framing, is_target_byte, is_token, usual_reason},
 };
@@ -240,6 +245,10 @@ impl Host for Described {
                 .as_ref()
                 .is_none_or(|known| known.iter().any(|known| known.as_bytes() == class)),
             Order::ServiceLevel(Some(class)) => self.service_level(class).is_some(),
+            Order::Bandwidth(_, Some(class)) => self
+                .bandwidth_classes
+                .as_ref()
+                .is_none_or(|known| known.iter().any(|known| known.as_bytes() == class)),
             Order::Retry => self.resendable,
             Order::RemoteAddress(address) => {
                 self.client.set_ip(*address);
@@ -341,6 +350,14 @@ impl Host for Described {
         ordered.flatten().map(String::from_utf8_lossy)
     }
 
+    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>> {
+        let ordered = self.orders.iter().rev().find_map(|order| match order {
+            Order::Bandwidth(of, class) if *of == side => Some(class.as_deref()),
+            _ => None,
+        });
+        ordered.flatten().map(String::from_utf8_lossy)
+    }
+
     fn service_level(&self, class: &[u8]) -> Option<ServiceLevel> {
         match &self.service_levels {
             None => Some(ServiceLevel { conforming: 100, serious: 0 }),
@@ -402,5 +419,25 @@ impl Host for Described {
 
     fn process_id(&self) -> u32 {
         1
+    }
+
+    fn place(&self, address: IpAddr) -> Option<Place> {
+        self.places.as_ref()?.place(address)
+    }
+
+    fn location(&self) -> Option<Location> {
+        self.location.clone()
+    }
+
+    fn close_socket(&mut self, socket: u32) -> bool {
+        self.sockets.remove(&socket)
+    }
+
+    fn interfaces(&self) -> Vec<Interface> {
+        self.interfaces.clone()
+    }
+
+    fn rest_port(&self) -> Option<u16> {
+        self.rest_port
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Described;
 use crate::{
-    host::{Edit, Level, Order, Phase, Reply},
+    host::{Edit, Level, Order, Phase, Reply, Side},
     library::usual_reason,
 };
 
@@ -169,6 +169,12 @@ fn other_order(order: &Order) -> Option<String> {
         Order::Persistence(None) => "session persistence as of the pool".to_owned(),
         Order::ServiceLevel(Some(class)) => format!("service level class {}", shown(class)),
         Order::ServiceLevel(None) => "no service level class".to_owned(),
+        Order::Bandwidth(side, class) => match (side, class) {
+            (Side::Request, Some(class)) => format!("bandwidth class {} to the node", shown(class)),
+            (Side::Response, Some(class)) => format!("bandwidth class {} to the client", shown(class)),
+            (Side::Request, None) => "no bandwidth class to the node".to_owned(),
+            (Side::Response, None) => "no bandwidth class to the client".to_owned(),
+        },
         Order::PersistenceKey(key) => format!("session persistence key {}", shown(key)),
         Order::PersistenceNode(node) => format!("session persistence node {}", shown(node)),
         Order::RemoteAddress(address) => format!("the client's address is {address}"),

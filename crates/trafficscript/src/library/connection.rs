@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use super::{
     Call, Function, Interrupt, Outcome, http, number, raw, request,
-    row::{COMPLETION, REQUEST, TRAFFIC, deprecated, switch, works},
+    row::{COMPLETION, REQUEST, TRAFFIC, deprecated, works},
 };
 use crate::{
     host::{Need, Order, Side, tag},
     value::Value,
 };
-
-const BANDWIDTH: &str = "bandwidth classes";
 
 /// The family's functions.
 #[rustfmt::skip]
@@ -102,12 +100,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     deprecated("connection.setIdempotent", "flag", (1, 1),
         "request.setIdempotent",
         request::set_idempotent).only(TRAFFIC),
-    switch("connection.setBandwidthClass", "class", (1, 1),
-        "Old name of response.setBandwidthClass.",
-        BANDWIDTH, |_| Ok(Value::Int(0))).only(TRAFFIC),
-    switch("connection.getBandwidthClass", "", (0, 0),
-        "Old name of response.getBandwidthClass.",
-        BANDWIDTH, |_| Ok(Value::EMPTY)),
+    deprecated("connection.setBandwidthClass", "class", (1, 1),
+        "response.setBandwidthClass",
+        |call| request::set_bandwidth(call, Side::Response)).only(TRAFFIC).names_bandwidth(),
+    deprecated("connection.getBandwidthClass", "", (0, 0),
+        "response.getBandwidthClass",
+        |call| request::bandwidth(call, Side::Response)),
 ];
 
 fn discard<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {

@@ -14,7 +14,6 @@ use crate::{
     value::Value,
 };
 
-const BANDWIDTH: &str = "bandwidth classes";
 const DSCP: &str = "marking of packets";
 
 /// The family's functions.
@@ -111,12 +110,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
             let seconds = call.host.max_transaction_duration().map_or(0, |time| time.as_secs());
             Ok(number(seconds))
         }),
-    switch("request.setBandwidthClass", "class", (1, 1),
-        "Limits what is sent to the node. 1 if there is such a class, else 0.",
-        BANDWIDTH, |_| Ok(Value::Int(0))).only(TRAFFIC),
-    switch("request.getBandwidthClass", "", (0, 0),
+    works("request.setBandwidthClass", "class", (1, 1),
+        "Limits what is sent to the node from now on, in this exchange; an empty name limits nothing. 1 if there is such \
+         a class, else 0.",
+        |call| set_bandwidth(call, Side::Request)).only(TRAFFIC).names_bandwidth(),
+    works("request.getBandwidthClass", "", (0, 0),
         "The class that limits what is sent to the node; empty if none.",
-        BANDWIDTH, |_| Ok(Value::EMPTY)),
+        |call| bandwidth(call, Side::Request)),
     switch("request.setDSCP", "value", (1, 1),
         "Marks the packets to the node.",
         DSCP, |_| Ok(Value::EMPTY)).only(TRAFFIC),
@@ -156,6 +156,23 @@ pub(super) fn set_idempotent<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let flag = call.truth(0);
     call.host.order(Order::Idempotent(flag));
     Ok(Value::EMPTY)
+}
+
+/// `request.setBandwidthClass`, `response.setBandwidthClass`
+pub(super) fn set_bandwidth<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
+    let class = call.text(0)?.to_vec();
+    let wanted = (!class.is_empty()).then(|| class.clone());
+    let known = call.host.order(Order::Bandwidth(side, wanted));
+    if !known {
+        call.warn(&format!("there is no bandwidth class `{}`", class.escape_ascii()))?;
+    }
+    Ok(Value::flag(known))
+}
+
+/// `request.getBandwidthClass`, `response.getBandwidthClass`
+pub(super) fn bandwidth<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
+    let class = call.host.bandwidth_class(side).unwrap_or_default().into_owned();
+    call.make(class)
 }
 
 fn set_remote_ip<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {

@@ -1,12 +1,12 @@
 //! `response.*`: the node's side of the exchange as bytes and addresses.
 
 use super::{
-    Call, Function, Outcome, raw, request,
+    Call, Function, Outcome, raw,
+    request::{self, bandwidth, set_bandwidth},
     row::{ANSWERED, RESPONSE, TRAFFIC, switch, works},
 };
 use crate::{host::Side, value::Value};
 
-const BANDWIDTH: &str = "bandwidth classes";
 const DSCP: &str = "marking of packets";
 
 /// The family's functions.
@@ -36,12 +36,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     works("response.close", "", (0, 0),
         "Closes the connection to the node when the rules are done; what is there is sent. For protocols other than HTTP.",
         raw::close_node).only(RESPONSE),
-    switch("response.setBandwidthClass", "class", (1, 1),
-        "Limits what is sent to the client. 1 if there is such a class, else 0.",
-        BANDWIDTH, |_| Ok(Value::Int(0))).only(TRAFFIC),
-    switch("response.getBandwidthClass", "", (0, 0),
+    works("response.setBandwidthClass", "class", (1, 1),
+        "Limits what is sent to the client from now on, in this exchange; an empty name limits nothing. 1 if there is such \
+         a class, else 0.",
+        |call| set_bandwidth(call, Side::Response)).only(TRAFFIC).names_bandwidth(),
+    works("response.getBandwidthClass", "", (0, 0),
         "The class that limits what is sent to the client; empty if none.",
-        BANDWIDTH, |_| Ok(Value::EMPTY)),
+        |call| bandwidth(call, Side::Response)),
     works("response.getLocalIP", "", (0, 0),
         "Our address on the connection to the node; empty if there is none.",
         |call| address(call, End::Ours)).only(ANSWERED),

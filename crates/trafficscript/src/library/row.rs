@@ -32,9 +32,16 @@ impl Function {
         self.traits.pool = Some(0);
         self
     }
+
+    /// The same function, whose first argument names a bandwidth class.
+    pub(super) const fn names_bandwidth(mut self) -> Self {
+        self.traits.bandwidth = true;
+        self
+    }
 }
 
-const NO_TRAITS: Traits = Traits { changes_first: false, pattern: None, pool: None, waits: false };
+const NO_TRAITS: Traits =
+    Traits { changes_first: false, pattern: None, pool: None, bandwidth: false, waits: false, places: false };
 
 /// A function that works, in every phase.
 pub(super) const fn works(
@@ -59,6 +66,12 @@ pub(super) const fn mutator(
     Function { traits, ..works(name, arguments, arity, summary, does) }
 }
 
+/// The same function, which looks into a database of places.
+pub(super) const fn needs_places(function: Function) -> Function {
+    let traits = Traits { places: true, ..function.traits };
+    Function { traits, ..function }
+}
+
 /// The same function, with a regular expression at index `at` and its flags at index `flags`.
 pub(super) const fn with_pattern(function: Function, at: u8, flags: u8) -> Function {
     let traits = Traits { pattern: Some((at, Some(flags))), ..function.traits };
@@ -75,18 +88,6 @@ pub(super) const fn deprecated(
 ) -> Function {
     let status = Status::Deprecated { instead, does };
     Function { name, arguments, arity, phases: &[], summary: "Old name.", status, traits: NO_TRAITS }
-}
-
-/// A function that does not work until there is what it waits for.
-pub(super) const fn planned(
-    name: &'static str,
-    arguments: &'static str,
-    arity: (u8, u8),
-    summary: &'static str,
-    waits_for: &'static str,
-) -> Function {
-    let status = Status::Planned(waits_for);
-    Function { name, arguments, arity, phases: &[], summary, status, traits: NO_TRAITS }
 }
 
 /// A function that will not be done, and why.

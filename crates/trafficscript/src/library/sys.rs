@@ -3,9 +3,10 @@
 use super::{
     Argument, Call, Function, Interrupt, Outcome,
     clock::{self, Calendar},
-    row::{planned, works},
+    make,
+    row::works,
 };
-use crate::value::Value;
+use crate::value::{Container, ELEMENT, Value};
 
 /// The family's functions.
 #[rustfmt::skip]
@@ -69,8 +70,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     works("sys.getpid", "", (0, 0),
         "Identity of the process.",
         |call| Ok(Value::Int(i64::from(call.host.process_id())))),
-    planned("sys.getnetworkinterfaces", "[options]", (0, 1), "The network interfaces of the host.", "a list of interfaces; request.getLocalIP is the address that the client connected to"),
-    planned("sys.getRestApiPort", "", (0, 0), "Port of the REST API.", "the settings of the process; sys.getenv reads its variables"),
+    works("sys.getnetworkinterfaces", "[options]", (0, 1),
+        "The network interfaces of the host: hash of their names, each with the array of its addresses. Options are \
+         words: `up`, `noloopback` (these interfaces only), `ipv4`, `ipv6` (these addresses only), `mask` (addresses \
+         as in `192.0.2.1/24`).",
+        interfaces),
+    works("sys.getRestApiPort", "", (0, 0),
+        "Port of the REST API; 0 if it is off.",
+        |call| Ok(Value::Int(call.host.rest_port().map_or(0, i64::from)))),
     works("sys.isFIPS", "", (0, 0), "0: the cryptography runs in no FIPS mode.", |_| Ok(Value::Int(0))),
 ];
 
@@ -101,4 +108,38 @@ fn local_text<'p>(call: &mut Call<'_, 'p>, format: &[u8], index: usize) -> Outco
     let (offset, zone) = call.host.local_offset(time);
     let text = clock::format(format, &clock::calendar(time, offset), &zone);
     call.make(text)
+}
+
+/// Words that say which interfaces and addresses are wanted, and how.
+const INTERFACE_WORDS: [&[u8]; 5] = [b"up", b"noloopback", b"ipv4", b"ipv6", b"mask"];
+
+fn interfaces<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
+    /// Bytes of an address as text, about.
+    const ADDRESS: usize = 40;
+    let options = call.text(0)?;
+    let is_separator = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
+    let mut asked = [false; INTERFACE_WORDS.len()];
+    for word in options.split(is_separator).filter(|word| !word.is_empty()) {
+        match INTERFACE_WORDS.iter().position(|known| known.eq_ignore_ascii_case(word)) {
+            Some(index) => asked[index] = true,
+            None => call.warn(&format!("`{}` says nothing about interfaces", word.escape_ascii()))?,
+        }
+    }
+    let [up, no_loopback, four, six, mask] = asked;
+    let mut found = call.host.interfaces();
+    found.retain(|interface| (!up || interface.is_up) && !(no_loopback && interface.is_loopback));
+    let addresses: usize = found.iter().map(|interface| interface.addresses.len() + 1).sum();
+    make::charge_made(call, addresses.saturating_mul(ADDRESS + ELEMENT))?;
+    let text = |(address, bits): &(std::net::IpAddr, u8)| {
+        let text = if mask { format!("{address}/{bits}") } else { address.to_string() };
+        Value::from(text.into_bytes())
+    };
+    let entries = found.iter().map(|interface| {
+        let wanted = interface.addresses.iter().filter(|(address, _)| {
+            // Both words, and none, ask for both.
+            four == six || address.is_ipv4() == four
+        });
+        (interface.name.as_bytes().into(), make::array(wanted.map(text).collect()))
+    });
+    Ok(Container::Hash(entries.collect()).into())
 }

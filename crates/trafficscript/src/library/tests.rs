@@ -5,6 +5,7 @@ mod http_reply;
 mod http_request;
 mod http_response;
 mod http_stream;
+mod others;
 mod raw;
 mod traffic;
 mod world;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use tidegate_trafficscript::{
     Described,
-    host::{Fetched, Need, NodeState, Order, PoolNode, RateVerdict},
+    host::{Fetched, Heard, Need, NodeState, Order, PoolNode, RateVerdict},
 };
 
-use crate::{discarded, fault, form, from, get, page, pool, reply, run, sent, status};
+use crate::{discarded, form, from, get, page, pool, reply, run, sent, status};
 
 fn down() -> Vec<PoolNode> {
     vec![PoolNode { label: "10.0.0.1:80".into(), state: NodeState::Failed }]
@@ -50,7 +50,24 @@ fn case_40_a_monitor_in_a_rule() {
     assert_eq!(status(&with(200, "bad")), 500);
     let failed = run(get("/?node=10.0.0.8"), rule);
     assert!(reply(&failed).unwrap().body.starts_with(b"failed: 0 "), "{}", failed.report());
-    assert!(fault("$s = tcp.connect( \"10.0.0.1\", 80 );").contains("tcp.connect"));
+
+    let rule = r#"$socket = tcp.connect( "10.0.0.1", 25, 500 );
+                  if( !$socket ) http.sendResponse( 500, "text/plain", $1, "" );
+                  $greeting = tcp.read( $socket, 100, 500 );
+                  tcp.close( $socket );
+                  if( string.startsWith( $greeting, "220 " ) ) http.sendResponse( 200, "text/plain", "OK", "" );
+                  http.sendResponse( 500, "text/plain", $greeting, "" );"#;
+    let with = |heard: &[Result<Heard, String>]| {
+        let mut host = get("/");
+        host.heard = heard.iter().cloned().collect();
+        let host = run(host, rule);
+        assert!(host.sockets.is_empty());
+        (status(&host), String::from_utf8(reply(&host).unwrap().body.clone()).unwrap())
+    };
+    let greets = |text: &str| [Ok(Heard::Connected(1)), Ok(Heard::Bytes(text.into()))];
+    assert_eq!(with(&greets("220 ready")), (200, "OK".to_owned()));
+    assert_eq!(with(&greets("554 no")), (500, "554 no".to_owned()));
+    assert_eq!(with(&[Err("timeout".to_owned())]), (500, "timeout".to_owned()));
 }
 
 #[test]

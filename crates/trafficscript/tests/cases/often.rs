@@ -4,13 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tidegate_trafficscript::{
     Described,
-    described::Message,
-    host::{Level, NodeState, Order, PoolNode, RateVerdict, ServiceLevel},
+    described::{Message, Person},
+    host::{DirectoryEntry, Level, NodeState, Order, PoolNode, RateVerdict, ServiceLevel, Side},
 };
 
 use crate::{
-    answered, body, discarded, fault, from, get, given, info, location, logged, page, pool, reply, run, sent,
-    status,
+    answered, body, discarded, from, get, given, info, location, logged, page, pool, reply, run, sent, status,
 };
 
 #[test]
@@ -181,7 +180,7 @@ fn case_13_bandwidth_by_content() {
     assert_eq!(info(&run(page(200, "video/mp4", ""), rule)), ["limited"]);
     assert!(info(&run(page(200, "text/html", ""), rule)).is_empty());
     let old = run(get("/"), "connection.setBandwidthClass( \"media\" );");
-    assert!(old.orders.is_empty());
+    assert_eq!(old.orders, [Order::Bandwidth(Side::Response, Some(b"media".to_vec()))]);
 }
 
 #[test]
@@ -283,12 +282,29 @@ fn case_20_sign_in() {
                   if( !string.startsWith( $given, "Basic " ) )
                       http.sendResponse( "401", "text/plain", "", 'WWW-Authenticate: Basic realm="shop"' );
                   $parts = string.split( string.base64decode( string.skip( $given, 6 ) ), ":" );
-                  if( $parts[0] != "ada" ) http.sendResponse( 403, "text/plain", "", "" );"#;
-    let with = |given: &str| status(&run(get("/").header("Authorization", given), rule));
+                  $user = auth.query( "ldap", $parts[0], $parts[1] );
+                  if( $user["Error"] ) { log.error( $user["Error"] ); connection.discard(); }
+                  if( !$user["OK"] || $user["group"] != "staff" )
+                      http.sendResponse( 403, "text/plain", "", "" );"#;
+    let person = |group: &str| Person {
+        password: b"x".into(),
+        entry: DirectoryEntry { attributes: vec![(b"group".into(), vec![group.into()])] },
+    };
+    let with = |given: &str| {
+        let mut host = get("/").header("Authorization", given);
+        let people = [(b"ada".to_vec(), person("staff")), (b"bob".to_vec(), person("guests"))];
+        host.directories.insert(b"ldap".into(), people.into());
+        status(&run(host, rule))
+    };
     assert_eq!(status(&run(get("/"), rule)), 401);
-    assert_eq!(with("Basic YWRhOng="), 0);
-    assert_eq!(with("Basic Ym9iOng="), 403);
-    assert!(fault("$h = auth.query( \"ldap\", \"ada\", \"x\" );").contains("auth.query"));
+    // ada:x, ada:y, bob:x, eve:x
+    for (given, expected) in
+        [("Basic YWRhOng=", 0), ("Basic YWRhOnk=", 403), ("Basic Ym9iOng=", 403), ("Basic ZXZlOng=", 403)]
+    {
+        assert_eq!(with(given), expected, "{given}");
+    }
+    let failing = run(get("/").header("Authorization", "Basic YWRhOng="), rule);
+    assert!(discarded(&failing) && logged(&failing, Level::Error).len() == 1);
 }
 
 #[test]

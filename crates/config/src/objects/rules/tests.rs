@@ -246,6 +246,16 @@ fn a_pool_that_is_not_there_is_a_warning() {
 }
 
 #[test]
+fn a_bandwidth_class_that_is_not_there_is_a_warning() {
+    let rule = "rules: [{name: r, content: 'response.setBandwidthClass(\"slo\"); request.setBandwidthClass(\"\");'}]\n";
+    let compiled = compiled(&format!("{rule}bandwidth: [{{name: slow, properties: {{}}}}]"));
+    let expected = "warning: a:1:28: rules/r: there is no bandwidth class “slo”; where the rule chooses it, the limit stays \
+                    as it was (did you mean “slow”?)";
+    assert_eq!(errors(&compiled.diagnostics), [expected]);
+    assert!(compiled.configuration.unwrap().rules["r"].program.is_some());
+}
+
+#[test]
 fn a_rule_in_a_phase_it_is_not_for_does_not_run_there() {
     let text = server("request_rules: [r], response_rules: [r]")
         + "rules:\n- name: r\n  content: |\n    pool.select(\"discard\");\n    pool.use(\"discard\");\n";

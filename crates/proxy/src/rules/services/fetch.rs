@@ -2,11 +2,12 @@
 //!
 //! In: a [`Fetch`]. Out: status, header section and body, or a text that says why there are none. HTTP/1.1 over TCP or
 //! TLS; an `https` server has to show a certificate for its name that the authorities of the machine vouch for (the
-//! original checks nothing here; a rule that trusts an answer should be able to). Redirects are not followed.
+//! original checks nothing here; a rule that trusts an answer should be able to), or one of the certificates that the rule
+//! gives (`http.request.ssl.get`). Redirects are not followed.
 //!
 //! All of it runs on the control runtime: a worker only awaits the outcome, and dropping that ends the request. `GET`,
 //! `HEAD` and `DELETE` share idle connections; `POST` and `PUT` open one of their own, since they could not be sent
-//! again over another when an idle one turns out closed.
+//! again over another when an idle one turns out closed; so does what trusts certificates of its own.
 
 mod message;
 mod target;
@@ -14,7 +15,6 @@ mod target;
 use std::{
     collections::HashMap,
     fmt,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -29,7 +29,10 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName},
+};
 use tidegate_trafficscript::host::{Fetch, Fetched};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -40,8 +43,8 @@ use tokio::{
 };
 
 use self::target::{Server, Target, target};
-use super::names::Names;
-use crate::tls::{node::native_roots, provider};
+use super::{dial::dial, names::Names};
+use crate::tls::{node::native_roots, outbound::Trusted, provider};
 
 /// Requests in progress at a time; further ones wait, within their own time.
 const MOST_AT_ONCE: usize = 256;
@@ -73,12 +76,6 @@ const MOST_IDLE_PER_SERVER: usize = 8;
 
 /// How long a connection is kept idle.
 const IDLE_TIME: Duration = Duration::from_secs(10);
-
-/// Addresses of a server that are tried.
-const MOST_ADDRESSES: usize = 8;
-
-/// Longest time for one of several addresses of a server.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 type Sender = SendRequest<Full<Bytes>>;
 
@@ -219,7 +216,8 @@ impl Inner {
 
     async fn run(self: &Arc<Self>, fetch: Fetch) -> Result<Fetched, String> {
         let target = target(&fetch.url)?;
-        let shares = matches!(fetch.method, "GET" | "HEAD" | "DELETE");
+        // What one rule trusts is nothing to another.
+        let shares = fetch.trusted.is_none() && matches!(fetch.method, "GET" | "HEAD" | "DELETE");
         if shares {
             while let Some(mut sender) = self.take_idle(&target) {
                 // Closed since: the next one, or a fresh one.
@@ -236,7 +234,7 @@ impl Inner {
                 }
             }
         }
-        let mut sender = self.connect(&target).await?;
+        let mut sender = self.connect(&target, fetch.trusted.as_deref()).await?;
         let response = sender.send_request(message::request(&fetch, &target)?).await;
         let response = response.map_err(|error| message::describe(&error))?;
         self.finish(&target, sender, response, shares).await
@@ -277,39 +275,28 @@ impl Inner {
         Ok(fetched)
     }
 
-    async fn connect(&self, target: &Target) -> Result<Sender, String> {
-        let host = target.host.as_bytes();
-        let mut addresses = self.names.addresses(host, false).await;
-        addresses.truncate(MOST_ADDRESSES);
-        if addresses.is_empty() {
-            addresses = self.names.addresses(host, true).await;
-            addresses.truncate(MOST_ADDRESSES);
-        }
-        let mut fault = format!("{} has no address", target.host);
-        for address in addresses {
-            let address = SocketAddr::new(address, target.port);
-            match tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    self.connections.fetch_add(1, Ordering::Relaxed);
-                    // Worth nothing but speed.
-                    drop(stream.set_nodelay(true));
-                    return if target.tls {
-                        self.shake_hands(target, stream).await
-                    } else {
-                        handshake(stream).await
-                    };
-                }
-                Ok(Err(error)) => fault = format!("{address}: {error}"),
-                Err(_) => fault = format!("{address}: no connection within {CONNECT_TIME:?}"),
-            }
-        }
-        Err(fault)
+    async fn connect(&self, target: &Target, trusted: Option<&[Vec<u8>]>) -> Result<Sender, String> {
+        let stream = dial(&self.names, target.host.as_bytes(), target.port).await?;
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        if target.tls { self.shake_hands(target, stream, trusted).await } else { handshake(stream).await }
     }
 
-    async fn shake_hands(&self, target: &Target, stream: TcpStream) -> Result<Sender, String> {
-        let config = self.tls.get_or_init(|| client_config(native_roots())).clone()?;
+    /// `trusted`: certificates (DER) that alone count.
+    async fn shake_hands(
+        &self,
+        target: &Target,
+        stream: TcpStream,
+        trusted: Option<&[Vec<u8>]>,
+    ) -> Result<Sender, String> {
         let name = ServerName::try_from(target.host.to_string())
             .map_err(|_| format!("{} cannot be the name of a TLS server", target.host))?;
+        let config = match trusted {
+            None => self.tls.get_or_init(|| client_config(native_roots())).clone()?,
+            Some(certificates) => {
+                let certificates = certificates.iter().map(|der| CertificateDer::from(der.clone()));
+                Trusted::Only(certificates.collect()).config(&name)?
+            }
+        };
         let stream = tokio_rustls::TlsConnector::from(config)
             .connect(name, stream)
             .await

@@ -1,7 +1,7 @@
 //! Status lines as rules write them: `403`, `"302"`, `"403 Forbidden"`.
 
 /// The usual reason phrase of a status (RFC 9110 §15 and its registry); empty if it has none.
-pub(crate) fn usual_reason(status: u16) -> &'static str {
+pub fn usual_reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",
         101 => "Switching Protocols",

@@ -149,6 +149,7 @@ fn other_servers_are_asked() {
             headers: vec![(b"X".to_vec(), b"y".to_vec())],
             body: b"data".to_vec(),
             timeout: Some(Duration::from_millis(2500)),
+            trusted: None,
         }
     );
     check(

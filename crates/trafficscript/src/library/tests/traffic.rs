@@ -372,12 +372,6 @@ fn classes_that_do_not_exist_yet() {
     check(
         &mut host,
         &[
-            ("request.setBandwidthClass", &["x"], "0"),
-            ("request.getBandwidthClass", &[], ""),
-            ("response.setBandwidthClass", &["x"], "0"),
-            ("response.getBandwidthClass", &[], ""),
-            ("connection.setBandwidthClass", &["x"], "0"),
-            ("connection.getBandwidthClass", &[], ""),
             ("request.setDSCP", &["10"], ""),
             ("request.getDSCP", &[], "0"),
             ("request.setToS", &["10"], ""),
@@ -388,6 +382,32 @@ fn classes_that_do_not_exist_yet() {
             ("response.getToS", &[], "0"),
         ],
     );
+}
+
+#[test]
+fn classes_of_bandwidth() {
+    let mut host = Described::request("GET", "/");
+    host.bandwidth_classes = Some(vec!["slow".to_owned(), "slower".to_owned()]);
+    check(
+        &mut host,
+        &[
+            ("request.getBandwidthClass", &[], ""),
+            ("response.getBandwidthClass", &[], ""),
+            ("request.setBandwidthClass", &["slow"], "1"),
+            ("response.setBandwidthClass", &["slower"], "1"),
+            ("request.getBandwidthClass", &[], "slow"),
+            ("connection.getBandwidthClass", &[], "slower"),
+            ("connection.setBandwidthClass", &["slow"], "1"),
+            ("response.getBandwidthClass", &[], "slow"),
+            ("response.setBandwidthClass", &["nobody"], "0"),
+            ("response.getBandwidthClass", &[], "slow"),
+            ("response.setBandwidthClass", &[""], "1"),
+            ("response.getBandwidthClass", &[], ""),
+            ("request.getBandwidthClass", &[], "slow"),
+        ],
+    );
+    assert_eq!(host.lines.len(), 1);
+    assert!(host.report().contains("Also: bandwidth class slow to the node"), "{}", host.report());
 }
 
 #[test]

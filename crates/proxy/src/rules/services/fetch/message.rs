@@ -115,7 +115,14 @@ mod tests {
 
     fn fetch(method: &'static str, headers: &[(&str, &str)], body: &str) -> Fetch {
         let headers = headers.iter().map(|(name, value)| (name.as_bytes().into(), value.as_bytes().into()));
-        Fetch { method, url: Vec::new(), headers: headers.collect(), body: body.into(), timeout: None }
+        Fetch {
+            method,
+            url: Vec::new(),
+            headers: headers.collect(),
+            body: body.into(),
+            timeout: None,
+            trusted: None,
+        }
     }
 
     fn fields(method: &'static str, headers: &[(&str, &str)], body: &str) -> Result<Vec<String>, String> {

@@ -78,7 +78,14 @@ fn fetcher() -> Fetcher {
 }
 
 fn get(url: String) -> Fetch {
-    Fetch { method: "GET", url: url.into(), headers: Vec::new(), body: Vec::new(), timeout: None }
+    Fetch {
+        method: "GET",
+        url: url.into(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        timeout: None,
+        trusted: None,
+    }
 }
 
 #[tokio::test]
