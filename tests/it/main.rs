@@ -15,6 +15,7 @@ mod discovery;
 mod documents;
 mod fairness;
 mod framing;
+mod generic;
 mod headers;
 mod leaving;
 mod metrics;

@@ -63,9 +63,20 @@ pub struct VirtualServer {
     pub nagle: bool,
     /// `tcp.close_with_rst`.
     pub close_with_rst: bool,
+    /// What holds for protocols of which only the bytes are known.
+    pub generic: GenericOptions,
 }
 
 impl VirtualServer {
+    /// Whether nothing happens over its connections before clients have spoken.
+    pub fn waits_for_client(&self) -> bool {
+        match self.protocol {
+            Protocol::Generic(_, Speaks::ClientFirst) => !self.generic.rules_on_connect,
+            Protocol::Generic(..) => false,
+            Protocol::Http | Protocol::Other(_) => true,
+        }
+    }
+
     /// What a document gives that only names it, on port 80 and with the pool `discard`, which have no defaults.
     pub fn named(name: impl Into<VirtualServerName>) -> Self {
         Self {
@@ -97,6 +108,7 @@ impl VirtualServer {
             bandwidth: None,
             nagle: false,
             close_with_rst: false,
+            generic: GenericOptions::default(),
         }
     }
 }
@@ -106,8 +118,50 @@ impl VirtualServer {
 pub enum Protocol {
     /// `http`: full HTTP handling, TLS by `ssl_decrypt`.
     Http,
+    /// Bytes both ways, whatever they mean; the word of the document, and who speaks first.
+    Generic(&'static str, Speaks),
     /// Another protocol of the document format. Such a virtual server is reported and does not listen yet.
     Other(&'static str),
+}
+
+impl Protocol {
+    /// Whether virtual servers of this protocol listen.
+    pub fn is_served(self) -> bool {
+        !matches!(self, Self::Other(_))
+    }
+
+    /// Its word in documents.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Generic(word, _) | Self::Other(word) => word,
+        }
+    }
+}
+
+/// Who speaks first over a connection of a generic protocol, which is when rules run and a node is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// The client: nothing happens before its first bytes are there.
+    ClientFirst,
+    /// The node: it is connected to at once, or when the client has answered
+    /// [`GenericOptions::server_first_banner`].
+    ServerFirst,
+    /// Either: a node is connected to at once, and no response rules run.
+    Stream,
+}
+
+/// Settings of virtual servers of generic protocols.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GenericOptions {
+    /// `connection.server_first_banner`, control characters as bytes: what the client is told in place of the node's first
+    /// words; `None` (empty) = nothing. For [`Speaks::ServerFirst`].
+    pub server_first_banner: Option<Arc<[u8]>>,
+    /// `basic.rules_on_connect`: request rules do not wait for the client's first bytes. For [`Speaks::ClientFirst`].
+    pub rules_on_connect: bool,
+    /// `tcp.proxy_close`: when the client has finished sending, the node is told so and may go on; otherwise both
+    /// connections are closed.
+    pub proxy_close: bool,
 }
 
 /// Addresses a virtual server listens on.

@@ -20,7 +20,11 @@ use tidegate_http1::{
     proxy_header,
     request::{Parsed, RequestHead},
 };
-use tidegate_model::{Moment, tls::ClientHeaders, virtual_server::ProxyProtocol};
+use tidegate_model::{
+    Moment,
+    tls::ClientHeaders,
+    virtual_server::{Protocol, ProxyProtocol},
+};
 use tidegate_telemetry::{access_log::TlsSession, logging::EventLimit};
 use tokio::io::Interest;
 use tokio_rustls::TlsAcceptor;
@@ -33,7 +37,7 @@ use crate::{
     snapshot::{ListenAddress, ListenKey, LocalServer, OpenConnections, RunningServer},
     socket::Socket,
     stream::Stream,
-    tally,
+    tally, tcp,
     timers::Deadline,
     tls::{choose::take_shown, headers},
     virtual_server::{self, Exchange},
@@ -159,6 +163,10 @@ impl Client {
     async fn run(mut self: Box<Self>) {
         if self.open().await.is_none() {
             return;
+        }
+        if self.server.settings.protocol != Protocol::Http {
+            let flow = Box::pin(tcp::serve(&mut self)).await;
+            return self.close(flow).await;
         }
         let mut first = true;
         let flow = loop {
@@ -364,7 +372,7 @@ impl Client {
     }
 
     /// Waits for the first bytes of a request. False = there will be none.
-    async fn first_bytes(&mut self, first: bool) -> bool {
+    pub(crate) async fn first_bytes(&mut self, first: bool) -> bool {
         let Self { worker, stream, deadline, buffer, server, .. } = self;
         let mut hurry = Hurry::default();
         poll_fn(|cx| {
@@ -389,7 +397,7 @@ impl Client {
 
     /// Takes over the settings of a newer snapshot. The connection goes on whatever changed; a virtual server
     /// that is gone serves the requests of its connections until they close.
-    fn follow_snapshot(&mut self) {
+    pub(crate) fn follow_snapshot(&mut self) {
         if self.worker.runs(self.generation) {
             return;
         }

@@ -210,6 +210,11 @@ fn explain(
         return Ok(found);
     }
     let mut host = rules::describe((snapshot, around), server, listens, question, (now, random));
+    if let Protocol::Generic(word, _) = server.settings.protocol {
+        host.raw = true;
+        let note = format!("its protocol is {word}: rules see a client that has not sent anything yet");
+        found.notes.push(note);
+    }
     rules::run(snapshot, server, &mut host, &mut found);
     if let Some(reply) = host.orders.iter().rev().find(|order| ends(order)) {
         let what =
@@ -223,7 +228,14 @@ fn explain(
 
 /// Whether the request goes to no pool.
 fn ends(order: &Order) -> bool {
-    matches!(order, Order::Discard | Order::Close { .. } | Order::Reply(_) | Order::StreamStart { .. })
+    matches!(
+        order,
+        Order::Discard
+            | Order::Close { .. }
+            | Order::Reply(_)
+            | Order::StreamStart { .. }
+            | Order::Respond(_)
+    )
 }
 
 /// The virtual server that takes the request, and where.
@@ -308,7 +320,9 @@ fn why_silent(snapshot: &Snapshot, name: &str) -> String {
     let why = match settings.protocol {
         _ if !settings.enabled => "it is disabled".to_owned(),
         Protocol::Other(protocol) => format!("its protocol is {protocol}"),
-        Protocol::Http => "it has a fault, which the log and status/local_tm/state tell".to_owned(),
+        Protocol::Http | Protocol::Generic(..) => {
+            "it has a fault, which the log and status/local_tm/state tell".to_owned()
+        }
     };
     format!("the virtual server {name} does not serve: {why}")
 }

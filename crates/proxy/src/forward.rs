@@ -10,6 +10,7 @@
 pub(crate) mod attempt;
 pub(crate) mod claim;
 pub(crate) mod deliver;
+pub(crate) mod generic;
 pub(crate) mod queue;
 pub(crate) mod upgrade;
 

@@ -34,6 +34,7 @@ pub mod snapshot;
 mod socket;
 mod stream;
 mod tally;
+mod tcp;
 mod timers;
 pub mod tls;
 mod trace;

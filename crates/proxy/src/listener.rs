@@ -88,6 +88,8 @@ pub(crate) struct Options {
     pub(crate) backlog: Option<u32>,
     /// `tcp.nagle` turned off.
     pub(crate) nodelay: bool,
+    /// Clients speak first: the kernel keeps their connections to itself for a moment.
+    pub(crate) defer: bool,
 }
 
 impl Options {
@@ -96,6 +98,8 @@ impl Options {
     fn apply(self, socket: &impl AsFd) -> io::Result<()> {
         // Accepted sockets inherit this, which saves a call per connection.
         rustix::net::sockopt::set_tcp_nodelay(socket, self.nodelay)?;
+        // A system without it accepts a little earlier.
+        let _on = DeferAccept.set(socket, &if self.defer { DEFER } else { 0 });
         let backlog = i32::try_from(self.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX);
         Ok(rustix::net::listen(socket, backlog)?)
     }
@@ -111,8 +115,6 @@ pub(crate) fn open(address: SocketAddr, options: Options) -> io::Result<TcpListe
         // "Any" is one dual-stack socket; a written IPv6 address is itself only.
         raw.set_only_v6(!address.ip().is_unspecified())?;
     }
-    // A system without it accepts a little earlier.
-    let _on = DeferAccept.set(&raw, &DEFER);
     raw.bind(&address.into())?;
     options.apply(&raw)?;
     Ok(raw.into())
@@ -190,16 +192,15 @@ mod tests {
 
     #[test]
     fn options_change_while_connections_wait() {
-        let mut options = Options { backlog: Some(2), nodelay: false };
+        let mut options = Options { backlog: Some(2), nodelay: false, defer: false };
         let listener = open(([127, 0, 0, 1], 0).into(), options).unwrap();
-        DeferAccept.set(&listener, &0).unwrap();
         listener.set_nonblocking(false).unwrap();
         let address = listener.local_addr().unwrap();
         let connect = || TcpStream::connect(address).unwrap();
         let _plain = connect();
         assert!(!listener.accept().unwrap().0.nodelay().unwrap());
         let waiting = connect();
-        options = Options { backlog: Some(64), nodelay: true };
+        options = Options { backlog: Some(64), nodelay: true, defer: false };
         options.apply(&listener).unwrap();
         assert_eq!(listener.accept().unwrap().1, waiting.local_addr().unwrap(), "it is still there");
         let _many: Vec<TcpStream> = (0..20).map(|_| connect()).collect();

@@ -167,6 +167,7 @@ impl Proxy {
             let options = listener::Options {
                 backlog: snapshot.global.listen_queue_size,
                 nodelay: !server.settings.nagle,
+                defer: server.settings.waits_for_client(),
             };
             if let Some(known) = listening.get_mut(key) {
                 if *known != options {

@@ -15,6 +15,7 @@
 mod body;
 mod commit;
 mod fields;
+pub(crate) mod generic;
 mod late;
 mod lines;
 mod orders;
@@ -23,6 +24,7 @@ mod reply;
 mod said;
 mod seen;
 pub(crate) mod services;
+mod stage;
 mod strangers;
 mod stream;
 mod wait;
@@ -34,9 +36,10 @@ use tidegate_pool::Node;
 use tidegate_telemetry::logging::EventLimit;
 use tidegate_trafficscript::{End, Machine, Need, Step, pattern::PatternCache};
 
+pub(crate) use self::body::MAX_TAKEN;
 pub(crate) use self::late::EditLog;
-pub(crate) use self::said::{Ending, Limit, Overrides, Said};
-use self::seen::{Seen, Stage};
+pub(crate) use self::said::{Data, Ending, Limit, Overrides, Said};
+use self::{seen::Seen, stage::Stage};
 use crate::{
     aside::aside,
     connection::{Client, Flow},

@@ -12,7 +12,7 @@ use crate::{
     connection::Client,
     failure::{Failure, Kind},
     service_level::{RunningLevel, Standing},
-    snapshot::{RunningPool, RunningServer},
+    snapshot::{ListenAddress, RunningPool, RunningServer},
     virtual_server::Exchange,
     worker::Worker,
 };
@@ -55,11 +55,31 @@ pub(crate) fn finished(client: &Client, exchange: &Exchange<'_>, duration: Durat
     }
 }
 
+/// A request of a protocol without statuses is over, `duration` after it began. Its bytes were counted as they moved.
+pub(crate) fn conversed(client: &Client, exchange: &Exchange<'_>, duration: Duration) {
+    server(&client.worker, &exchange.server).duration.record(duration);
+    process(&client.worker).finished(0, duration);
+}
+
+/// A node has begun to answer by a protocol without statuses, `after` it was asked.
+pub(crate) fn heard(client: &Client, of: &RunningPool, node: &Node, after: Duration) {
+    pool(&client.worker, of).response.record(after);
+    process(&client.worker).node_response.record(after);
+    node.counters().shard(client.worker.index).response.record(after);
+}
+
 /// Bytes came from and went to a client.
 pub(crate) fn moved(client: &Client, of: &RunningServer, bytes_in: u64, bytes_out: u64) {
-    let worker = &client.worker;
+    moved_on((&client.worker, &client.listen, of), (bytes_in, bytes_out));
+}
+
+/// [`moved`], of a connection that is in use.
+pub(crate) fn moved_on(
+    (worker, listen, of): (&Worker, &ListenAddress, &RunningServer),
+    (bytes_in, bytes_out): (u64, u64),
+) {
     let (server, process) = (server(worker, of), process(worker));
-    let listen = client.listen.counters.shard(worker.index);
+    let listen = listen.counters.shard(worker.index);
     server.bytes_in.add(bytes_in);
     process.bytes_in.add(bytes_in);
     listen.bytes_in.add(bytes_in);
@@ -141,10 +161,15 @@ pub(crate) fn answered(client: &Client, of: &RunningPool, node: &Node, status: u
 
 /// An exchange with a node is over.
 pub(crate) fn exchanged(client: &Client, of: &RunningPool, node: &Node, to_node: u64, from_node: u64) {
-    let counters = pool(&client.worker, of);
+    exchanged_on(&client.worker, of, node, to_node, from_node);
+}
+
+/// [`exchanged`], of a connection that is in use.
+pub(crate) fn exchanged_on(worker: &Worker, of: &RunningPool, node: &Node, to_node: u64, from_node: u64) {
+    let counters = pool(worker, of);
     counters.bytes_to_nodes.add(to_node);
     counters.bytes_from_nodes.add(from_node);
-    let counters = node.counters().shard(client.worker.index);
+    let counters = node.counters().shard(worker.index);
     counters.bytes_to_node.add(to_node);
     counters.bytes_from_node.add(from_node);
 }

@@ -88,7 +88,7 @@ impl Answered {
 }
 
 impl<'a> Exchange<'a> {
-    fn new(client: &mut Client, head: &'a mut RequestHead, head_length: usize) -> Self {
+    pub(crate) fn new(client: &mut Client, head: &'a mut RequestHead, head_length: usize) -> Self {
         let mut bytes = client.worker.buffers.lend_output();
         bytes.bytes.extend_from_slice(client.buffer.slice(0..head_length));
         client.buffer.consume(head_length);
@@ -378,7 +378,7 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
 static FAILED: EventLimit = EventLimit::new();
 
 /// A request failed: an event where the operator asked for it, else a line for who debugs.
-fn tell(client: &Client, failure: Failure) {
+pub(crate) fn tell(client: &Client, failure: Failure) {
     let server = &client.server.settings;
     if failure.is_told(server.failure_log) {
         if let Some(held_back) = FAILED.admit(client.worker.recent()) {

@@ -87,6 +87,10 @@ pub struct Person {
 pub struct Described {
     /// When the rule runs.
     pub phase: Phase,
+    /// The protocol is not HTTP: the bodies are the bytes of both sides.
+    pub raw: bool,
+    /// What `response.flush` has sent.
+    pub flushed: Vec<u8>,
     /// Method of the request.
     pub method: Vec<u8>,
     /// Request target.
@@ -211,6 +215,8 @@ impl Described {
         let at = |address: [u8; 4], port| SocketAddr::new(IpAddr::V4(Ipv4Addr::from(address)), port);
         Self {
             phase: Phase::Request,
+            raw: false,
+            flushed: Vec::new(),
             method: method.into(),
             target: target.into(),
             request: Message::default(),
@@ -259,6 +265,11 @@ impl Described {
             stream: None,
             stores: HashMap::new(),
         }
+    }
+
+    /// Bytes that a client sends by a protocol other than HTTP, at the beginning of the request rules.
+    pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { raw: true, ..Self::request("", "").body(bytes) }
     }
 
     /// With one more header field of the request.
@@ -372,6 +383,7 @@ impl Described {
                     stream.written.extend_from_slice(piece);
                     Answer::Done
                 }
+                _ if self.raw => Answer::Done,
                 _ => Answer::Refused("no response has been begun"),
             },
             Need::Read { most, delimiter, bulk } => {

@@ -129,6 +129,19 @@ pub enum Order {
     StreamFinish,
     /// `http.stream.continueFromBackend`: the rest comes from the node.
     StreamContinue,
+    /// `request.endsAt`, `request.endsWith`: the request has so many bytes.
+    EndsAt(usize),
+    /// `request.skip`: so many bytes at the beginning are no part of it.
+    Skip(usize),
+    /// `request.sendResponse`: the client gets these bytes, no node gets the request.
+    Respond(Vec<u8>),
+    /// `response.append`.
+    Append(Vec<u8>),
+    /// `response.flush`: so many bytes of the response, or all that are there, are for the client already. They are sent
+    /// with the next [`Need::Write`].
+    Flush(Option<usize>),
+    /// `response.close`.
+    CloseNode,
 }
 
 /// What a function cannot have at once.
@@ -157,7 +170,7 @@ pub enum Need {
     Directory(Box<DirectoryQuery>),
     /// Something done with a socket of the rule's own. Answered by [`Answer::Heard`].
     Talk(Box<Talk>),
-    /// Piece of a streamed response is written to the client. Answered by [`Answer::Done`].
+    /// Piece of a streamed response is written to the client, behind what [`Order::Flush`] has left for it. Answered by [`Answer::Done`].
     Write(Vec<u8>),
     /// A piece of the node's body, up to so many bytes, cut behind the first or (`bulk`) last delimiter in them.
     /// Consumes it. Answered by [`Answer::Piece`].
@@ -344,6 +357,11 @@ pub type CompletionCode = &'static str;
 pub trait Host {
     // ---- the messages
 
+    /// Whether the protocol is HTTP. Of other protocols only the bytes are known: [`Host::body`] is all that is there of
+    /// what a side has sent and nobody has consumed, [`Host::set_body`] puts others in their place.
+    fn speaks_http(&self) -> bool {
+        true
+    }
     /// When the rule runs.
     fn phase(&self) -> Phase;
     /// Method of the request.

@@ -23,6 +23,7 @@ mod math;
 mod net;
 mod pool;
 mod rate;
+mod raw;
 mod request;
 mod resource;
 mod response;
@@ -69,6 +70,13 @@ pub struct Function {
     pub status: Status,
     /// Facts for the compiler.
     pub traits: Traits,
+}
+
+impl Function {
+    /// Whether it can be called only where the virtual server speaks HTTP.
+    pub(crate) fn needs_http(&self) -> bool {
+        self.name.starts_with("http.") && !self.name.starts_with("http.request.")
+    }
 }
 
 /// No upper bound on the number of arguments.

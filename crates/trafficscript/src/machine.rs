@@ -325,6 +325,11 @@ impl<'p> Machine<'p> {
             patterns,
             strict,
         };
+        if let Some(name) = site.needs_http
+            && !call.host.speaks_http()
+        {
+            return Err(call.fault(&format!("{name} is for virtual servers whose protocol is http")));
+        }
         match (site.does)(&mut call) {
             // Taken apart and put together again: as a whole it would be read before it is written.
             Ok(Value::Int(number)) => {

@@ -90,6 +90,8 @@ pub(crate) struct CallSite {
     pub arguments: u16,
     /// The function changes its first argument, a container that is in so many others (or [`UNKNOWN_LEVEL`]).
     pub changes: Option<u8>,
+    /// The function, where it is of use with HTTP only.
+    pub needs_http: Option<&'static str>,
 }
 
 /// A sub, or (the first) the rule itself.

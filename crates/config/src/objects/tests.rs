@@ -6,7 +6,7 @@ use tidegate_model::{
     monitor::{Probe, Scope},
     persistence::{FailureMode, Method},
     pool::{NodeDelete, NodeHost},
-    virtual_server::{DefaultPool, ErrorPage, Listen, Protocol},
+    virtual_server::{DefaultPool, ErrorPage, Listen, Protocol, Speaks},
 };
 
 use super::{monitor::unescape, *};
@@ -496,8 +496,35 @@ fn every_protocol_of_the_format_has_its_place() {
     for value in values {
         let text = server(&format!("{{basic: {{port: 80, pool: discard, protocol: {value}}}}}"));
         let (configuration, lines) = compiled(&text);
-        let http = configuration.virtual_servers["s"].protocol == Protocol::Http;
-        assert_eq!(http, value == "http", "{value}");
-        assert_eq!(lines.len(), usize::from(!http), "{value}: {lines:?}");
+        let protocol = configuration.virtual_servers["s"].protocol;
+        assert_eq!(protocol.word(), value);
+        assert_eq!(lines.len(), usize::from(!protocol.is_served()), "{value}: {lines:?}");
     }
+}
+
+#[test]
+fn generic_protocols() {
+    let text = server(
+        "{basic: {port: 80, pool: discard, protocol: pop3, rules_on_connect: true}, tcp: {proxy_close: true}, \
+         connection: {server_first_banner: '+OK\\r\\n'}}",
+    );
+    let (configuration, lines) = compiled(&text);
+    assert!(lines.is_empty(), "{lines:?}");
+    let server = &configuration.virtual_servers["s"];
+    assert_eq!(server.protocol, Protocol::Generic("pop3", Speaks::ServerFirst));
+    assert_eq!(server.generic.server_first_banner.as_deref(), Some(&b"+OK\r\n"[..]));
+    assert!(server.generic.rules_on_connect && server.generic.proxy_close);
+    assert!(!server.waits_for_client());
+    // TLS that is passed through is not taken off.
+    for (protocol, decrypts) in [("ldaps", false), ("ldap", true), ("https", false), ("http", true)] {
+        let text = server_of(protocol);
+        let (configuration, lines) = compiled(&text);
+        assert_eq!(configuration.virtual_servers["s"].tls.is_some(), decrypts, "{protocol}");
+        let told = lines.iter().any(|line| line.contains("passed through and not decrypted"));
+        assert_eq!(told, !decrypts, "{protocol}: {lines:?}");
+    }
+}
+
+fn server_of(protocol: &str) -> String {
+    server(&format!("{{basic: {{port: 80, pool: discard, ssl_decrypt: true, protocol: {protocol}}}}}"))
 }

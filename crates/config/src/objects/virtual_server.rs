@@ -9,42 +9,47 @@ use tidegate_model::{
     Configuration, ExtraFileName, LevelName, PoolName, VirtualServer,
     virtual_server::{
         AccessLog, CookieDomain, CookieRewrite, CookieSecure, DefaultPool, ErrorPage, FailureLog,
-        HttpOptions, Listen, ListenHost, LocationRewrite, Protocol, ProxyProtocol, Substitution,
+        GenericOptions, HttpOptions, Listen, ListenHost, LocationRewrite, Protocol, ProxyProtocol, Speaks,
+        Substitution,
     },
 };
 
-use super::{Reader, host, readers, rules, tls};
+use super::{Reader, host, monitor::unescape, readers, rules, tls};
 use crate::{
     diagnostic::{Report, quote},
     merge::Merged,
 };
 
 /// Protocols of the format that are not `http`.
-const OTHER_PROTOCOLS: [&str; 23] = [
-    "client_first",
-    "dns",
-    "dns_tcp",
-    "ftp",
-    "https",
-    "imaps",
-    "imapv2",
-    "imapv3",
-    "imapv4",
-    "ldap",
-    "ldaps",
-    "pop3",
-    "pop3s",
-    "rtsp",
-    "server_first",
-    "siptcp",
-    "sipudp",
-    "smtp",
-    "ssl",
-    "stream",
-    "telnet",
-    "udp",
-    "udpstreaming",
+const OTHER_PROTOCOLS: [Protocol; 23] = [
+    Protocol::Generic("client_first", Speaks::ClientFirst),
+    Protocol::Generic("https", Speaks::ClientFirst),
+    Protocol::Generic("imaps", Speaks::ClientFirst),
+    Protocol::Generic("imapv2", Speaks::ServerFirst),
+    Protocol::Generic("imapv3", Speaks::ServerFirst),
+    Protocol::Generic("imapv4", Speaks::ServerFirst),
+    Protocol::Generic("ldap", Speaks::ClientFirst),
+    Protocol::Generic("ldaps", Speaks::ClientFirst),
+    Protocol::Generic("pop3", Speaks::ServerFirst),
+    Protocol::Generic("pop3s", Speaks::ClientFirst),
+    Protocol::Generic("server_first", Speaks::ServerFirst),
+    Protocol::Generic("ssl", Speaks::ClientFirst),
+    Protocol::Generic("stream", Speaks::Stream),
+    Protocol::Generic("telnet", Speaks::ServerFirst),
+    Protocol::Other("dns"),
+    Protocol::Other("dns_tcp"),
+    Protocol::Other("ftp"),
+    Protocol::Other("rtsp"),
+    Protocol::Other("siptcp"),
+    Protocol::Other("sipudp"),
+    Protocol::Other("smtp"),
+    Protocol::Other("udp"),
+    Protocol::Other("udpstreaming"),
 ];
+
+/// Protocols that are TLS from the first byte to the node: decrypting is for the plain protocol of the second column.
+const PASSED_THROUGH: [(&str, &str); 5] =
+    [("https", "http"), ("imaps", "imapv4"), ("ldaps", "ldap"), ("pop3s", "pop3"), ("ssl", "client_first")];
 
 /// Builds the virtual servers. One without a port or pool is left out.
 pub(crate) fn build(merged: &Merged, configuration: &mut Configuration, report: &mut Report<'_>) {
@@ -54,7 +59,7 @@ pub(crate) fn build(merged: &Merged, configuration: &mut Configuration, report: 
             continue;
         }
         let mut server = virtual_server(&reader, configuration, report);
-        if server.enabled && server.protocol == Protocol::Http {
+        if server.enabled && server.protocol.is_served() {
             server.enabled = own(&server, &mut owners, &reader, report);
         }
         configuration.virtual_servers.insert(reader.name().into(), Arc::new(server));
@@ -66,12 +71,27 @@ fn virtual_server(
     configuration: &Configuration,
     report: &mut Report<'_>,
 ) -> VirtualServer {
-    let (tls, safe) = tls::server(reader, configuration, report);
+    let protocol = protocol(&reader.text("basic", "protocol"));
+    let (mut tls, safe) = tls::server(reader, configuration, report);
+    if tls.is_some()
+        && let Some((word, plain)) = PASSED_THROUGH.iter().find(|(word, _)| *word == protocol.word())
+    {
+        tls = None;
+        let message =
+            format!("TLS of a virtual server of protocol “{word}” is passed through and not decrypted");
+        let hint = Some(format!("use protocol {plain} to decrypt it"));
+        reader.fault(report, "basic", "ssl_decrypt", message, hint);
+    }
     let [request_rules, response_rules, completion_rules] = rules::lists(reader, configuration, report);
+    if matches!(protocol, Protocol::Generic(_, Speaks::Stream)) && !response_rules.is_empty() {
+        let message = "response rules do not run where the protocol is “stream”".to_owned();
+        let hint = Some("use client_first or server_first to have them run".to_owned());
+        reader.fault(report, "basic", "response_rules", message, hint);
+    }
     VirtualServer {
         name: reader.name().into(),
         enabled: reader.flag("basic", "enabled") && safe,
-        protocol: protocol(&reader.text("basic", "protocol")),
+        protocol,
         listen: listen(reader, report),
         port: u16::try_from(reader.number("basic", "port")).unwrap_or_default(),
         pool: pool(reader, configuration, report),
@@ -104,6 +124,17 @@ fn virtual_server(
         bandwidth: reader.bandwidth(configuration, "data goes to its clients without a limit", report),
         nagle: reader.flag("tcp", "nagle"),
         close_with_rst: reader.flag("tcp", "close_with_rst"),
+        generic: generic(reader),
+    }
+}
+
+fn generic(reader: &Reader<'_>) -> GenericOptions {
+    GenericOptions {
+        server_first_banner: reader
+            .some_text("connection", "server_first_banner")
+            .map(|text| unescape(&text).into()),
+        rules_on_connect: reader.flag("basic", "rules_on_connect"),
+        proxy_close: reader.flag("tcp", "proxy_close"),
     }
 }
 
@@ -123,10 +154,7 @@ fn service_level(
 }
 
 fn protocol(word: &str) -> Protocol {
-    OTHER_PROTOCOLS
-        .iter()
-        .find(|known| **known == word)
-        .map_or(Protocol::Http, |known| Protocol::Other(known))
+    OTHER_PROTOCOLS.into_iter().find(|known| known.word() == word).unwrap_or(Protocol::Http)
 }
 
 fn listen(reader: &Reader<'_>, report: &mut Report<'_>) -> Listen {

@@ -4,7 +4,7 @@ use tidegate_model::{
     Configuration, NodeSet, Rule, RuleEntry, RuleName, VirtualServer as Server,
     persistence::Method as Type,
     pool::{NodeEntry, NodeState as State},
-    virtual_server::{Listen, ListenHost},
+    virtual_server::{Listen, ListenHost, Speaks},
 };
 use tidegate_trafficscript::{Options, compile};
 
@@ -137,6 +137,24 @@ fn rules_run_over_the_request_and_choose() {
     let found = ask(&configuration, &question("/other")).unwrap();
     assert_eq!(found.verdict, "A rule answers it: a reply: 302 Found to /elsewhere.");
     assert!(found.pools.is_empty() && found.node.is_none());
+}
+
+#[test]
+fn protocols_other_than_http() {
+    let rules = [
+        ("routes", "if( request.getRemoteIP() == \"192.0.2.7\" ) pool.select( \"api\" );"),
+        ("answers", "request.sendResponse( \"bye\" );"),
+    ];
+    let ask_with = |rules_of: &[&str]| {
+        let mut site = server("site", 80, "web", rules_of);
+        site.protocol = Protocol::Generic("pop3", Speaks::ServerFirst);
+        ask(&world(vec![site], vec![pool("web", &[1]), pool("api", &[2])], &rules), &question("/")).unwrap()
+    };
+    let found = ask_with(&["routes"]);
+    assert_eq!(found.node.as_deref(), Some("127.0.0.1:2"));
+    assert_eq!(found.notes, ["its protocol is pop3: rules see a client that has not sent anything yet"]);
+    let found = ask_with(&["answers"]);
+    assert_eq!(found.verdict, "A rule answers it: the client is answered with bye.");
 }
 
 #[test]

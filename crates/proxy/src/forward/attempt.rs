@@ -274,7 +274,7 @@ pub(crate) async fn attempt(
     }
 }
 
-async fn connect(
+pub(super) async fn connect(
     client: &Client,
     exchange: &Exchange<'_>,
     pool: &Arc<RunningPool>,

@@ -1,6 +1,8 @@
 //! Moves a large plain body from one socket to another inside the kernel (`splice(2)`): the bytes never visit
 //! user space, which on a 100 KB response saves about 40 % of the CPU time.
 
+pub(crate) mod both;
+
 use std::{
     cell::RefCell,
     future::poll_fn,

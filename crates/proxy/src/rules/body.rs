@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Most bytes of a body that are held for rules; what is asked beyond is refused.
-const MAX_TAKEN: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_TAKEN: usize = 16 * 1024 * 1024;
 
 /// The beginning of a body, without transfer coding, and how the rest is framed.
 ///

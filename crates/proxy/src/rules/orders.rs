@@ -6,7 +6,8 @@ use tidegate_trafficscript::host::{Order, Side};
 
 use super::{
     said::{ChosenBandwidth, ChosenLevel, ChosenPool, Ending, Limit},
-    seen::{Seen, Stage, address, named_object},
+    seen::{Seen, address, named_object},
+    stage::Stage,
     stream,
 };
 use crate::connection::Client;
@@ -23,7 +24,7 @@ pub(super) fn take(seen: &mut Seen<'_, '_>, order: Order) -> bool {
         Order::Close { data, read } => end(seen, Ending::Close { data, read }),
         Order::Reply(reply) => end(seen, Ending::Reply(reply)),
         Order::Retry => {
-            if !matches!(seen.stage, Stage::Response { resendable: true, .. }) {
+            if !seen.stage.is_resendable() {
                 return false;
             }
             end(seen, Ending::Retry);
@@ -66,6 +67,27 @@ pub(super) fn take(seen: &mut Seen<'_, '_>, order: Order) -> bool {
         }
         Order::StreamFinish => return stream::end(seen, Ending::Streamed),
         Order::StreamContinue => return stream::end(seen, Ending::StreamedOn),
+        Order::EndsAt(_)
+        | Order::Skip(_)
+        | Order::Respond(_)
+        | Order::Append(_)
+        | Order::Flush(_)
+        | Order::CloseNode => return talk(seen, order),
+    }
+    true
+}
+
+/// Orders about bytes, where the protocol is not HTTP.
+fn talk(seen: &mut Seen<'_, '_>, order: Order) -> bool {
+    let Some(talk) = &mut seen.exchange.said_mut().talk else { return false };
+    match order {
+        Order::EndsAt(end) => talk.input.ends_at(end),
+        Order::Skip(count) => talk.input.skip(count),
+        Order::Respond(data) => talk.reply = Some(data),
+        Order::Append(data) => return talk.output.append(&data),
+        Order::Flush(count) => talk.output.flush(count),
+        Order::CloseNode => talk.output.closes = true,
+        _ => return false,
     }
     true
 }

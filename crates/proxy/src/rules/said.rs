@@ -15,7 +15,7 @@ use super::{
 use tidegate_model::{BandwidthName, PersistenceClass};
 use tidegate_pool::{Asked, Node};
 
-use crate::{failure::Failure, service_level::RunningLevel, snapshot::RunningPool};
+use crate::{failure::Failure, service_level::RunningLevel, snapshot::RunningPool, tcp::talk::Talk};
 
 /// What rules have said about one request.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub(crate) struct Said {
     pub(crate) request_body: Option<Taken>,
     /// The response's body as far as rules have read or replaced it.
     pub(crate) response_body: Option<Taken>,
+    /// Both sides of a connection whose protocol is not HTTP.
+    pub(crate) talk: Option<Box<Talk>>,
     /// What happens instead of going on.
     pub(crate) ending: Option<Ending>,
     /// A response that rules write piece by piece.
@@ -99,7 +101,8 @@ impl Said {
     /// Bytes of bodies that are held for rules, or were made by them.
     pub(crate) fn held(&self) -> usize {
         let bodies = [&self.request_body, &self.response_body];
-        bodies.iter().filter_map(|taken| taken.as_ref()).map(Taken::len).sum()
+        let bodies: usize = bodies.iter().filter_map(|taken| taken.as_ref()).map(Taken::len).sum();
+        bodies + self.talk.as_ref().map_or(0, |talk| talk.held())
     }
 
     /// The request goes to this pool, and to this node of it.

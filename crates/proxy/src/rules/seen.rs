@@ -14,7 +14,8 @@ use tidegate_http1::{
     edit,
     request::{self, Version},
 };
-use tidegate_pool::{Node, Standing};
+use tidegate_model::virtual_server::Protocol;
+use tidegate_pool::Standing;
 use tidegate_trafficscript::{
     Host, Phase,
     host::{
@@ -29,11 +30,11 @@ use super::{
     late, lines, orders, process,
     said::{Data, Said},
     services::{Services, data::Table},
+    stage::Stage,
 };
 use crate::{
     access,
     connection::Client,
-    forward::attempt::Answer,
     snapshot::{RunningPool, RunningRule},
     virtual_server::Exchange,
 };
@@ -47,35 +48,6 @@ pub(crate) struct Seen<'a, 'h> {
     pub(crate) rule: &'a RunningRule,
 }
 
-/// Where the request is.
-pub(crate) enum Stage<'a> {
-    /// Its head was read.
-    Request,
-    /// A node has answered.
-    Response {
-        answer: &'a mut Answer,
-        pool: &'a Arc<RunningPool>,
-        node: &'a Arc<Node>,
-        /// Whether another node may get it.
-        resendable: bool,
-    },
-    /// It is over.
-    Completion(CompletionCode),
-}
-
-impl Stage<'_> {
-    /// The same, for one run.
-    pub(super) fn lend(&mut self) -> Stage<'_> {
-        match self {
-            Stage::Request => Stage::Request,
-            Stage::Response { answer, pool, node, resendable } => {
-                Stage::Response { answer, pool, node, resendable: *resendable }
-            }
-            Stage::Completion(code) => Stage::Completion(code),
-        }
-    }
-}
-
 impl Seen<'_, '_> {
     fn services(&self) -> &Services {
         &self.client.worker.shared.services
@@ -85,7 +57,7 @@ impl Seen<'_, '_> {
     fn serving(&self) -> Option<&RunningPool> {
         let said = self.exchange.said();
         match &self.stage {
-            Stage::Response { pool, .. } => Some(pool.as_ref()),
+            Stage::Response { pool, .. } | Stage::Spoken { pool, .. } => Some(pool.as_ref()),
             Stage::Completion(_) => said.and_then(|said| said.tried.as_ref()).map(|(pool, _)| &**pool),
             Stage::Request => match said.and_then(|said| said.pool.as_ref()) {
                 Some(chosen) => chosen.pool.as_deref(),
@@ -109,7 +81,7 @@ impl Seen<'_, '_> {
                 };
                 Fields::Request(self.exchange.head.headers().iter(), self.exchange.head_bytes(), shown)
             }
-            (Side::Response, Stage::Request) => Fields::Sent(&[]),
+            (Side::Response, Stage::Request | Stage::Spoken { .. }) => Fields::Sent(&[]),
             (Side::Response, Stage::Response { answer, .. }) => {
                 Fields::Response(answer.head.headers().iter(), answer.head_bytes())
             }
@@ -132,9 +104,13 @@ impl Host for Seen<'_, '_> {
     fn phase(&self) -> Phase {
         match self.stage {
             Stage::Request => Phase::Request,
-            Stage::Response { .. } => Phase::Response,
+            Stage::Response { .. } | Stage::Spoken { .. } => Phase::Response,
             Stage::Completion(_) => Phase::Completion,
         }
+    }
+
+    fn speaks_http(&self) -> bool {
+        self.exchange.server.settings.protocol == Protocol::Http
     }
 
     fn method(&self) -> Cow<'_, [u8]> {
@@ -203,12 +179,13 @@ impl Host for Seen<'_, '_> {
     }
 
     fn edit(&mut self, side: Side, edit: Edit<'_>) -> Result<(), Refusal> {
-        let allowed = match (side, &self.stage) {
-            (Side::Request, Stage::Request) | (Side::Response, Stage::Request | Stage::Response { .. }) => {
-                true
-            }
-            (_, Stage::Completion(_)) | (Side::Request, Stage::Response { .. }) => false,
-        };
+        let allowed =
+            match (side, &self.stage) {
+                (Side::Request, Stage::Request)
+                | (Side::Response, Stage::Request | Stage::Response { .. }) => true,
+                (_, Stage::Completion(_) | Stage::Spoken { .. })
+                | (Side::Request, Stage::Response { .. }) => false,
+            };
         if !allowed {
             return Err("the message has been sent");
         }
@@ -244,7 +221,7 @@ impl Host for Seen<'_, '_> {
             (Stage::Response { .. }, Some((status, _))) => *status,
             (Stage::Response { answer, .. }, None) => answer.head.status(),
             (Stage::Completion(_), _) => self.exchange.answered.status,
-            (Stage::Request, _) => 0,
+            (Stage::Request | Stage::Spoken { .. }, _) => 0,
         }
     }
 
@@ -258,6 +235,12 @@ impl Host for Seen<'_, '_> {
 
     fn body(&self, side: Side) -> Body<'_> {
         let said = self.exchange.said();
+        if let Some(talk) = said.and_then(|said| said.talk.as_ref()) {
+            return match side {
+                Side::Request => Body { bytes: talk.input.bytes(), complete: talk.input.is_finished() },
+                Side::Response => Body { bytes: talk.output.bytes(), complete: talk.output.is_finished() },
+            };
+        }
         let taken = match side {
             Side::Request => said.and_then(|said| said.request_body.as_ref()),
             Side::Response => said.and_then(|said| said.response_body.as_ref()),
@@ -280,10 +263,17 @@ impl Host for Seen<'_, '_> {
     fn set_body(&mut self, side: Side, body: Vec<u8>) -> Result<(), Refusal> {
         let open = match side {
             Side::Request => matches!(self.stage, Stage::Request),
-            Side::Response => matches!(self.stage, Stage::Response { .. }),
+            Side::Response => matches!(self.stage, Stage::Response { .. } | Stage::Spoken { .. }),
         };
         if !open {
             return Err("there is no body to replace in this phase");
+        }
+        if let Some(talk) = self.exchange.said.as_mut().and_then(|said| said.talk.as_mut()) {
+            match side {
+                Side::Request => talk.input.set(body),
+                Side::Response => talk.output.set(body),
+            }
+            return Ok(());
         }
         let fresh = match &self.stage {
             Stage::Response { answer, .. } if side == Side::Response => {
@@ -312,8 +302,13 @@ impl Host for Seen<'_, '_> {
     }
 
     fn node_connection(&self) -> Option<(SocketAddr, SocketAddr)> {
-        let Stage::Response { answer, node, .. } = &self.stage else { return None };
-        Some((answer.connection.stream.local_address()?, node.address()))
+        match &self.stage {
+            Stage::Response { answer, node, .. } => {
+                Some((answer.connection.stream.local_address()?, node.address()))
+            }
+            Stage::Spoken { leg, node, .. } => Some((leg.connection.stream.local_address()?, node.address())),
+            Stage::Request | Stage::Completion(_) => None,
+        }
     }
 
     fn virtual_server(&self) -> Cow<'_, str> {
@@ -327,7 +322,7 @@ impl Host for Seen<'_, '_> {
     fn node(&self) -> Option<Cow<'_, str>> {
         match &self.stage {
             Stage::Request => None,
-            Stage::Response { node, .. } => Some((&**node.label()).into()),
+            Stage::Response { node, .. } | Stage::Spoken { node, .. } => Some((&**node.label()).into()),
             Stage::Completion(_) => {
                 let (_, node) = self.exchange.said()?.tried.as_ref()?;
                 Some((&**node.as_ref()?.label()).into())
@@ -339,7 +334,7 @@ impl Host for Seen<'_, '_> {
         let said = self.exchange.said();
         let own = said.and_then(|said| said.persistence.class.as_ref()).map(|class| class.name.as_str());
         let pool = match &self.stage {
-            Stage::Response { pool, .. } => Some(*pool),
+            Stage::Response { pool, .. } | Stage::Spoken { pool, .. } => Some(*pool),
             _ => match said.and_then(|said| said.pool.as_ref()) {
                 Some(chosen) => chosen.pool.as_ref(),
                 None => self.exchange.server.pool.as_ref(),
@@ -353,7 +348,7 @@ impl Host for Seen<'_, '_> {
     }
 
     fn is_resendable(&self) -> bool {
-        matches!(self.stage, Stage::Response { resendable: true, .. })
+        self.stage.is_resendable()
     }
 
     fn is_logged(&self) -> bool {
@@ -368,7 +363,9 @@ impl Host for Seen<'_, '_> {
         let node_response = match &self.stage {
             Stage::Request => None,
             Stage::Response { answer, .. } => Some(answer.response_time),
-            Stage::Completion(_) => self.exchange.said().and_then(|said| said.response_time),
+            Stage::Spoken { .. } | Stage::Completion(_) => {
+                self.exchange.said().and_then(|said| said.response_time)
+            }
         };
         Times {
             node_response,

@@ -12,7 +12,8 @@ use super::{
     late::EditLog,
     reply,
     said::Ending,
-    seen::{Seen, Stage},
+    seen::Seen,
+    stage::Stage,
 };
 use crate::{
     connection::{Client, Flow},
@@ -80,7 +81,7 @@ pub(super) fn start(
     };
     let answer = match &seen.stage {
         Stage::Response { answer, .. } => Some(&**answer),
-        Stage::Request | Stage::Completion(_) => None,
+        Stage::Request | Stage::Spoken { .. } | Stage::Completion(_) => None,
     };
     let pending = reply::body_is_pending(seen.exchange, answer);
     let close = framing == Framing::UntilClose || pending || !seen.exchange.keeps_alive(seen.client);

@@ -8,9 +8,10 @@ use std::{
     task::Poll,
 };
 
+use tidegate_model::virtual_server::Protocol;
 use tidegate_trafficscript::{Answer as Given, Need, host::Side};
 
-use super::{body, seen::Stage, stream};
+use super::{body, generic, stage::Stage, stream};
 use crate::{
     connection::Client,
     failure::{Failure, Kind, Progress},
@@ -27,11 +28,17 @@ pub(super) async fn fulfil(
 ) -> Result<Given, Failure> {
     match need {
         Need::Body(Side::Request, wanted) => match stage {
+            Stage::Request if exchange.server.settings.protocol != Protocol::Http => {
+                generic::take_input(client, exchange, wanted).await
+            }
             Stage::Request => body::take_request(client, exchange, wanted).await,
             _ => Ok(Given::Refused("the request's body can be read in request rules only")),
         },
         Need::Body(Side::Response, wanted) => match stage {
             Stage::Response { answer, .. } => body::take_response(client, exchange, answer, wanted).await,
+            Stage::Spoken { leg, pool, .. } => {
+                generic::take_output(client, exchange, pool, leg, wanted).await
+            }
             _ => Ok(Given::Refused("the response's body can be read in response rules only")),
         },
         Need::Read { most, delimiter, bulk } => match stage {
@@ -40,6 +47,9 @@ pub(super) async fn fulfil(
             }
             _ => Ok(Given::Piece(Vec::new())),
         },
+        Need::Write(_) if let Stage::Spoken { leg, .. } = stage => {
+            generic::flush(client, exchange, leg).await
+        }
         Need::Write(piece) => stream::write(client, exchange, &piece).await,
         Need::Talk(talk) => {
             let worker = Rc::clone(&client.worker);

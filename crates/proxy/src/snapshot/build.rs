@@ -11,7 +11,7 @@ use tidegate_model::{
     Authenticator, BandwidthClass, BandwidthName, Configuration, ExtraFileName, LevelName, Moment, NodeSet,
     PoolName, RateClass, RateName, ServiceLevel, VirtualServer,
     pool::{NodeHost, NodeState},
-    virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Protocol, Substitution},
+    virtual_server::{CookieRewrite, DefaultPool, Listen, ListenHost, Substitution},
 };
 use tidegate_pool::{NodeSpec, Pool, PoolContext, SessionKey};
 use tidegate_telemetry::{
@@ -363,7 +363,7 @@ impl Builder<'_> {
     fn servers(&mut self) -> HashMap<ListenKey, Arc<RunningServer>> {
         let mut servers = HashMap::new();
         for settings in self.configuration.virtual_servers.values() {
-            if !settings.enabled || settings.protocol != Protocol::Http {
+            if !settings.enabled || !settings.protocol.is_served() {
                 continue;
             }
             let Some(server) = self.server(settings) else { continue };

@@ -121,6 +121,7 @@ fn virtual_server(values: &mut Values, server: &VirtualServer) {
             values.set(&format!("http_generated{class}_responses"), generated);
         }
     }
+    let http = if server.protocol == Protocol::Http { totals.requests } else { 0 };
     values.all([
         ("bytes_in", totals.bytes_in),
         ("bytes_out", totals.bytes_out),
@@ -144,8 +145,8 @@ fn virtual_server(values: &mut Values, server: &VirtualServer) {
         ("ssl_new_session", full),
         ("ssl_ticket_received", by_ticket),
         ("ssl_ticket_resumed", by_ticket),
-        ("total_http1_requests", totals.requests),
-        ("total_http_requests", totals.requests),
+        ("total_http1_requests", http),
+        ("total_http_requests", http),
         ("total_requests", totals.requests),
     ]);
     values.word("protocol", protocol(server.protocol));
@@ -153,13 +154,12 @@ fn virtual_server(values: &mut Values, server: &VirtualServer) {
 
 /// The spelling of statistics, which is not that of documents.
 fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http => "http",
-        Protocol::Other("client_first") => "genericclientfirst",
-        Protocol::Other("server_first") => "genericserverfirst",
-        Protocol::Other("dns_tcp") => "dnstcp",
-        Protocol::Other("ssl") => "sslforwarding",
-        Protocol::Other(other) => other,
+    match protocol.word() {
+        "client_first" => "genericclientfirst",
+        "server_first" => "genericserverfirst",
+        "dns_tcp" => "dnstcp",
+        "ssl" => "sslforwarding",
+        word => word,
     }
 }
 

@@ -174,8 +174,9 @@ impl Body<'_, '_> {
                 return;
             }
         };
+        let needs_http = function.needs_http().then_some(function.name);
         let number = self.compiler.sites.len() as u32;
-        self.compiler.sites.push(CallSite { site, does, arguments: count as u16, changes });
+        self.compiler.sites.push(CallSite { site, does, arguments: count as u16, changes, needs_http });
         self.emit(Op::Native(number), place);
     }
 

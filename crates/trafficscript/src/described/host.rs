@@ -48,6 +48,10 @@ impl Host for Described {
         self.phase
     }
 
+    fn speaks_http(&self) -> bool {
+        !self.raw
+    }
+
     fn method(&self) -> Cow<'_, [u8]> {
         Cow::Borrowed(&self.method)
     }
@@ -261,6 +265,24 @@ impl Host for Described {
                 }
                 _ => false,
             },
+            Order::Skip(count) => {
+                let message = &mut self.request;
+                message.body.drain(..(*count).min(message.body.len()));
+                message.arrived = message.arrived.saturating_sub(*count);
+                true
+            }
+            Order::Append(data) => {
+                self.response.body.extend_from_slice(data);
+                self.response.arrived = self.response.arrived.saturating_add(data.len());
+                true
+            }
+            Order::Flush(count) => {
+                let body = &mut self.response.body;
+                let count = count.unwrap_or(body.len()).min(body.len());
+                self.flushed.extend(body.drain(..count));
+                self.response.arrived = self.response.arrived.saturating_sub(count);
+                true
+            }
             _ => true,
         };
         if possible {

@@ -188,6 +188,12 @@ fn other_order(order: &Order) -> Option<String> {
         Order::ServerName(name) => format!("TLS to the node asks for {}", shown(name)),
         Order::LogRequest(true) => "the access log gets the request".to_owned(),
         Order::LogRequest(false) => "the access log does not get the request".to_owned(),
+        Order::EndsAt(bytes) => format!("the request has {bytes} bytes"),
+        Order::Skip(bytes) => format!("{bytes} bytes of the client are dropped"),
+        Order::Respond(data) => format!("the client is answered with {}", shown(data)),
+        Order::Append(data) => format!("the response is followed by {}", shown(data)),
+        Order::Flush(_) => "the response so far is sent".to_owned(),
+        Order::CloseNode => "the connection to the node is closed".to_owned(),
         Order::Pool(..)
         | Order::Discard
         | Order::Close { .. }

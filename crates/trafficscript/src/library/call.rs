@@ -274,6 +274,11 @@ impl<'c, 'p> Call<'c, 'p> {
         self.host.warn(tag, line.as_bytes());
     }
 
+    /// The end of a rule that goes wrong here, with rule and line.
+    pub(crate) fn fault(&self, message: &str) -> Interrupt {
+        Interrupt::Abort(self.located(message))
+    }
+
     fn located(&self, message: &str) -> String {
         format!("Rule {}: Line {}: {message}", self.rule, self.site.line)
     }

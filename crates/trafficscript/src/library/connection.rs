@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Call, Function, Interrupt, Outcome, http, number, request,
-    row::{COMPLETION, REQUEST, TRAFFIC, deprecated, planned, works},
+    Call, Function, Interrupt, Outcome, http, number, raw, request,
+    row::{COMPLETION, REQUEST, TRAFFIC, deprecated, works},
 };
 use crate::{
     host::{Need, Order, Side, tag},
@@ -90,8 +90,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     deprecated("connection.getLine", "[pattern[, offset]]", (0, 2),
         "request.getLine",
         |call| request::get_line(call, Side::Request)).only(REQUEST).waits(),
-    planned("connection.setData", "data", (1, 1),
-        "Old name of request.set. For protocols other than HTTP.", request::OTHER_PROTOCOLS).only(REQUEST),
+    deprecated("connection.setData", "data", (1, 1),
+        "request.set",
+        |call| raw::set(call, Side::Request, "connection.setData")).only(REQUEST),
     deprecated("connection.getLocalIP", "", (0, 0), "request.getLocalIP", request::local_ip),
     deprecated("connection.getLocalPort", "", (0, 0), "request.getLocalPort", request::local_port),
     deprecated("connection.getRemoteIP", "", (0, 0), "request.getRemoteIP", request::remote_ip),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{
     Call, Function, Interrupt, Outcome,
     http::{body, head},
-    number,
-    row::{REQUEST, RESPONSE, TRAFFIC, deprecated, planned, switch, works},
+    number, raw,
+    row::{REQUEST, RESPONSE, TRAFFIC, deprecated, switch, works},
 };
 use crate::{
     host::{Order, Side},
@@ -14,8 +14,6 @@ use crate::{
     value::Value,
 };
 
-/// What stands in the way of functions that are of no use for HTTP.
-pub(super) const OTHER_PROTOCOLS: &str = "rules of virtual servers whose protocol is not http";
 const DSCP: &str = "marking of packets";
 
 /// The family's functions.
@@ -40,7 +38,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Takes another address as the client's, in logs and headers. 1 if it is an address, else 0.",
         set_remote_ip).only(REQUEST),
     works("request.get", "[bytes]", (0, 1),
-        "Request line, header fields and body as text, or the first so many bytes of them.",
+        "Request line, header fields and body as text, or the first so many bytes of them. Of protocols other than HTTP, \
+         what the client sent.",
         |call| get(call, Side::Request)).only(REQUEST).waits(),
     works("request.getLength", "", (0, 0),
         "Bytes of the request that are there.",
@@ -49,16 +48,24 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The line of the request that begins at the offset; its end is a match of the pattern, LF unless \
          given. $1: where the next one begins.",
         |call| get_line(call, Side::Request)).only(REQUEST).waits(),
-    planned("request.set", "data", (1, 1),
-        "Replaces what the client sent. For protocols other than HTTP.", OTHER_PROTOCOLS).only(REQUEST),
-    planned("request.skip", "bytes", (1, 1),
-        "Drops bytes of what the client sent. For protocols other than HTTP.", OTHER_PROTOCOLS).only(REQUEST),
-    planned("request.endsAt", "offset", (1, 1),
-        "Says where the request ends. For protocols other than HTTP.", OTHER_PROTOCOLS).only(REQUEST),
-    planned("request.endsWith", "pattern", (1, 1),
-        "Says what the request ends with. For protocols other than HTTP.", OTHER_PROTOCOLS).only(REQUEST),
-    planned("request.sendResponse", "data", (1, 1),
-        "Replies with bytes. For protocols other than HTTP.", OTHER_PROTOCOLS).only(REQUEST),
+    works("request.set", "data", (1, 1),
+        "Replaces the request, or all that is there of what the client sent if no end of it is marked. For \
+         protocols other than HTTP.",
+        |call| raw::set(call, Side::Request, "request.set")).only(REQUEST),
+    works("request.skip", "bytes", (1, 1),
+        "Drops bytes from the beginning of what the client sent, waiting for them. For protocols other than HTTP.",
+        raw::skip).only(REQUEST).waits(),
+    works("request.endsAt", "offset", (1, 1),
+        "Says where the request ends: what follows is another one, for which the rules run again. For protocols other \
+         than HTTP.",
+        raw::ends_at).only(REQUEST),
+    works("request.endsWith", "pattern", (1, 1),
+        "Waits for the first match of the pattern and says that the request ends behind it. For protocols other than \
+         HTTP.",
+        raw::ends_with).only(REQUEST).waits(),
+    works("request.sendResponse", "data", (1, 1),
+        "Answers the request with bytes when all rules are done; no node gets it. For protocols other than HTTP.",
+        raw::send_response).only(REQUEST),
     works("request.retry", "", (0, 0),
         "Sends the request to a node again and ends the rules of the phase. 0 if it cannot be sent again.",
         |call| {
@@ -217,12 +224,15 @@ fn message(call: &mut Call<'_, '_>, side: Side, most: usize) -> Result<Vec<u8>, 
 /// `request.get`, `response.get`
 pub(super) fn get<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
     let most = super::http::wanted(call, 0)?;
-    let text = message(call, side, most)?;
+    let text = if call.host.speaks_http() { message(call, side, most)? } else { raw::get(call, side, most)? };
     call.make(text)
 }
 
 /// `request.getLength`, `response.getLength`
 pub(super) fn length<'p>(call: &mut Call<'_, 'p>, side: Side) -> Value<'p> {
+    if !call.host.speaks_http() {
+        return raw::length(call, side);
+    }
     let length = head(call, side).len() + call.host.body(side).bytes.len();
     number(length)
 }
@@ -231,6 +241,12 @@ pub(super) fn length<'p>(call: &mut Call<'_, 'p>, side: Side) -> Value<'p> {
 pub(super) fn get_line<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
     let offset = usize::try_from(call.int(1)?).unwrap_or(0);
     let custom = call.has(0) && !call.text(0)?.is_empty();
+    if !call.host.speaks_http() {
+        let (line, next) =
+            raw::line(call, side, offset, |call, text, from| line_end(call, custom, text, from))?;
+        call.set_capture(1, number(next));
+        return call.make(line);
+    }
     let text = head(call, side);
     // The head is there at once: the body is waited for only when the line is not in the head.
     if let Some(end) = line_end(call, custom, &text, offset)? {

@@ -1,9 +1,9 @@
 //! `response.*`: the node's side of the exchange as bytes and addresses.
 
 use super::{
-    Call, Function, Outcome,
-    request::{self, OTHER_PROTOCOLS, bandwidth, set_bandwidth},
-    row::{ANSWERED, RESPONSE, TRAFFIC, planned, switch, works},
+    Call, Function, Outcome, raw,
+    request::{self, bandwidth, set_bandwidth},
+    row::{ANSWERED, RESPONSE, TRAFFIC, switch, works},
 };
 use crate::{host::Side, value::Value};
 
@@ -13,7 +13,8 @@ const DSCP: &str = "marking of packets";
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[Function] = &[
     works("response.get", "[bytes]", (0, 1),
-        "Status line, header fields and body as text, or the first so many bytes of them.",
+        "Status line, header fields and body as text, or the first so many bytes of them. Of protocols other than HTTP, \
+         what the node sent.",
         |call| request::get(call, Side::Response)).only(RESPONSE).waits(),
     works("response.getLength", "", (0, 0),
         "Bytes of the response that are there.",
@@ -22,14 +23,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The line of the response that begins at the offset; its end is a match of the pattern, LF unless \
          given. $1: where the next one begins.",
         |call| request::get_line(call, Side::Response)).only(RESPONSE).waits(),
-    planned("response.set", "data", (1, 1),
-        "Replaces what the node sent. For protocols other than HTTP.", OTHER_PROTOCOLS).only(RESPONSE),
-    planned("response.append", "data", (1, 1),
-        "Appends to what the node sent. For protocols other than HTTP.", OTHER_PROTOCOLS).only(RESPONSE),
-    planned("response.flush", "[bytes]", (0, 1),
-        "Sends what the node sent so far. For protocols other than HTTP.", OTHER_PROTOCOLS).only(RESPONSE),
-    planned("response.close", "", (0, 0),
-        "Closes the connection to the node. For protocols other than HTTP.", OTHER_PROTOCOLS).only(RESPONSE),
+    works("response.set", "data", (1, 1),
+        "Replaces what is there of what the node sent. For protocols other than HTTP.",
+        |call| raw::set(call, Side::Response, "response.set")).only(RESPONSE),
+    works("response.append", "data", (1, 1),
+        "Appends to what is there of what the node sent. For protocols other than HTTP.",
+        raw::append).only(RESPONSE),
+    works("response.flush", "[bytes]", (0, 1),
+        "Sends what is there of what the node sent, or the first so many bytes of it, and waits until it is sent. For \
+         protocols other than HTTP.",
+        raw::flush).only(RESPONSE).waits(),
+    works("response.close", "", (0, 0),
+        "Closes the connection to the node when the rules are done; what is there is sent. For protocols other than HTTP.",
+        raw::close_node).only(RESPONSE),
     works("response.setBandwidthClass", "class", (1, 1),
         "Limits what is sent to the client from now on, in this exchange; an empty name limits nothing. 1 if there is such \
          a class, else 0.",

@@ -90,18 +90,6 @@ pub(super) const fn deprecated(
     Function { name, arguments, arity, phases: &[], summary: "Old name.", status, traits: NO_TRAITS }
 }
 
-/// A function that does not work until there is what it waits for.
-pub(super) const fn planned(
-    name: &'static str,
-    arguments: &'static str,
-    arity: (u8, u8),
-    summary: &'static str,
-    waits_for: &'static str,
-) -> Function {
-    let status = Status::Planned(waits_for);
-    Function { name, arguments, arity, phases: &[], summary, status, traits: NO_TRAITS }
-}
-
 /// A function that will not be done, and why.
 pub(super) const fn never(
     name: &'static str,

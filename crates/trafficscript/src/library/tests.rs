@@ -6,6 +6,7 @@ mod http_request;
 mod http_response;
 mod http_stream;
 mod others;
+mod raw;
 mod traffic;
 mod world;
 

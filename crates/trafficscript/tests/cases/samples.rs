@@ -166,13 +166,25 @@ fn case_63_more_time_for_post() {
 
 #[test]
 fn case_64_lines_of_a_request() {
-    // Protocols other than HTTP are not served: their functions say so, the lines of HTTP can be read.
+    // Of HTTP, the lines of the head.
     let rule = r#"$line = request.getLine(); $next = request.getLine( "\n", $1 );
                   log.info( string.trim( $line ) . "; " . string.trim( $next ) );"#;
     assert_eq!(info(&run(get("/x"), rule)), ["GET /x HTTP/1.1; Host: shop.example"]);
-    for call in ["request.endsWith( \"\\n\" )", "request.endsAt( 3 )", "request.sendResponse( \"+OK\" )"] {
-        assert!(fault(&format!("{call};")).contains("request."), "{call}");
-    }
+    // Of a protocol of lines, one command after the other: some are answered here.
+    let rule = r#"request.endsWith( "\n" );
+                  $line = request.getLine();
+                  if( string.startsWith( $line, "NOOP" ) ) request.sendResponse( "+OK\r\n" );
+                  else { request.endsAt( $1 ); request.set( string.uppercase( $line ) ); }"#;
+    let commands = |bytes: &str| run(tidegate_trafficscript::Described::bytes(bytes), rule).orders;
+    assert_eq!(commands("NOOP\r\nmore"), [Order::EndsAt(6), Order::Respond(b"+OK\r\n".to_vec())]);
+    assert_eq!(commands("stat\r\n"), [Order::EndsAt(6), Order::EndsAt(6)]);
+    // Its answers, line by line.
+    let mut host = tidegate_trafficscript::Described::bytes("list\r\n");
+    host.phase = Phase::Response;
+    host.response.body = b"+OK\r\n1 120\r\n.\r\n".to_vec();
+    let host =
+        run(host, r#"do { $line = response.getLine(); response.flush( $1 ); } while( $line != ".\r\n" );"#);
+    assert_eq!(host.flushed, b"+OK\r\n1 120\r\n.\r\n");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tidegate_model::{Configuration, NodeSet, VirtualServer, virtual_server::Protocol};
+use tidegate_model::{Configuration, NodeSet, VirtualServer};
 
 use crate::control::effect::{Level, Line};
 
@@ -41,7 +41,7 @@ pub(super) fn difference(before: Option<&NodeSet>, now: &NodeSet, first: bool) -
 
 /// Whether a virtual server should listen.
 pub(super) fn listens(server: &VirtualServer) -> bool {
-    server.enabled && server.protocol == Protocol::Http
+    server.enabled && server.protocol.is_served()
 }
 
 /// The line that an object such as `pools/web` gets when it is imported.

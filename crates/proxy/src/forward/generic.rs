@@ -1,0 +1,262 @@
+//! Requests of generic protocols: the same loop over nodes as [`super::to_pool`], with a leg in place of an attempt.
+//!
+//! ```text
+//! to_pool ─► claim ─► reach (the leg that is there, or connect) ─► converse ─► the next request, or the end
+//!    ▲                        │ failed and may be retried              │
+//!    └────────────────────────┴────────────────────────────────────────┘
+//! ```
+
+use std::{sync::Arc, time::Duration};
+
+use tidegate_model::virtual_server::Speaks;
+use tidegate_pool::Session;
+
+use super::{
+    Attempts,
+    attempt::{self, RequestBody},
+    claim::{Claim, Claimed, Way, claim},
+    note_attempt, note_failure, note_success,
+};
+use crate::{
+    access, bandwidth,
+    connection::{Client, Flow},
+    failure::{Failure, Kind, Progress},
+    rules::{self, Verdict},
+    snapshot::RunningPool,
+    tally,
+    tcp::{
+        Conversation,
+        leg::{Event, Leg, Manner},
+        reply_limit, swallow_banner,
+        talk::{Request, Rest},
+    },
+    virtual_server::Exchange,
+};
+
+/// What follows when a node is done with a request.
+enum After {
+    /// Another request.
+    Next,
+    /// Another node gets this one.
+    Retry,
+    /// The connection ends so.
+    End(Flow),
+}
+
+/// Serves the request from `pool`, or from its failure pool when all its nodes have failed.
+pub(crate) async fn to_pool(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    pool: &Arc<RunningPool>,
+    conversation: &mut Conversation,
+    (mut request, speaks): (Request, Speaks),
+) -> Result<Flow, Failure> {
+    let mut other: Option<Arc<RunningPool>> = None;
+    let mut session = super::ask(client, exchange, pool);
+    // Connections that carried anything before are of no use here.
+    let mut attempts = Attempts::new(true);
+    let mut last = Failure::new(Kind::NoNode, Progress::Unsent);
+    if exchange.said().is_none_or(|said| said.limits.idempotent.is_none()) && exchange.server.rules.are_some()
+    {
+        // Without an end nobody knows what the node has made of it.
+        exchange.said_mut().limits.idempotent = Some(request.rest != Rest::Unbounded);
+    }
+    loop {
+        let pool = other.as_ref().unwrap_or(pool);
+        attempts.heed_rules(exchange, pool);
+        if pool.settings.max_connections_per_node.is_some() {
+            // It could be in its own way.
+            leave(conversation, pool);
+        }
+        let claimed = claim(client, exchange, pool, &session, &mut attempts).await?;
+        let mut claimed = match claimed {
+            Claimed::Node(claimed) => claimed,
+            Claimed::AllFailed => {
+                let Some(failure_pool) = &pool.failure_pool else {
+                    tally::pool(&client.worker, pool).no_node.add(1);
+                    return Err(last);
+                };
+                tally::pool(&client.worker, pool).failed_over.add(1);
+                session = super::ask(client, exchange, failure_pool);
+                attempts = Attempts::new(true);
+                other = Some(Arc::clone(failure_pool));
+                continue;
+            }
+            Claimed::Rebuilt(rebuilt) => {
+                session = super::session_of(client, exchange, &rebuilt);
+                attempts.follow(pool, &rebuilt);
+                other = Some(rebuilt);
+                continue;
+            }
+            Claimed::Exhausted => return Err(last),
+            // There is no way to send a client of such a protocol elsewhere.
+            Claimed::SessionFailed(_) => return Err(Failure::new(Kind::SessionLost, Progress::Unsent)),
+        };
+        note_attempt(client, exchange, pool, &claimed);
+        let outcome =
+            try_node(client, exchange, pool, (&session, &mut claimed), conversation, (&mut request, speaks))
+                .await;
+        match outcome {
+            Ok(After::Next) => return Ok(Flow::KeepAlive),
+            Ok(After::End(flow)) => {
+                leave(conversation, pool);
+                return Ok(flow);
+            }
+            Ok(After::Retry) => leave(conversation, pool),
+            Err(failure) => {
+                leave(conversation, pool);
+                note_failure(client, pool, &claimed, &failure);
+                attempts.note(&failure, &claimed);
+                let at_hand = failure.progress == Progress::Unsent || request.rest == Rest::Whole;
+                let body = if at_hand { RequestBody::None } else { RequestBody::Streaming(None) };
+                let known_end = request.rest != Rest::Unbounded || exchange.said().is_some();
+                if (failure.progress != Progress::Unsent && !known_end)
+                    || !attempts.may_retry(&failure, exchange, pool, &body)
+                {
+                    return Err(failure);
+                }
+                last = failure;
+            }
+        }
+        exchange.answered.retries += 1;
+        tally::pool(&client.worker, pool).retries.add(1);
+        if let Some(rebuilt) = client.worker.rebuilt(pool) {
+            session = super::session_of(client, exchange, &rebuilt);
+            attempts.follow(pool, &rebuilt);
+            other = Some(rebuilt);
+        }
+    }
+}
+
+/// Closes the connection to the node of the last request, if there is one.
+fn leave(conversation: &mut Conversation, pool: &RunningPool) {
+    if let Some(mut leg) = conversation.leg.take()
+        && pool.settings.node_close_with_rst
+    {
+        leg.connection.reset_on_close();
+    }
+}
+
+/// Sends the request to the claimed node and relays until it is done with it.
+async fn try_node(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    pool: &Arc<RunningPool>,
+    (session, claim): (&Session, &mut Claim),
+    conversation: &mut Conversation,
+    (request, speaks): (&mut Request, Speaks),
+) -> Result<After, Failure> {
+    reach(client, exchange, pool, claim, conversation, speaks).await?;
+    let Some(leg) = conversation.leg.as_mut() else {
+        return Err(Failure::new(Kind::NoNode, Progress::Unsent));
+    };
+    let settings = &exchange.server.settings;
+    let has_rules = speaks != Speaks::Stream && !exchange.server.rules.response.is_empty();
+    let units = (settings.max_client_buffer, settings.max_server_buffer);
+    let manner = Manner {
+        rules: has_rules,
+        more_is_here: !conversation.behind.is_empty(),
+        proxy_close: settings.generic.proxy_close,
+        reply_limit: reply_limit(exchange, pool, speaks),
+    };
+    bandwidth::of_node(client, exchange, pool, &mut leg.connection.stream);
+    let sent = leg.ask(&client.worker, request, units, has_rules);
+    tally::exchanged(client, pool, claim.node(), sent, 0);
+    let asked_at = client.worker.elapsed();
+    let mut noted = false;
+    loop {
+        let event = leg.relay(client, exchange, pool, manner).await;
+        if leg.has_heard() && !noted {
+            noted = true;
+            if request.rest != Rest::Whole {
+                // Nobody gets it again.
+                request.bytes = Vec::new();
+            }
+            let took = client.worker.elapsed().saturating_sub(asked_at);
+            note_heard(client, exchange, pool, (session, claim), took);
+        }
+        match event {
+            Event::Heard => {}
+            Event::Spoke => {
+                let resendable = request.rest == Rest::Whole
+                    && leg.progress() != Progress::Answered
+                    && exchange.may_be_sent_again();
+                let from = (pool, claim.node());
+                match Box::pin(rules::generic::response(client, exchange, from, leg, resendable)).await? {
+                    Verdict::GoOn => {}
+                    Verdict::Retry => return Ok(After::Retry),
+                    Verdict::Answered(flow) => return Ok(After::End(flow)),
+                }
+            }
+            Event::NodeDone => {
+                let asks_again = leg.is_left() || manner.more_is_here || !client.buffer.is_empty();
+                return node_done(leg, request, speaks, asks_again);
+            }
+            Event::Next => return Ok(After::Next),
+            Event::ClientDone => return Ok(After::End(Flow::Close)),
+            Event::Failed(kind) => return Err(Failure::new(kind, leg.progress())),
+        }
+    }
+}
+
+/// The node has finished: whether it should have, and what comes next. A node that closes behind its answer leaves the client
+/// free to ask again (`asks_again`) if it has done so already, or a rule has closed.
+fn node_done(leg: &Leg, request: &Request, speaks: Speaks, asks_again: bool) -> Result<After, Failure> {
+    let progress = leg.progress();
+    let owes = !leg.has_heard()
+        && !leg.client_has_finished()
+        && (speaks != Speaks::Stream || progress == Progress::Unsent);
+    if owes {
+        return Err(Failure::new(Kind::ClosedEarly, progress));
+    }
+    let goes_on = asks_again && request.rest != Rest::Unbounded;
+    Ok(if goes_on { After::Next } else { After::End(Flow::Linger) })
+}
+
+/// Makes `conversation.leg` a way to the claimed node.
+async fn reach(
+    client: &mut Client,
+    exchange: &Exchange<'_>,
+    pool: &Arc<RunningPool>,
+    claim: &mut Claim,
+    conversation: &mut Conversation,
+    speaks: Speaks,
+) -> Result<(), Failure> {
+    let open = match claim.way.take() {
+        Some(Way::Open(open)) => open,
+        Some(Way::Idle(connection)) => connection.replace(),
+        None => return Err(Failure::new(Kind::NoNode, Progress::Unsent)),
+    };
+    if conversation.leg.as_mut().is_some_and(|leg| Arc::ptr_eq(leg.node(), claim.node()) && leg.is_usable()) {
+        tally::reused(client, pool, claim.node());
+        return Ok(());
+    }
+    leave(conversation, pool);
+    let connection = attempt::connect(client, exchange, pool, claim, open).await?;
+    let mut leg = Leg::new(&client.worker, connection);
+    if speaks == Speaks::ServerFirst && exchange.server.settings.generic.server_first_banner.is_some() {
+        swallow_banner(client, exchange, &mut leg, reply_limit(exchange, pool, speaks)).await?;
+    }
+    conversation.leg = Some(leg);
+    Ok(())
+}
+
+/// A node has begun to answer.
+fn note_heard(
+    client: &Client,
+    exchange: &mut Exchange<'_>,
+    pool: &RunningPool,
+    (session, claim): (&Session, &Claim),
+    took: Duration,
+) {
+    let since = client.worker.recent_elapsed().saturating_sub(exchange.began);
+    exchange.answered.note_response(since);
+    if pool.settings.passive_monitoring {
+        note_success(pool, claim, took, client.worker.recent());
+    }
+    tally::heard(client, pool, claim.node(), took);
+    access::decided(exchange, session, claim.slot, took);
+    if !exchange.server.rules.completion.is_empty() {
+        exchange.said_mut().response_time = Some(took);
+    }
+}

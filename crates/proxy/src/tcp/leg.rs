@@ -1,0 +1,516 @@
+//! The way to one node and back: bytes both ways at once, with back-pressure and bounded memory, until something happens
+//! that others have to decide on ([`Event`]).
+
+use std::{
+    future::poll_fn,
+    os::fd::AsFd,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
+use tidegate_pool::Node;
+
+use super::talk::{Request, Rest};
+use crate::{
+    buffer::{BUFFER, Buffer},
+    connection::Client,
+    failure::{Kind, Progress},
+    node::NodeConnection,
+    relay::{
+        BodyRelay, Framing, Guarded, RelayError,
+        splice::{Broken, Pipes, both::Pump},
+    },
+    snapshot::RunningPool,
+    socket::Socket,
+    stream::Stream,
+    tally,
+    virtual_server::Exchange,
+    worker::Worker,
+};
+
+/// So many bytes of one direction are copied before the kernel is left to move the rest: conversations of a few lines are
+/// cheaper copied.
+const WORTH_PUMPING: u64 = 256 * 1024;
+
+/// How far the request has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upload {
+    /// It is being sent.
+    Going,
+    /// All of it is sent: its end was marked.
+    Sent,
+    /// The client has finished sending, and all is sent.
+    Finished,
+    /// The node takes nothing more.
+    Broken,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The node has begun to answer.
+    Heard,
+    /// The node has said something that rules have to see: it is in [`Leg::buffer`].
+    Spoke,
+    /// The node has finished, and the client has everything.
+    NodeDone,
+    /// The client has sent the beginning of another request.
+    Next,
+    /// The client has finished, and is told nothing more.
+    ClientDone,
+    /// It is over.
+    Failed(Kind),
+}
+
+/// How bytes are relayed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Rules see what the node says.
+    pub(crate) rules: bool,
+    /// The client may have sent something behind the request that was read already.
+    pub(crate) more_is_here: bool,
+    /// `tcp.proxy_close`
+    pub(crate) proxy_close: bool,
+    /// How long the node may take to begin its answer.
+    pub(crate) reply_limit: Option<Duration>,
+}
+
+/// A connection to a node, and what moves over it for the present request.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) connection: NodeConnection,
+    /// Bytes of the node that were read and not consumed.
+    pub(crate) buffer: Buffer,
+    up: BodyRelay,
+    upload: Upload,
+    down: BodyRelay,
+    /// Large flows between plain sockets.
+    pumps: Option<Box<Pumps>>,
+    /// No end of the request is marked.
+    unbounded: bool,
+    /// The node has been told that the client has finished.
+    told: bool,
+    /// The node has said something since the request began.
+    heard: bool,
+    /// The client has got something of it.
+    delivered: bool,
+    /// The node has finished, or is to be left.
+    pub(crate) ended: bool,
+    /// A rule leaves it.
+    left: bool,
+    /// What is counted already of `up` and `down`.
+    counted: (u64, u64),
+}
+
+/// Both directions inside the kernel.
+#[derive(Debug, Default)]
+struct Pumps {
+    up: Pump,
+    down: Pump,
+}
+
+impl Leg {
+    /// A leg over a new connection; nothing is asked yet.
+    pub(crate) fn new(worker: &Worker, connection: NodeConnection) -> Self {
+        Self {
+            connection,
+            buffer: worker.buffers.lend(),
+            up: BodyRelay::new(worker.buffers.lend_output(), Framing::None),
+            upload: Upload::Sent,
+            down: BodyRelay::new(worker.buffers.lend_output(), Framing::UntilClose),
+            pumps: None,
+            unbounded: false,
+            told: false,
+            heard: false,
+            delivered: false,
+            ended: false,
+            left: false,
+            counted: (0, 0),
+        }
+    }
+
+    /// The node at the other end.
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        self.connection.node()
+    }
+
+    /// Whether another request may be sent over it: the node has not closed it. What it may still have to say of the last
+    /// request goes before its answer to the next one.
+    pub(crate) fn is_usable(&mut self) -> bool {
+        let open = |socket: &mut Socket| match recv(socket.as_fd(), &mut [0u8; 1], RecvFlags::PEEK) {
+            Ok((_, n)) => n > 0,
+            Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
+        };
+        !self.ended && self.upload != Upload::Broken && self.connection.stream.socket().is_some_and(open)
+    }
+
+    /// Begins to send a request. Returns how many bytes of it were at hand.
+    pub(crate) fn ask(
+        &mut self,
+        worker: &Worker,
+        request: &Request,
+        units: (usize, usize),
+        rules: bool,
+    ) -> u64 {
+        let framing = match request.rest {
+            Rest::Whole => Framing::None,
+            Rest::More(left) => Framing::Length(left),
+            Rest::Unbounded => Framing::UntilClose,
+        };
+        let mut out = worker.buffers.lend_output();
+        out.bytes.extend_from_slice(&request.bytes);
+        self.up = BodyRelay::new(out, framing).in_units_of(units.0);
+        self.upload = Upload::Going;
+        let down = if rules { Framing::None } else { Framing::UntilClose };
+        self.down = BodyRelay::new(worker.buffers.lend_output(), down).in_units_of(units.1);
+        self.unbounded = request.rest == Rest::Unbounded;
+        (self.heard, self.delivered) = (false, false);
+        self.counted = (0, 0);
+        request.bytes.len() as u64
+    }
+
+    /// Whether the node has said something.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.heard
+    }
+
+    /// The client gets what rules have made of the node's words; `closes` = and nothing more.
+    pub(crate) fn say(&mut self, worker: &Worker, bytes: Vec<u8>, closes: bool) -> u64 {
+        let mut out = worker.buffers.lend_output();
+        let n = bytes.len() as u64;
+        out.bytes = bytes;
+        self.down = BodyRelay::new(out, Framing::None);
+        self.ended |= closes;
+        self.left |= closes;
+        n
+    }
+
+    /// Whether it is over because a rule has said so (`response.close`).
+    pub(crate) fn is_left(&self) -> bool {
+        self.left
+    }
+
+    /// The client has got bytes of the answer in another way.
+    pub(crate) fn note_delivered(&mut self) {
+        self.delivered = true;
+    }
+
+    /// How far the request has got, should it fail now.
+    pub(crate) fn progress(&self) -> Progress {
+        if self.delivered || self.down.has_written() || self.down.moved > 0 {
+            Progress::Answered
+        } else if self.up.has_written() || self.up.moved > 0 {
+            Progress::Sent
+        } else {
+            Progress::Unsent
+        }
+    }
+
+    /// Whether the client finished before the node did.
+    pub(crate) fn client_has_finished(&self) -> bool {
+        self.upload == Upload::Finished
+    }
+
+    /// Relays until something happens.
+    pub(crate) async fn relay(
+        &mut self,
+        client: &mut Client,
+        exchange: &mut Exchange<'_>,
+        pool: &RunningPool,
+        manner: Manner,
+    ) -> Event {
+        let Client { worker, stream, deadline, buffer, listen, .. } = client;
+        let worker: &Worker = worker;
+        let node = Arc::clone(self.node());
+        let server = &exchange.server;
+        let (idle, end) = (exchange.idle_limit(), exchange.end());
+        let mut guard = Guarded::new(worker, deadline, idle, end).watch(&node, pool.settings.close_on_death);
+        let answered = &mut exchange.answered;
+        let was_heard = self.heard;
+        let arm = |guard: &mut Guarded<'_>, heard: bool| match manner.reply_limit.filter(|_| !heard) {
+            Some(limit) => guard.limit(worker.now(), idle.map_or(limit, |idle| idle.min(limit))),
+            None => guard.progress(),
+        };
+        arm(&mut guard, was_heard);
+        poll_fn(|cx| {
+            let mut moving = false;
+            let event = self.step(cx, (stream, buffer), &worker.pipes, manner, &mut moving);
+            if moving || event.is_some() {
+                let (up, down) = self.uncounted();
+                answered.bytes_in += up;
+                answered.bytes += down;
+                tally::moved_on((worker, listen, server), (up, down));
+                tally::exchanged_on(worker, pool, &node, up, down);
+            }
+            if !was_heard && self.heard && !matches!(event, Some(Event::Spoke | Event::NodeDone)) {
+                return Poll::Ready(match event {
+                    Some(Event::Failed(kind)) => Event::Failed(kind),
+                    _ => Event::Heard,
+                });
+            }
+            if let Some(event) = event {
+                return Poll::Ready(event);
+            }
+            if moving {
+                arm(&mut guard, self.heard);
+            }
+            if self.heard && !self.unbounded && worker.is_draining() && self.is_quiet(buffer) {
+                return Poll::Ready(Event::ClientDone);
+            }
+            if self.upload != Upload::Going && guard.lost_client(cx, stream) {
+                return Poll::Ready(Event::Failed(Kind::ClientGone));
+            }
+            guard.or_passed(cx, Poll::<()>::Pending).map(|_| {
+                Event::Failed(if guard.node_died() {
+                    Kind::ClosedEarly
+                } else if guard.transaction_is_over() {
+                    Kind::TransactionTimedOut
+                } else if !self.heard && manner.reply_limit.is_some() {
+                    Kind::ReplyTimedOut
+                } else {
+                    Kind::IdleTimedOut
+                })
+            })
+        })
+        .await
+    }
+
+    /// Bytes that came from the client and went to it since they were counted last.
+    fn uncounted(&mut self) -> (u64, u64) {
+        let now = (self.up.moved, self.down.moved);
+        let before = std::mem::replace(&mut self.counted, now);
+        (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1))
+    }
+
+    /// Whether nothing of the answer is on its way.
+    fn is_quiet(&self, from_client: &Buffer) -> bool {
+        self.buffer.is_empty() && !self.down.has_unwritten() && from_client.is_empty()
+    }
+
+    /// Moves what can be moved now.
+    fn step(
+        &mut self,
+        cx: &mut Context<'_>,
+        (client, from_client): (&mut Stream, &mut Buffer),
+        pipes: &Pipes,
+        manner: Manner,
+        moving: &mut bool,
+    ) -> Option<Event> {
+        if self.upload == Upload::Going {
+            match self.poll_up(cx, (client, from_client), pipes, moving) {
+                Poll::Ready(Ok(())) => {
+                    self.upload = if self.unbounded { Upload::Finished } else { Upload::Sent };
+                }
+                // What the node has said may still be read.
+                Poll::Ready(Err(RelayError::Sink(_))) => self.upload = Upload::Broken,
+                Poll::Ready(Err(RelayError::Source | RelayError::Malformed)) => {
+                    return Some(Event::Failed(Kind::ClientGone));
+                }
+                Poll::Pending => {}
+            }
+        }
+        if self.upload == Upload::Finished {
+            if !manner.proxy_close {
+                return Some(Event::ClientDone);
+            }
+            if !self.told {
+                self.told = self.connection.stream.poll_shutdown(cx).is_ready();
+            }
+        }
+        let event = if manner.rules {
+            self.hear_for_rules(cx, client, moving)
+        } else {
+            self.hear(cx, client, pipes, moving)
+        };
+        if event.is_some() {
+            return event;
+        }
+        if self.upload != Upload::Sent || !self.heard || self.has_unwritten() {
+            return None;
+        }
+        if manner.more_is_here || !from_client.is_empty() {
+            return Some(Event::Next);
+        }
+        match client.poll_fill(cx, from_client, BUFFER) {
+            Poll::Ready(Ok(0)) if manner.proxy_close => {
+                self.upload = Upload::Finished;
+                self.told = self.connection.stream.poll_shutdown(cx).is_ready();
+                None
+            }
+            Poll::Ready(Ok(0)) => Some(Event::ClientDone),
+            Poll::Ready(Ok(_)) => Some(Event::Next),
+            Poll::Ready(Err(_)) => Some(Event::Failed(Kind::ClientGone)),
+            Poll::Pending => None,
+        }
+    }
+
+    fn has_unwritten(&self) -> bool {
+        self.down.has_unwritten()
+            || !self.buffer.is_empty()
+            || self.pumps.as_ref().is_some_and(|pumps| pumps.down.has_unwritten())
+    }
+
+    fn poll_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        (client, from_client): (&mut Stream, &mut Buffer),
+        pipes: &Pipes,
+        moving: &mut bool,
+    ) -> Poll<Result<(), RelayError>> {
+        let node = &mut self.connection.stream;
+        if self.unbounded
+            && self.up.moved >= WORTH_PUMPING
+            && !self.up.has_unwritten()
+            && from_client.is_empty()
+            && let (Stream::Plain(source), Stream::Plain(sink)) = (&mut *client, &mut *node)
+        {
+            let pump = &mut self.pumps.get_or_insert_default().up;
+            let mut moved = 0;
+            let polled = pump.poll(cx, pipes, source, sink, &mut moved);
+            self.up.spliced(moved);
+            *moving |= moved > 0;
+            match polled {
+                Poll::Ready(Err(Broken::NoPipe)) => {}
+                other => return other.map_err(|why| broken(&why)),
+            }
+        }
+        self.up.poll(cx, client, from_client, node, moving)
+    }
+
+    /// Passes on what the node says.
+    fn hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Stream,
+        pipes: &Pipes,
+        moving: &mut bool,
+    ) -> Option<Event> {
+        let before = self.down.moved;
+        let polled = self.poll_down(cx, client, pipes, moving);
+        self.heard |= self.down.moved > before || !self.buffer.is_empty();
+        match polled {
+            Poll::Pending => None,
+            Poll::Ready(Ok(())) => {
+                self.ended = true;
+                Some(Event::NodeDone)
+            }
+            Poll::Ready(Err(RelayError::Sink(_))) => Some(Event::Failed(Kind::ClientGone)),
+            Poll::Ready(Err(RelayError::Source | RelayError::Malformed)) => {
+                self.ended = true;
+                Some(Event::Failed(Kind::ClosedEarly))
+            }
+        }
+    }
+
+    fn poll_down(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Stream,
+        pipes: &Pipes,
+        moving: &mut bool,
+    ) -> Poll<Result<(), RelayError>> {
+        let node = &mut self.connection.stream;
+        if self.down.moved >= WORTH_PUMPING
+            && !self.down.has_unwritten()
+            && self.buffer.is_empty()
+            && let (Stream::Plain(source), Stream::Plain(sink)) = (&mut *node, &mut *client)
+        {
+            let pump = &mut self.pumps.get_or_insert_default().down;
+            let mut moved = 0;
+            let polled = pump.poll(cx, pipes, source, sink, &mut moved);
+            self.down.spliced(moved);
+            *moving |= moved > 0;
+            match polled {
+                Poll::Ready(Err(Broken::NoPipe)) => {}
+                other => return other.map_err(|why| broken(&why)),
+            }
+        }
+        self.down.poll(cx, node, &mut self.buffer, client, moving)
+    }
+
+    /// Sends what rules have passed, and reads what they have to see next.
+    fn hear_for_rules(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Stream,
+        moving: &mut bool,
+    ) -> Option<Event> {
+        match self.down.poll(cx, &mut self.connection.stream, &mut self.buffer, client, moving) {
+            Poll::Pending => return None,
+            Poll::Ready(Ok(())) => self.delivered |= self.down.has_written(),
+            Poll::Ready(Err(_)) => return Some(Event::Failed(Kind::ClientGone)),
+        }
+        if self.ended {
+            return Some(Event::NodeDone);
+        }
+        if self.buffer.is_empty() {
+            match self.connection.stream.poll_fill(cx, &mut self.buffer, BUFFER) {
+                Poll::Pending => return None,
+                Poll::Ready(Ok(0)) => {
+                    self.ended = true;
+                    return Some(Event::NodeDone);
+                }
+                Poll::Ready(Ok(_)) => *moving = true,
+                Poll::Ready(Err(_)) => {
+                    self.ended = true;
+                    return Some(Event::Failed(Kind::ClosedEarly));
+                }
+            }
+        }
+        self.heard = true;
+        Some(Event::Spoke)
+    }
+
+    /// Reads more of what the node says, for a rule that waits for it, while the request goes on. False = there is nothing
+    /// more.
+    pub(crate) async fn fill(
+        &mut self,
+        client: &mut Client,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<bool, Kind> {
+        let Client { worker, stream, deadline, buffer, .. } = client;
+        let mut guard = Guarded::new(worker, deadline, exchange.idle_limit(), exchange.end());
+        guard.progress();
+        let read = poll_fn(|cx| {
+            let mut moving = false;
+            if self.upload == Upload::Going
+                && let Poll::Ready(sent) = self.poll_up(cx, (stream, buffer), &worker.pipes, &mut moving)
+            {
+                self.upload = match sent {
+                    Ok(()) if self.unbounded => Upload::Finished,
+                    Ok(()) => Upload::Sent,
+                    Err(_) => Upload::Broken,
+                };
+            }
+            if moving {
+                guard.progress();
+            }
+            self.buffer.compact();
+            let polled = self.connection.stream.poll_fill(cx, &mut self.buffer, BUFFER);
+            guard.or_passed(cx, polled)
+        })
+        .await;
+        match read {
+            Some(Ok(0)) => {
+                self.ended = true;
+                Ok(false)
+            }
+            Some(Ok(_)) => Ok(true),
+            Some(Err(_)) => Err(Kind::ClosedEarly),
+            None if guard.transaction_is_over() => Err(Kind::TransactionTimedOut),
+            None => Err(Kind::ReplyTimedOut),
+        }
+    }
+}
+
+fn broken(broken: &Broken) -> RelayError {
+    match broken {
+        Broken::Destination => RelayError::Sink(std::io::ErrorKind::BrokenPipe.into()),
+        Broken::Source | Broken::TimedOut | Broken::NoPipe => RelayError::Source,
+    }
+}
