@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use tidegate_harness::{
-    Client, Document, Node, Port, Reply, Setup, Site, Value,
+    Client, Document, Node, Port, RawNode, Reply, Setup, Site, Value,
+    client::request,
     document::{lay_over, table},
     json,
     rest::{PASSWORD, Rest, STATUS, body},
@@ -11,6 +12,7 @@ use tidegate_harness::{
     volume::Volume,
     wait::within,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A class of 8000 kbit/s.
 const MEGABYTE: usize = 1_000_000;
@@ -261,4 +263,49 @@ async fn rest_writes_classes_and_shows_what_was_sent() {
     let page = rest.write("bandwidth/slow", &json!({ "basic": { "note": "as it is" } })).await;
     assert!(!page.text().contains("not-acted-on"), "{}", page.text());
     tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn conversations_behind_an_upgrade_go_by_the_classes_too() {
+    let node = RawNode::start().await;
+    let site = Site::with(&[node.address], classed("slow"), classed("slower"), |document| {
+        document.add("bandwidth", "slow", class(8000, "connection")).add(
+            "bandwidth",
+            "slower",
+            class(4000, "connection"),
+        )
+    })
+    .await;
+    let mut client = site.client().await;
+    let asks = ["Connection: Upgrade", "Upgrade: websocket"];
+    client.send(request("GET", "/", &asks, b"")).await;
+    let mut at_node = node.accept().await;
+    within("the request", at_node.head()).await.unwrap();
+    let head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    at_node.send(head).await.unwrap();
+    assert_eq!(client.head().await.get("Upgrade"), Some("websocket"));
+    let begin = Instant::now();
+    let down = vec![b'd'; 3 * MEGABYTE / 2];
+    let up = vec![b'u'; MEGABYTE];
+    let length = down.len();
+    let at_client = async {
+        client.send(&up).await;
+        client.exactly(length).await;
+        begin.elapsed()
+    };
+    let at_node = async {
+        let (io, before) = at_node.into_parts();
+        let (mut read, mut write) = tokio::io::split(io);
+        let writing = async { write.write_all(&down).await.unwrap() };
+        let reading = async {
+            read.read_exact(&mut vec![0; up.len() - before.len()]).await.unwrap();
+            begin.elapsed()
+        };
+        tokio::join!(writing, reading).1
+    };
+    let (downloaded, uploaded) = tokio::join!(at_client, at_node);
+    assert_about(length as f64 / downloaded.as_secs_f64(), MEGABYTE);
+    assert_about(up.len() as f64 / uploaded.as_secs_f64(), MEGABYTE / 2);
+    drop(client);
+    site.tidegate.stop().await;
 }

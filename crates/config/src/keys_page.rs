@@ -50,6 +50,10 @@ Nodes that join a pool which is serving already, or work again after a failure, 
 tenth of their share at first and all of it after 20 s. It is left out while most nodes are new, and it never keeps a
 session from its node. No key of the format sets it.
 
+Two safeguards overrule documents, each with an error that says so: a virtual server that asks for client
+certificates and whose certificate authorities are all missing is not started, and TLS with every version switched off
+keeps TLS 1.3.
+
 ## Bandwidth classes
 
 `maximum` counts thousands of bits per second of what is sent: to clients by the class of the virtual server, to nodes by that
@@ -57,10 +61,6 @@ of the pool, TLS not included. What comes in knows no limit. On top of it come 1
 more, after a pause. `sharing: cluster` is shared by the connections of one process, as `machine` is: with one pod on each
 node of the cluster, every pod has all of it. `connection` gives all of it to each connection. Those who share get even
 parts, and what one leaves is there for the others. A new `maximum` holds for what is on its way.
-
-Two safeguards overrule documents, each with an error that says so: a virtual server that asks for client
-certificates and whose certificate authorities are all missing is not started, and TLS with every version switched off
-keeps TLS 1.3.
 ";
 
 /// The page as Markdown.
