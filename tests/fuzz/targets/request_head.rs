@@ -43,7 +43,8 @@ fn cut_anywhere(bytes: &[u8], cut: usize, whole: Result<Parsed, RequestError>) {
     match head.parse(&bytes[..cut], &LIMITS) {
         Ok(Parsed::Partial) => match (head.parse(bytes, &LIMITS), whole) {
             (Ok(parts), Ok(whole)) => assert_eq!(parts, whole, "cut at {cut}"),
-            (Err(_), Err(_)) => {}
+            // Before its end has come, a head is looked at once only.
+            (Err(_) | Ok(Parsed::Partial), Err(_)) => {}
             (parts, whole) => panic!("cut at {cut}: {parts:?}, in one piece {whole:?}"),
         },
         Ok(complete) => assert_eq!(Ok(complete), whole, "complete at {cut}"),

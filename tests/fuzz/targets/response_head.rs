@@ -35,7 +35,8 @@ fuzz_target!(|data: &[u8]| {
     match parts.parse(&bytes[..cut], &LIMITS, &request) {
         Ok(Parsed::Partial) => match (parts.parse(bytes, &LIMITS, &request), outcome) {
             (Ok(parts), Ok(whole)) => assert_eq!(parts, whole, "cut at {cut}"),
-            (Err(_), Err(_)) => {}
+            // Before its end has come, a head is looked at once only.
+            (Err(_) | Ok(Parsed::Partial), Err(_)) => {}
             (parts, whole) => panic!("cut at {cut}: {parts:?}, in one piece {whole:?}"),
         },
         Ok(complete) => assert_eq!(Ok(complete), outcome, "complete at {cut}"),
