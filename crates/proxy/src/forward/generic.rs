@@ -28,7 +28,7 @@ use crate::{
         Conversation,
         leg::{Event, Leg, Manner},
         reply_limit, swallow_banner,
-        talk::{Request, Rest},
+        talk::{Output, Request, Rest},
     },
     virtual_server::Exchange,
 };
@@ -120,6 +120,10 @@ pub(crate) async fn to_pool(
         }
         exchange.answered.retries += 1;
         tally::pool(&client.worker, pool).retries.add(1);
+        if let Some(talk) = exchange.said.as_mut().and_then(|said| said.talk.as_mut()) {
+            // Nothing of the failed answer is part of the next one.
+            talk.output = Output::default();
+        }
         if let Some(rebuilt) = client.worker.rebuilt(pool) {
             session = super::session_of(client, exchange, &rebuilt);
             attempts.follow(pool, &rebuilt);
@@ -200,7 +204,8 @@ async fn try_node(
 }
 
 /// The node has finished: whether it should have, and what comes next. A node that closes behind its answer leaves the client
-/// free to ask again (`asks_again`) if it has done so already, or a rule has closed.
+/// free to ask again (`asks_again`) if it has done so already, or a rule has closed; not in the middle of a request, whose rest
+/// would be taken for another one.
 fn node_done(leg: &Leg, request: &Request, speaks: Speaks, asks_again: bool) -> Result<After, Failure> {
     let progress = leg.progress();
     let owes = !leg.has_heard()
@@ -209,7 +214,7 @@ fn node_done(leg: &Leg, request: &Request, speaks: Speaks, asks_again: bool) -> 
     if owes {
         return Err(Failure::new(Kind::ClosedEarly, progress));
     }
-    let goes_on = asks_again && request.rest != Rest::Unbounded;
+    let goes_on = asks_again && request.rest != Rest::Unbounded && leg.has_sent_all();
     Ok(if goes_on { After::Next } else { After::End(Flow::Linger) })
 }
 

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     os::fd::AsFd,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -36,6 +36,9 @@ use crate::{
 /// So many bytes of one direction are copied before the kernel is left to move the rest: conversations of a few lines are
 /// cheaper copied.
 const WORTH_PUMPING: u64 = 256 * 1024;
+
+/// A node that has answered and then said nothing for so long has said all, where the process waits for its end.
+const SILENCE_AT_THE_END: Duration = Duration::from_secs(1);
 
 /// How far the request has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +106,8 @@ pub(crate) struct Leg {
     pub(crate) ended: bool,
     /// A rule leaves it.
     left: bool,
+    /// The node is polled before the client: large flows take turns.
+    node_first: bool,
     /// What is counted already of `up` and `down`.
     counted: (u64, u64),
 }
@@ -130,6 +135,7 @@ impl Leg {
             delivered: false,
             ended: false,
             left: false,
+            node_first: false,
             counted: (0, 0),
         }
     }
@@ -216,6 +222,11 @@ impl Leg {
         self.upload == Upload::Finished
     }
 
+    /// Whether the node has all of the request, whose end was marked: what the client sends now is another one.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.upload == Upload::Sent
+    }
+
     /// Relays until something happens.
     pub(crate) async fn relay(
         &mut self,
@@ -237,6 +248,7 @@ impl Leg {
             None => guard.progress(),
         };
         arm(&mut guard, was_heard);
+        let mut last = guard.now();
         poll_fn(|cx| {
             let mut moving = false;
             let event = self.step(cx, (stream, buffer), &worker.pipes, manner, &mut moving);
@@ -258,8 +270,10 @@ impl Leg {
             }
             if moving {
                 arm(&mut guard, self.heard);
+                last = guard.now();
             }
-            if self.heard && !self.unbounded && worker.is_draining() && self.is_quiet(buffer) {
+            let is_over = || guard.now().since(last) >= SILENCE_AT_THE_END;
+            if worker.is_draining() && self.is_between_requests(buffer) && is_over() {
                 return Poll::Ready(Event::ClientDone);
             }
             if self.upload != Upload::Going && guard.lost_client(cx, stream) {
@@ -268,6 +282,9 @@ impl Leg {
             guard.or_passed(cx, Poll::<()>::Pending).map(|_| {
                 Event::Failed(if guard.node_died() {
                     Kind::ClosedEarly
+                } else if self.is_between_requests(buffer) {
+                    // The time was the client's to ask again.
+                    return Event::ClientDone;
                 } else if guard.transaction_is_over() {
                     Kind::TransactionTimedOut
                 } else if !self.heard && manner.reply_limit.is_some() {
@@ -287,13 +304,53 @@ impl Leg {
         (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1))
     }
 
-    /// Whether nothing of the answer is on its way.
-    fn is_quiet(&self, from_client: &Buffer) -> bool {
-        self.buffer.is_empty() && !self.down.has_unwritten() && from_client.is_empty()
+    /// Whether the client has all that the node has said to the request so far, and has not asked anything else.
+    fn is_between_requests(&self, from_client: &Buffer) -> bool {
+        self.heard && self.has_sent_all() && !self.has_unwritten() && from_client.is_empty()
     }
 
     /// Moves what can be moved now.
     fn step(
+        &mut self,
+        cx: &mut Context<'_>,
+        (client, from_client): (&mut Stream, &mut Buffer),
+        pipes: &Pipes,
+        manner: Manner,
+        moving: &mut bool,
+    ) -> Option<Event> {
+        // Who goes first may use up the task's share of the thread.
+        self.node_first = !self.node_first && self.upload == Upload::Going && self.up.moved >= WORTH_PUMPING;
+        let event = if self.node_first {
+            let event = self.listen(cx, client, pipes, manner, moving);
+            event.or_else(|| self.send(cx, (client, from_client), pipes, manner, moving))
+        } else {
+            let event = self.send(cx, (client, from_client), pipes, manner, moving);
+            event.or_else(|| self.listen(cx, client, pipes, manner, moving))
+        };
+        if event.is_some() {
+            return event;
+        }
+        if self.upload != Upload::Sent || !self.heard || self.has_unwritten() {
+            return None;
+        }
+        if manner.more_is_here || !from_client.is_empty() {
+            return Some(Event::Next);
+        }
+        match client.poll_fill(cx, from_client, BUFFER) {
+            Poll::Ready(Ok(0)) if manner.proxy_close => {
+                self.upload = Upload::Finished;
+                self.tell(cx);
+                None
+            }
+            Poll::Ready(Ok(0)) => Some(Event::ClientDone),
+            Poll::Ready(Ok(_)) => Some(Event::Next),
+            Poll::Ready(Err(_)) => Some(Event::Failed(Kind::ClientGone)),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Sends what there is of the request.
+    fn send(
         &mut self,
         cx: &mut Context<'_>,
         (client, from_client): (&mut Stream, &mut Buffer),
@@ -318,34 +375,31 @@ impl Leg {
             if !manner.proxy_close {
                 return Some(Event::ClientDone);
             }
-            if !self.told {
-                self.told = self.connection.stream.poll_shutdown(cx).is_ready();
-            }
+            self.tell(cx);
         }
-        let event = if manner.rules {
+        None
+    }
+
+    /// Tells the node that the client has finished.
+    fn tell(&mut self, cx: &mut Context<'_>) {
+        if !self.told {
+            self.told = self.connection.stream.poll_shutdown(cx).is_ready();
+        }
+    }
+
+    /// Takes what the node says.
+    fn listen(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Stream,
+        pipes: &Pipes,
+        manner: Manner,
+        moving: &mut bool,
+    ) -> Option<Event> {
+        if manner.rules {
             self.hear_for_rules(cx, client, moving)
         } else {
             self.hear(cx, client, pipes, moving)
-        };
-        if event.is_some() {
-            return event;
-        }
-        if self.upload != Upload::Sent || !self.heard || self.has_unwritten() {
-            return None;
-        }
-        if manner.more_is_here || !from_client.is_empty() {
-            return Some(Event::Next);
-        }
-        match client.poll_fill(cx, from_client, BUFFER) {
-            Poll::Ready(Ok(0)) if manner.proxy_close => {
-                self.upload = Upload::Finished;
-                self.told = self.connection.stream.poll_shutdown(cx).is_ready();
-                None
-            }
-            Poll::Ready(Ok(0)) => Some(Event::ClientDone),
-            Poll::Ready(Ok(_)) => Some(Event::Next),
-            Poll::Ready(Err(_)) => Some(Event::Failed(Kind::ClientGone)),
-            Poll::Pending => None,
         }
     }
 
@@ -363,11 +417,17 @@ impl Leg {
         moving: &mut bool,
     ) -> Poll<Result<(), RelayError>> {
         let node = &mut self.connection.stream;
+        if let Some(pumps) = &mut self.pumps
+            && pumps.up.has_unwritten()
+        {
+            ready!(empty(cx, &mut pumps.up, &mut self.up, node, moving))?;
+        }
         if self.unbounded
             && self.up.moved >= WORTH_PUMPING
             && !self.up.has_unwritten()
             && from_client.is_empty()
-            && let (Stream::Plain(source), Stream::Plain(sink)) = (&mut *client, &mut *node)
+            // What is read is not limited.
+            && let (Stream::Plain(source), Stream::Plain(sink)) = (client.unlimited_mut(), &mut *node)
         {
             let pump = &mut self.pumps.get_or_insert_default().up;
             let mut moved = 0;
@@ -415,10 +475,15 @@ impl Leg {
         moving: &mut bool,
     ) -> Poll<Result<(), RelayError>> {
         let node = &mut self.connection.stream;
+        if let Some(pumps) = &mut self.pumps
+            && pumps.down.has_unwritten()
+        {
+            ready!(empty(cx, &mut pumps.down, &mut self.down, client, moving))?;
+        }
         if self.down.moved >= WORTH_PUMPING
             && !self.down.has_unwritten()
             && self.buffer.is_empty()
-            && let (Stream::Plain(source), Stream::Plain(sink)) = (&mut *node, &mut *client)
+            && let (Stream::Plain(source), Stream::Plain(sink)) = (node.unlimited_mut(), &mut *client)
         {
             let pump = &mut self.pumps.get_or_insert_default().down;
             let mut moved = 0;
@@ -506,6 +571,25 @@ impl Leg {
             None => Err(Kind::ReplyTimedOut),
         }
     }
+}
+
+/// Writes what `pump` holds before anything else goes to `sink`, even if that has come under a bandwidth class in the
+/// meantime: it was taken before.
+fn empty(
+    cx: &mut Context<'_>,
+    pump: &mut Pump,
+    relay: &mut BodyRelay,
+    sink: &mut Stream,
+    moving: &mut bool,
+) -> Poll<Result<(), RelayError>> {
+    let Stream::Plain(sink) = sink.unlimited_mut() else {
+        return Poll::Ready(Err(broken(&Broken::Destination)));
+    };
+    let mut moved = 0;
+    let polled = pump.poll_empty(cx, sink, &mut moved);
+    relay.spliced(moved);
+    *moving |= moved > 0;
+    polled.map_err(|why| broken(&why))
 }
 
 fn broken(broken: &Broken) -> RelayError {
