@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     LineNode, ask, line, noise, of,
-    rules::{Rules, on_request, site, site_with},
+    rules::{Rules, on_request, on_response, site, site_with},
 };
 
 /// Every line is a request.
@@ -37,6 +37,13 @@ async fn breaking(with: &'static str, reset: bool) -> (SocketAddr, JoinHandle<()
         }
     });
     (address, serving)
+}
+
+/// The sum of the numbers of metrics that begin so.
+async fn metric(site: &Site, name: &str) -> u64 {
+    let text = site.tidegate.scrape().await;
+    let known = text.lines().filter(|line| line.starts_with(name));
+    known.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 #[tokio::test]
@@ -100,6 +107,7 @@ async fn a_bandwidth_class_that_comes_in_the_middle_leaves_the_order_alone() {
         within("the rest", at_node.read_to_end(&mut got)).await.unwrap();
         let differs = got.iter().zip(&data).position(|(got, sent)| got != sent);
         assert_eq!((differs, got.len()), (None, LENGTH), "{rule}");
+        assert!(metric(&site, "tidegate_bandwidth_sent_bytes_total{class=\"fast\"}").await > 0, "{rule}");
         drop((sending.await.unwrap(), read, at_node));
         site.tidegate.stop().await;
     }
@@ -224,4 +232,143 @@ async fn time_between_requests_is_no_failure() {
         site.tidegate.line(&["done COMPLETE"]).await;
         site.tidegate.stop().await;
     }
+}
+
+#[tokio::test]
+async fn lines_sent_at_once_get_whole_answers_of_several_nodes() {
+    let ((one, at_one), (two, at_two)) = (in_pieces().await, in_pieces().await);
+    let site = site("client_first", &[one, two], &[], on_request(LINES)).await;
+    let mut client = site.client().await;
+    client.send("1\r\n2\r\n3\r\n").await;
+    for n in 1..=3 {
+        assert_eq!(line(&mut client).await, format!("{n}:abc"));
+    }
+    drop(client);
+    at_one.abort();
+    at_two.abort();
+    site.tidegate.stop().await;
+}
+
+/// A node that answers every line in four pieces.
+async fn in_pieces() -> (SocketAddr, JoinHandle<()>) {
+    let node = RawNode::start().await;
+    let address = node.address;
+    let serving = tokio::spawn(async move {
+        loop {
+            let mut wire = node.accept().await;
+            tokio::spawn(async move {
+                while let Ok(line) = wire.line().await {
+                    for piece in [line.as_str(), ":", "a", "bc\r\n"] {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        let _sent = wire.send(piece.as_bytes()).await;
+                    }
+                }
+            });
+        }
+    });
+    (address, serving)
+}
+
+#[tokio::test]
+async fn a_node_is_not_blamed_for_what_the_client_keeps_back() {
+    let node = RawNode::start().await;
+    let pool = json!({ "connection": { "max_reply_time": 1 } });
+    let table = [
+        // Who may have stopped in the middle; who has the node's greeting to come; who has sent a whole line.
+        ("client_first", "", "hel", 0),
+        ("server_first", "", "hel", 1),
+        ("client_first", LINES, "hello\r\n", 1),
+        ("client_first", "request.get( 2 ); request.endsAt( 10 );", "hello", 0),
+    ];
+    for (protocol, rule, sent, errors) in table {
+        let mut server = of(protocol, &json!({}));
+        if !rule.is_empty() {
+            server["basic"]["request_rules"] = json!(["on request"]);
+        }
+        let site = Site::with(&[node.address], server, pool.clone(), |document| {
+            if rule.is_empty() { document } else { document.raw("rules", "on request", rule) }
+        })
+        .await;
+        let mut client = site.client().await;
+        client.send(sent).await;
+        let _held = node.accept().await;
+        takes(Duration::from_millis(700), Duration::from_secs(8), client.closed()).await;
+        assert_eq!(metric(&site, "tidegate_node_failed_attempts_total").await, errors, "{protocol}: {sent}");
+        site.tidegate.stop().await;
+    }
+}
+
+/// Passes one line and waits for more.
+const WAITS: &str = "response.getLine(); response.flush(); response.get( 20 );";
+
+#[tokio::test]
+async fn the_end_of_the_client_is_passed_on_while_a_rule_waits() {
+    let node = RawNode::start().await;
+    let more = json!({ "tcp": { "proxy_close": true } });
+    let site = site_with("client_first", &[node.address], &[], on_response(WAITS), &more).await;
+    let mut client = site.client().await;
+    client.send("hello").await;
+    let mut wire = node.accept().await;
+    assert_eq!(within("the beginning", wire.exactly(5)).await.unwrap(), b"hello");
+    wire.send(b"wait\r\n0123456789").await.unwrap();
+    assert_eq!(line(&mut client).await, "wait");
+    client.finish().await;
+    assert_eq!(within("the end", wire.rest()).await.unwrap(), b"");
+    wire.send(b"0123456789").await.unwrap();
+    drop(wire);
+    assert_eq!(client.rest().await, b"01234567890123456789");
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn a_rule_waits_no_longer_than_its_client_and_its_time() {
+    let node = RawNode::start().await;
+    let rules = Rules {
+        completion: "log.info( 'done ' . connection.getCompletionReasonCode() );",
+        ..on_response(WAITS)
+    };
+    let more = json!({ "connection": { "timeout": 2 } });
+    let site = site_with("client_first", &[node.address], &[], rules, &more).await;
+    for leaves in [true, false] {
+        let mut client = site.client().await;
+        client.send("hello").await;
+        let mut wire = node.accept().await;
+        wire.send(b"wait\r\n").await.unwrap();
+        assert_eq!(line(&mut client).await, "wait");
+        if leaves {
+            drop(client);
+            site.tidegate.line(&["done CONNECTION_CLOSED_CLIENT"]).await;
+        } else {
+            takes(Duration::from_secs(1), Duration::from_secs(8), client.closed()).await;
+            site.tidegate.line(&["done TIMEOUT_PROCESSING_RULE"]).await;
+        }
+    }
+    assert_eq!(metric(&site, "tidegate_node_failed_attempts_total").await, 0);
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_its_node_has_closed_is_replaced() {
+    let node = RawNode::start().await;
+    let address = node.address;
+    let serving = tokio::spawn(async move {
+        loop {
+            let mut wire = node.accept().await;
+            if let Ok(line) = wire.line().await {
+                let _sent = wire.send(format!("n:{line}\r\n").as_bytes()).await;
+                // Long enough for the next line to be on its way.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
+    let site = site("client_first", &[address], &[], on_request(LINES)).await;
+    let mut client = site.client().await;
+    client.send("1\r\n2\r\n3\r\n").await;
+    for n in 1..=3 {
+        assert_eq!(line(&mut client).await, format!("n:{n}"));
+    }
+    assert_eq!(metric(&site, "tidegate_node_failed_attempts_total").await, 0);
+    drop(client);
+    serving.abort();
+    site.tidegate.stop().await;
 }

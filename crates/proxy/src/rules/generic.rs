@@ -138,7 +138,7 @@ pub(super) async fn take_output(
         if talk.output.is_finished() || talk.output.bytes().len() >= wanted {
             return Ok(Given::Done);
         }
-        leg.fill(client, exchange).await.map_err(|kind| Failure::new(kind, leg.progress()))?;
+        leg.fill(client, exchange, pool).await.map_err(|kind| Failure::new(kind, leg.progress()))?;
     }
 }
 
