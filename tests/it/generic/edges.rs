@@ -1,15 +1,25 @@
 //! Where requests of generic protocols begin and end when something happens in their middle: pauses, closing nodes, rules
 //! that answer, replace, retry and limit.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use rustix::{net::sockopt::set_socket_linger, process::Signal};
-use tidegate_harness::{RawNode, Site, json, wait::takes, within};
+use tidegate_harness::{
+    RawNode, Site, json,
+    tls::{self, Pair},
+    wait::takes,
+    wire::Wire,
+    within,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     LineNode, ask, line, noise, of,
@@ -258,15 +268,19 @@ async fn in_pieces() -> (SocketAddr, JoinHandle<()>) {
             let mut wire = node.accept().await;
             tokio::spawn(async move {
                 while let Ok(line) = wire.line().await {
-                    for piece in [line.as_str(), ":", "a", "bc\r\n"] {
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                        let _sent = wire.send(piece.as_bytes()).await;
-                    }
+                    answer_in_pieces(&mut wire, &line).await;
                 }
             });
         }
     });
     (address, serving)
+}
+
+async fn answer_in_pieces(wire: &mut Wire, line: &str) {
+    for piece in [line, ":", "a", "bc\r\n"] {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let _sent = wire.send(piece.as_bytes()).await;
+    }
 }
 
 #[tokio::test]
@@ -368,6 +382,39 @@ async fn a_kept_connection_that_its_node_has_closed_is_replaced() {
         assert_eq!(line(&mut client).await, format!("n:{n}"));
     }
     assert_eq!(metric(&site, "tidegate_node_failed_attempts_total").await, 0);
+    drop(client);
+    serving.abort();
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn lines_sent_at_once_over_tls_get_whole_answers() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = TlsAcceptor::from(tls::server(&Pair::ecdsa(&["node"]), false));
+    let serving = tokio::spawn(async move {
+        // A connection answers three lines, says that it ends, and stays for a while.
+        let mut kept = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut wire = Wire::new(acceptor.accept(stream).await.unwrap());
+            for _ in 0..3 {
+                let Ok(line) = wire.line().await else { break };
+                answer_in_pieces(&mut wire, &line).await;
+            }
+            let _end = wire.finish().await;
+            kept.push(wire);
+        }
+    });
+    let mut server = of("client_first", &json!({}));
+    server["basic"]["request_rules"] = json!(["on request"]);
+    let pool = json!({ "ssl": { "enable": true } });
+    let site =
+        Site::with(&[address], server, pool, |document| document.raw("rules", "on request", LINES)).await;
+    let mut client = site.client().await;
+    client.send("1\r\n2\r\n3\r\n4\r\n").await;
+    for n in 1..=4 {
+        assert_eq!(line(&mut client).await, format!("{n}:abc"));
+    }
     drop(client);
     serving.abort();
     site.tidegate.stop().await;

@@ -5,17 +5,12 @@ mod flow;
 
 use std::{
     future::{Future, poll_fn},
-    os::fd::AsFd,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use rustix::{
-    io::Errno,
-    net::{RecvFlags, recv},
-};
 use tidegate_pool::Node;
 use tokio::time::Sleep;
 
@@ -28,7 +23,6 @@ use crate::{
     node::NodeConnection,
     relay::{BodyRelay, Framing, Guarded, RelayError, splice::Pipes},
     snapshot::RunningPool,
-    socket::Socket,
     stream::Stream,
     tally,
     virtual_server::Exchange,
@@ -151,21 +145,19 @@ impl Leg {
         self.connection.node()
     }
 
-    /// Whether another request may be sent over it: the node has not closed it. What it may still have to say of the last
-    /// request goes before its answer to the next one.
+    /// Whether another request may be sent over it: the node has not closed it, so far as that can be told now. What it has
+    /// still to say of the last request goes before its answer to the next one.
     pub(crate) fn is_usable(&mut self) -> bool {
         if self.ended || self.upload == Upload::Broken {
             return false;
         }
-        // Under TLS an end is one more record.
-        if self.connection.stream.is_tls() && self.buffer.is_empty() {
-            return !self.connection.stream.is_stale();
+        if self.buffer.is_empty() {
+            // Under TLS an end is one more record: only reading tells it from what is still to be said.
+            let mut cx = Context::from_waker(Waker::noop());
+            let read = self.connection.stream.poll_fill(&mut cx, &mut self.buffer, BUFFER);
+            self.ended = matches!(read, Poll::Ready(Ok(0) | Err(_)));
         }
-        let open = |socket: &mut Socket| match recv(socket.as_fd(), &mut [0u8; 1], RecvFlags::PEEK) {
-            Ok((_, n)) => n > 0,
-            Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
-        };
-        self.connection.stream.socket().is_some_and(open)
+        !self.ended
     }
 
     /// It gets another request.
