@@ -275,6 +275,25 @@ async fn a_half_closed_client_still_gets_its_answer() {
     }
 }
 
+/// Bytes that nobody reads any more must not cost the client the answer before them.
+#[tokio::test]
+async fn bytes_behind_the_last_request_do_not_cost_its_answer() {
+    let (node, site) = raw_site().await;
+    for extra in ["\r\n", "GET /next HTTP/1.1\r\nHost: site\r\n\r\n"] {
+        let mut client = site.client().await;
+        client.send(request("GET", "/", &["Connection: close"], b"")).await;
+        let mut at_node = node.accept().await;
+        take(&mut at_node).await;
+        client.send(extra).await;
+        at_node
+            .send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+            .await
+            .unwrap();
+        assert_eq!(client.response().await.text(), "hello", "{extra:?}");
+    }
+    site.tidegate.stop().await;
+}
+
 #[tokio::test]
 async fn a_client_that_ends_inside_a_message_leaves_nothing_complete_at_the_node() {
     let node = Node::echo().await;

@@ -198,7 +198,7 @@ impl ResponseHead {
     }
 
     fn connection(&mut self, bytes: &[u8], first: usize, old: bool) -> Result<(), ResponseError> {
-        let mut options = 0;
+        let (mut options, mut closes) = (0, false);
         for index in first..self.headers.len() {
             let Some(header) = self.headers.get(index).copied() else { break };
             if header.role() != Role::HopByHop || !header.name(bytes).eq_ignore_ascii_case(b"connection") {
@@ -206,7 +206,7 @@ impl ResponseHead {
             }
             let value = header.value(bytes);
             // Nearly always all there is.
-            if self.persistence_option(value, old) {
+            if self.persistence_option(value, old, &mut closes) {
                 options += 1;
                 continue;
             }
@@ -215,21 +215,23 @@ impl ResponseHead {
                 if options > MAX_CONNECTION_OPTIONS {
                     return Err(ResponseError("the node's Connection lists too many options"));
                 }
-                if !self.persistence_option(option, old) {
+                if !self.persistence_option(option, old, &mut closes) {
                     self.name_by_connection(bytes, option);
                 }
             }
         }
+        // Whatever else is said.
+        self.keep_alive &= !closes;
         Ok(())
     }
 
     /// `close` and `keep-alive` (RFC 9112 §9.3). False = the option is another one.
-    fn persistence_option(&mut self, option: &[u8], old: bool) -> bool {
+    fn persistence_option(&mut self, option: &[u8], old: bool, closes: &mut bool) -> bool {
         if option.eq_ignore_ascii_case(b"keep-alive") {
             self.keep_alive |= old;
             true
         } else if option.eq_ignore_ascii_case(b"close") {
-            self.keep_alive = false;
+            *closes = true;
             true
         } else {
             false
@@ -393,6 +395,25 @@ mod tests {
             head::tests::assert_same(head.headers(), other.headers, &bytes);
         }
         assert!(accepted > 1000, "{accepted} accepted");
+    }
+
+    #[test]
+    fn close_wins() {
+        let mut request = RequestHead::default();
+        request.parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Limits::default()).unwrap();
+        for (version, lines, expected) in [
+            ("1.0", "", false),
+            ("1.0", "Connection: keep-alive\r\n", true),
+            ("1.0", "Connection: close, keep-alive\r\n", false),
+            ("1.0", "Connection: close\r\nConnection: keep-alive\r\n", false),
+            ("1.1", "Connection: keep-alive\r\nConnection: x, Close\r\n", false),
+            ("1.1", "Connection: x\r\n", true),
+        ] {
+            let answer = format!("HTTP/{version} 200 OK\r\n{lines}Content-Length: 0\r\n\r\n");
+            let mut head = ResponseHead::default();
+            head.parse(answer.as_bytes(), &Limits::default(), &request).unwrap();
+            assert_eq!(head.keep_alive(), expected, "{answer:?}");
+        }
     }
 
     #[test]

@@ -176,7 +176,8 @@ impl Node {
         now: Moment,
     ) -> Option<HealthChange> {
         self.failures[kind as usize].fetch_add(1, Ordering::Relaxed);
-        if !settings.passive_monitoring {
+        // What fails because the node was removed says nothing about it.
+        if !settings.passive_monitoring || self.is_gone() {
             return None;
         }
         let event =

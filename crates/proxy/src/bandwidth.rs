@@ -96,7 +96,11 @@ impl Stream {
     pub(crate) fn limit(&mut self, class: Option<&BandwidthName>, worker: &Rc<Worker>, deadline: &Deadline) {
         let at_work = || AtWork { worker: Rc::clone(worker), hold: deadline.hold(), looked: None };
         match (&mut *self, class) {
-            (Self::Limited(limited), Some(class)) if limited.name == *class => {
+            (Self::Limited(limited), Some(class)) => {
+                if limited.name != *class {
+                    limited.name = class.clone();
+                    limited.share = Share::default();
+                }
                 limited.waits = false;
                 limited.at_work = Some(at_work());
             }
@@ -112,7 +116,8 @@ impl Stream {
                     timer: None,
                 }));
             }
-            (Self::Limited(_), None) => *self = self.take_unlimited(),
+            // What was used of a limit of its own is remembered.
+            (Self::Limited(_), None) => self.rest(),
             (_, None) => {}
         }
     }
@@ -174,6 +179,11 @@ impl AtWork {
 }
 
 impl Limited {
+    /// Whether there is a class to go by.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.at_work.is_some()
+    }
+
     /// Writes `bytes` as far as the class permits, and waits where it permits nothing.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Self { stream, name, own, share, at_work, waits, timer } = self;
@@ -183,7 +193,6 @@ impl Limited {
                 ready!(timer.as_mut().poll(cx));
             }
             let waited = std::mem::take(waits);
-            at_work.hold.set(false);
             let class = at_work.class(name);
             let Some(class) = class.filter(|_| !bytes.is_empty()) else {
                 return stream.poll_write(cx, bytes);
@@ -205,7 +214,7 @@ impl Limited {
                 }
                 Err(pause) => {
                     counters.waits.add(u64::from(!waited));
-                    at_work.hold.set(true);
+                    at_work.hold.until(at_work.worker.now().after(pause));
                     *waits = true;
                     start(timer, pause);
                 }

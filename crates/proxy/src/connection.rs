@@ -532,7 +532,7 @@ impl Client {
             }
             return;
         }
-        let unread = flow == Flow::Linger;
+        let unread = flow == Flow::Linger || self.stream.socket().is_some_and(|socket| socket.has_unread());
         if !unread && !self.is_tls() {
             return; // Dropping the socket sends FIN.
         }

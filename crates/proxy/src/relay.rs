@@ -105,7 +105,7 @@ impl<'a> Guarded<'a> {
             Poll::Pending => {
                 ready!(self.deadline.poll_passed(cx));
                 // Whoever waits for bandwidth is not idle.
-                if !self.deadline.is_held() || self.transaction_is_over() {
+                if !self.deadline.is_held(self.worker.now()) || self.transaction_is_over() {
                     return Poll::Ready(None);
                 }
                 self.start_anew();

@@ -265,6 +265,11 @@ impl Socket {
         self.ending = true;
     }
 
+    /// Whether the peer has sent bytes that nobody has read. A close would throw away what it has not read either.
+    pub(crate) fn has_unread(&self) -> bool {
+        rustix::net::recv(&self.fd, &mut [0u8; 1], RecvFlags::PEEK).is_ok_and(|(n, _)| n > 0)
+    }
+
     /// Makes the coming close send RST instead of FIN.
     pub(crate) fn reset_on_close(&self) {
         // Failing to set the option leaves an ordinary close, which is safe.

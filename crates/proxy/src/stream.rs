@@ -203,7 +203,7 @@ impl Stream {
 
     /// Whether a bandwidth class limits what is written.
     pub(crate) fn is_limited(&self) -> bool {
-        matches!(self, Self::Limited(_))
+        matches!(self, Self::Limited(limited) if limited.is_at_work())
     }
 
     /// The stream below a limit, which has no say in what is read.

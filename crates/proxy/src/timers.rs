@@ -31,8 +31,8 @@ struct Entry {
     restless: Cell<bool>,
     /// Woken when nodes are gone: a request is in flight.
     in_flight: Cell<bool>,
-    /// Waits of the connection that are no idleness, and go on.
-    held: Cell<u32>,
+    /// Until when the connection waits for what is not its to give, milliseconds.
+    held_until: Cell<u64>,
     /// Whether a sweep has passed since the request in flight began to wait.
     waited: Cell<Waited>,
 }
@@ -57,7 +57,7 @@ impl Timers {
             waker: RefCell::new(None),
             restless: Cell::new(false),
             in_flight: Cell::new(false),
-            held: Cell::new(0),
+            held_until: Cell::new(0),
             waited: Cell::new(Waited::Off),
         });
         let key = self.0.borrow_mut().insert(Rc::clone(&entry));
@@ -137,12 +137,12 @@ impl Deadline {
 
     /// For somebody who sometimes waits for what is not the connection's to give.
     pub(crate) fn hold(&self) -> Hold {
-        Hold { entry: Rc::clone(&self.entry), on: false }
+        Hold(Rc::clone(&self.entry))
     }
 
     /// Whether a [`Hold`] is on: that nothing moves is not idleness.
-    pub(crate) fn is_held(&self) -> bool {
-        self.entry.held.get() > 0
+    pub(crate) fn is_held(&self, now: Moment) -> bool {
+        self.entry.held_until.get() > now.0
     }
 
     /// Ready once the armed deadline has passed. Keeps the waker for the sweep.
@@ -159,30 +159,20 @@ impl Deadline {
     }
 }
 
-/// A wait that is no idleness of a connection, while it is on.
+/// A wait that is no idleness of a connection. It ends by itself: who waits on says so again.
 #[derive(Debug)]
-pub(crate) struct Hold {
-    entry: Rc<Entry>,
-    on: bool,
-}
+pub(crate) struct Hold(Rc<Entry>);
 
 impl Hold {
-    /// Begins or ends the wait.
-    pub(crate) fn set(&mut self, on: bool) {
-        let held = &self.entry.held;
-        match (std::mem::replace(&mut self.on, on), on) {
-            (false, true) => held.set(held.get() + 1),
-            (true, false) => held.set(held.get() - 1),
-            _ => {}
-        }
+    /// Waits until `moment`, and the sweeps that may be late.
+    pub(crate) fn until(&self, moment: Moment) {
+        let until = moment.after(LATE);
+        self.0.held_until.set(self.0.held_until.get().max(until.0));
     }
 }
 
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.set(false);
-    }
-}
+/// How late a sweep may come to somebody who waits, at most.
+const LATE: Duration = SWEEP.saturating_mul(3);
 
 impl Drop for Deadline {
     fn drop(&mut self) {
@@ -227,20 +217,15 @@ mod tests {
     }
 
     #[test]
-    fn holds_end_with_whoever_waits() {
+    fn holds_end_by_themselves() {
         let timers = Rc::new(Timers::default());
         let deadline = timers.deadline();
-        let (mut one, mut other) = (deadline.hold(), deadline.hold());
-        assert!(!deadline.is_held());
-        one.set(true);
-        one.set(true);
-        other.set(true);
-        one.set(false);
-        assert!(deadline.is_held());
-        drop(other);
-        assert!(!deadline.is_held());
-        drop(one);
-        assert!(!deadline.is_held());
+        let (one, other) = (deadline.hold(), deadline.hold());
+        assert!(!deadline.is_held(Moment(0)));
+        one.until(Moment(1000));
+        other.until(Moment(200));
+        assert!(deadline.is_held(Moment(1000)));
+        assert!(!deadline.is_held(Moment(1000).after(LATE)));
     }
 
     #[test]

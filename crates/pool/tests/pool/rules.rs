@@ -8,8 +8,8 @@ use tidegate_model::{
     pool::{Algorithm, NodeDelete, NodeState},
 };
 use tidegate_pool::{
-    Asked, Choice, NoNode, NodeSpec, Pool, PoolContext, Session, SessionKey, Slot, Standing, Tried,
-    session::Found,
+    Asked, Choice, FailureKind, NoNode, NodeSpec, Pool, PoolContext, Session, SessionKey, Slot, Standing,
+    Tried, session::Found,
 };
 
 use crate::fixture::{
@@ -442,6 +442,18 @@ fn what_rules_see_of_nodes() {
     assert_eq!(seen(&pool), expected(Standing::Active, Standing::Draining, Standing::Draining));
     pool.let_go(None, T0);
     assert_eq!(seen(&pool), []);
+}
+
+#[test]
+fn what_fails_because_a_node_was_removed_is_not_held_against_it() {
+    let pool = start(None, &nodes(1..=1));
+    let only = pool.members()[0].node.clone();
+    pool.let_go(None, T0);
+    for _ in 0..10 {
+        assert_eq!(only.record_failure(FailureKind::ClosedEarly, pool.settings(), T0), None);
+    }
+    // A request that still goes by this build gets it for want of a better one.
+    assert!(crate::fixture::choose(&pool, T0).is_ok());
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Claim {
 /// Outcome of [`claim`].
 pub(crate) enum Claimed {
     Node(Claim),
-    /// The pool was rebuilt while the request waited.
+    /// The pool was rebuilt while the request waited, or before it could be had by any node of the older build.
     Rebuilt(Arc<RunningPool>),
     /// Every node was tried.
     Exhausted,
@@ -74,7 +74,13 @@ pub(crate) async fn claim(
         && !pool.queue.comes_first()
         && let Look::Claimed(claimed) = look(&client.worker, pool, session, attempts, may_reuse)
     {
-        return Ok(claimed);
+        return Ok(match claimed {
+            // All nodes of a build may have gone since the request began: those of today are asked before it is given up.
+            Claimed::AllFailed | Claimed::Exhausted => {
+                client.worker.rebuilt(pool).map_or(claimed, Claimed::Rebuilt)
+            }
+            claimed => claimed,
+        });
     }
     aside(wait_in_queue(client, exchange, pool, session, attempts)).await
 }

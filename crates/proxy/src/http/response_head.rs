@@ -53,7 +53,12 @@ pub(crate) enum ConnectionHeader {
 /// Appends the head for the client, blank line included.
 pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, rewrite: &Rewrite<'_>) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(head.status_and_reason(bytes));
+    let status = head.status_and_reason(bytes);
+    out.extend_from_slice(status);
+    if status.len() == "200".len() {
+        // RFC 9112 §4: the space is there even where the reason is not.
+        out.push(b' ');
+    }
     out.extend_from_slice(b"\r\n");
     let server = rewrite.server;
     let dropped = head.headers().iter().filter(|header| match header.role() {
@@ -163,6 +168,7 @@ mod tests {
                 (Unframed, Close, None),
                 "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
             ),
+            ("HTTP/1.1 204\r\n\r\n", (Drop, Silent, None), "HTTP/1.1 204 \r\n\r\n"),
             (
                 "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
                 (Drop, KeepAlive, None),

@@ -87,7 +87,6 @@ struct Inner {
     /// Longest time of one question, waiting included.
     limit: Duration,
     known: ArcSwap<BTreeMap<AuthenticatorName, Arc<Directory>>>,
-    at_once: Semaphore,
     waiting: Semaphore,
     confirmed: AtomicU64,
     denied: AtomicU64,
@@ -98,6 +97,8 @@ struct Inner {
 /// A directory that can be asked.
 struct Directory {
     source: Source,
+    /// Its own: one that is silent holds up nobody else's questions.
+    at_once: Semaphore,
     /// Made with the first question that needs it.
     tls: OnceLock<Result<(Arc<ClientConfig>, ServerName<'static>), String>>,
 }
@@ -125,7 +126,6 @@ impl Directories {
             names,
             limit,
             known: ArcSwap::default(),
-            at_once: Semaphore::new(MOST_AT_ONCE),
             waiting: Semaphore::new(MOST_WAITING),
             confirmed: AtomicU64::new(0),
             denied: AtomicU64::new(0),
@@ -141,7 +141,10 @@ impl Directories {
         let directory = |source: &Source| {
             let name = source.0.name.clone();
             let same = before.get(&name).filter(|known| known.source == *source).cloned();
-            let new = || Arc::new(Directory { source: source.clone(), tls: OnceLock::new() });
+            let new = || {
+                let at_once = Semaphore::new(MOST_AT_ONCE);
+                Arc::new(Directory { source: source.clone(), at_once, tls: OnceLock::new() })
+            };
             (name, same.unwrap_or_else(new))
         };
         self.inner.known.store(Arc::new(sources.into_iter().map(directory).collect()));
@@ -194,7 +197,7 @@ impl Inner {
             return Err(format!("{MOST_WAITING} questions to directories are in progress already"));
         };
         let run = async {
-            let _permit = self.at_once.acquire().await;
+            let _permit = directory.at_once.acquire().await;
             Box::pin(self.run(&directory, query)).await
         };
         let (answer, limit) = (tokio::time::timeout(self.limit, run).await, self.limit);
@@ -273,6 +276,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
         let Some((name, mut entry)) = self.search(authenticator, &query.user).await? else { return Ok(None) };
         if let Some(password) = &query.password {
+            // A bind without a name is nobody's.
+            if name.is_empty() {
+                return Err("the directory gives the user's entry no name".to_owned());
+            }
             let outcome = self.bind(&name, password).await?;
             match outcome.code {
                 Outcome::SUCCESS => {}

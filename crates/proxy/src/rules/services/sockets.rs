@@ -196,7 +196,12 @@ async fn read(sockets: &mut Sockets, number: u32, most: usize) -> Result<Heard, 
         let held = bytes.len();
         bytes.resize(held + room, 0);
         let piece = bytes.get_mut(held..).unwrap_or_default();
-        let more = stream.try_read(piece).unwrap_or(0);
+        let more = match stream.try_read(piece) {
+            Ok(more) => more,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            // A connection that broke tells so once: what it has brought is not all there was.
+            Err(error) => return Err(error.to_string()),
+        };
         bytes.truncate(held + more);
         if more == 0 {
             break;
