@@ -41,6 +41,8 @@ pub(crate) struct Conversation {
     pub(crate) leg: Option<Leg>,
     /// What the client has sent behind the last request, and rules had before them.
     pub(crate) behind: Vec<u8>,
+    /// A rule has chosen a pool for one of its requests: the next one may go to another.
+    pub(crate) changes_pools: bool,
     /// The client sends nothing more.
     finished: bool,
     /// `connection.data`
@@ -170,6 +172,7 @@ async fn answer(
             rules::generic::Next::Close(flow) => return Ok(flow),
         }
         chosen = exchange.said.as_mut().and_then(|said| said.pool.take());
+        conversation.changes_pools |= chosen.is_some();
     }
     conversation.behind = std::mem::take(&mut request.behind);
     let (pool, discards) = match &chosen {

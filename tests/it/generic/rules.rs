@@ -9,18 +9,23 @@ use super::{LineNode, ask, line, nobody, of};
 
 /// Rules of the three phases; empty = none.
 #[derive(Clone, Copy, Default)]
-struct Rules<'a> {
-    request: &'a str,
-    response: &'a str,
-    completion: &'a str,
+pub(super) struct Rules<'a> {
+    pub(super) request: &'a str,
+    pub(super) response: &'a str,
+    pub(super) completion: &'a str,
 }
 
 /// A site of a protocol with these rules, and a pool `other` besides.
-async fn site(protocol: &str, nodes: &[SocketAddr], other: &[SocketAddr], rules: Rules<'_>) -> Site {
+pub(super) async fn site(
+    protocol: &str,
+    nodes: &[SocketAddr],
+    other: &[SocketAddr],
+    rules: Rules<'_>,
+) -> Site {
     site_with(protocol, nodes, other, rules, &json!({})).await
 }
 
-async fn site_with(
+pub(super) async fn site_with(
     protocol: &str,
     nodes: &[SocketAddr],
     other: &[SocketAddr],
@@ -49,11 +54,11 @@ async fn site_with(
     .await
 }
 
-fn on_request(text: &str) -> Rules<'_> {
+pub(super) fn on_request(text: &str) -> Rules<'_> {
     Rules { request: text, ..Rules::default() }
 }
 
-fn on_response(text: &str) -> Rules<'_> {
+pub(super) fn on_response(text: &str) -> Rules<'_> {
     Rules { response: text, ..Rules::default() }
 }
 

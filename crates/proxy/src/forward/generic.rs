@@ -28,7 +28,7 @@ use crate::{
         Conversation,
         leg::{Event, Leg, Manner},
         reply_limit, swallow_banner,
-        talk::{Request, Rest},
+        talk::{Output, Request, Rest},
     },
     virtual_server::Exchange,
 };
@@ -104,9 +104,17 @@ pub(crate) async fn to_pool(
             }
             Ok(After::Retry) => leave(conversation, pool),
             Err(failure) => {
+                let blame = blame(conversation.leg.as_ref(), &failure, speaks);
                 leave(conversation, pool);
-                note_failure(client, pool, &claimed, &failure);
-                attempts.note(&failure, &claimed);
+                match blame {
+                    Blame::Node => {
+                        note_failure(client, pool, &claimed, &failure);
+                        attempts.note(&failure, &claimed);
+                    }
+                    Blame::Client => attempts.note(&failure, &claimed),
+                    // It can be had anew, and is tried once more by that.
+                    Blame::Nobody => {}
+                }
                 let at_hand = failure.progress == Progress::Unsent || request.rest == Rest::Whole;
                 let body = if at_hand { RequestBody::None } else { RequestBody::Streaming(None) };
                 let known_end = request.rest != Rest::Unbounded || exchange.said().is_some();
@@ -120,11 +128,34 @@ pub(crate) async fn to_pool(
         }
         exchange.answered.retries += 1;
         tally::pool(&client.worker, pool).retries.add(1);
+        if let Some(talk) = exchange.said.as_mut().and_then(|said| said.talk.as_mut()) {
+            // Nothing of the failed answer is part of the next one.
+            talk.output = Output::default();
+        }
         if let Some(rebuilt) = client.worker.rebuilt(pool) {
             session = super::session_of(client, exchange, &rebuilt);
             attempts.follow(pool, &rebuilt);
             other = Some(rebuilt);
         }
+    }
+}
+
+/// Whose fault a failure is.
+enum Blame {
+    Node,
+    Client,
+    Nobody,
+}
+
+/// A node that is silent may wait for more of a request that the client has not finished, unless the node has to speak first.
+/// One that has closed a kept connection before it got the next request may do so.
+fn blame(leg: Option<&Leg>, failure: &Failure, speaks: Speaks) -> Blame {
+    match (failure.kind, leg) {
+        (Kind::ReplyTimedOut, Some(leg)) if speaks != Speaks::ServerFirst && !leg.has_sent_all() => {
+            Blame::Client
+        }
+        (Kind::ClosedEarly, Some(leg)) if leg.was_closed_before() => Blame::Nobody,
+        _ => Blame::Node,
     }
 }
 
@@ -156,6 +187,9 @@ async fn try_node(
     let manner = Manner {
         rules: has_rules,
         more_is_here: !conversation.behind.is_empty(),
+        may_leave: conversation.changes_pools
+            || pool.settings.max_connections_per_node.is_some()
+            || pool.pool.members().len() > 1,
         proxy_close: settings.generic.proxy_close,
         reply_limit: reply_limit(exchange, pool, speaks),
     };
@@ -200,7 +234,8 @@ async fn try_node(
 }
 
 /// The node has finished: whether it should have, and what comes next. A node that closes behind its answer leaves the client
-/// free to ask again (`asks_again`) if it has done so already, or a rule has closed.
+/// free to ask again (`asks_again`) if it has done so already, or a rule has closed; not in the middle of a request, whose rest
+/// would be taken for another one.
 fn node_done(leg: &Leg, request: &Request, speaks: Speaks, asks_again: bool) -> Result<After, Failure> {
     let progress = leg.progress();
     let owes = !leg.has_heard()
@@ -209,7 +244,7 @@ fn node_done(leg: &Leg, request: &Request, speaks: Speaks, asks_again: bool) -> 
     if owes {
         return Err(Failure::new(Kind::ClosedEarly, progress));
     }
-    let goes_on = asks_again && request.rest != Rest::Unbounded;
+    let goes_on = asks_again && request.rest != Rest::Unbounded && leg.has_sent_all();
     Ok(if goes_on { After::Next } else { After::End(Flow::Linger) })
 }
 
@@ -229,6 +264,9 @@ async fn reach(
     };
     if conversation.leg.as_mut().is_some_and(|leg| Arc::ptr_eq(leg.node(), claim.node()) && leg.is_usable()) {
         tally::reused(client, pool, claim.node());
+        if let Some(leg) = &mut conversation.leg {
+            leg.reuse();
+        }
         return Ok(());
     }
     leave(conversation, pool);

@@ -49,12 +49,12 @@ pub(crate) async fn request(client: &mut Client, exchange: &mut Exchange<'_>) ->
     let Some(talk) = &mut exchange.said_mut().talk else { return Ok(Next::Forward(Request::default())) };
     let (request, reply) = (talk.input.take(), talk.reply.take());
     let Some(reply) = reply else { return Ok(Next::Forward(request)) };
-    if let Rest::More(_) = request.rest {
-        // What is still to come of it is the next one's beginning, as nobody has waited for it.
-        tracing::debug!(virtual_server = %exchange.server.name(), "a request was answered before it was there");
-    }
     send(client, exchange, reply).await?;
-    Ok(Next::Replied(request.behind))
+    Ok(match request.rest {
+        // What is still to come of it would be taken for the next one.
+        Rest::More(_) => Next::Close(Flow::Linger),
+        Rest::Whole | Rest::Unbounded => Next::Replied(request.behind),
+    })
 }
 
 /// Runs the response rules on what the node has said. What they pass goes to the client with the next relaying.
@@ -138,7 +138,7 @@ pub(super) async fn take_output(
         if talk.output.is_finished() || talk.output.bytes().len() >= wanted {
             return Ok(Given::Done);
         }
-        leg.fill(client, exchange).await.map_err(|kind| Failure::new(kind, leg.progress()))?;
+        leg.fill(client, exchange, pool).await.map_err(|kind| Failure::new(kind, leg.progress()))?;
     }
 }
 

@@ -153,8 +153,12 @@ fn bandwidth(seen: &mut Seen<'_, '_>, side: Side, class: Option<&[u8]>) -> bool 
             chosen.client = Some(ChosenBandwidth { class: name });
         }
         (Side::Request, stage) => {
-            if let Stage::Response { answer, .. } = stage {
-                answer.connection.stream.limit(name.as_ref(), worker, deadline);
+            match stage {
+                Stage::Response { answer, .. } => {
+                    answer.connection.stream.limit(name.as_ref(), worker, deadline);
+                }
+                Stage::Spoken { leg, .. } => leg.connection.stream.limit(name.as_ref(), worker, deadline),
+                Stage::Request | Stage::Completion(_) => {}
             }
             chosen.node = Some(ChosenBandwidth { class: name });
         }

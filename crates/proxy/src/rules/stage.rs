@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_pool::Node;
 use tidegate_trafficscript::host::CompletionCode;
 
-use crate::{forward::attempt::Answer, snapshot::RunningPool, tcp::leg::Leg};
+use crate::{failure::Progress, forward::attempt::Answer, snapshot::RunningPool, tcp::leg::Leg};
 
 /// Where the request is.
 pub(crate) enum Stage<'a> {
@@ -34,7 +34,12 @@ pub(crate) enum Stage<'a> {
 impl Stage<'_> {
     /// Whether another node may get the request.
     pub(super) fn is_resendable(&self) -> bool {
-        matches!(self, Stage::Response { resendable: true, .. } | Stage::Spoken { resendable: true, .. })
+        match self {
+            Stage::Response { resendable, .. } => *resendable,
+            // `response.flush` may have sent some of the answer since.
+            Stage::Spoken { leg, resendable, .. } => *resendable && leg.progress() != Progress::Answered,
+            Stage::Request | Stage::Completion(_) => false,
+        }
     }
 
     /// The same, for one run.

@@ -1,41 +1,40 @@
 //! The way to one node and back: bytes both ways at once, with back-pressure and bounded memory, until something happens
 //! that others have to decide on ([`Event`]).
 
+mod flow;
+
 use std::{
-    future::poll_fn,
-    os::fd::AsFd,
+    future::{Future, poll_fn},
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use rustix::{
-    io::Errno,
-    net::{RecvFlags, recv},
-};
 use tidegate_pool::Node;
+use tokio::time::Sleep;
 
+use self::flow::{Pumps, WORTH_PUMPING};
 use super::talk::{Request, Rest};
 use crate::{
     buffer::{BUFFER, Buffer},
     connection::Client,
     failure::{Kind, Progress},
     node::NodeConnection,
-    relay::{
-        BodyRelay, Framing, Guarded, RelayError,
-        splice::{Broken, Pipes, both::Pump},
-    },
+    relay::{BodyRelay, Framing, Guarded, RelayError, splice::Pipes},
     snapshot::RunningPool,
-    socket::Socket,
     stream::Stream,
     tally,
     virtual_server::Exchange,
     worker::Worker,
 };
 
-/// So many bytes of one direction are copied before the kernel is left to move the rest: conversations of a few lines are
-/// cheaper copied.
-const WORTH_PUMPING: u64 = 256 * 1024;
+/// A node that has answered and then said nothing for so long has said all, where the process waits for its end.
+const SILENCE_AT_THE_END: Duration = Duration::from_secs(1);
+
+/// A node that has said nothing for so long has answered, where the next request was there before its answer and may go to
+/// another node.
+const SILENCE_BEFORE_THE_NEXT: Duration = Duration::from_millis(50);
 
 /// How far the request has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +73,8 @@ pub(crate) struct Manner {
     pub(crate) rules: bool,
     /// The client may have sent something behind the request that was read already.
     pub(crate) more_is_here: bool,
+    /// The next request may go to another node, and what this one has still to say would be lost.
+    pub(crate) may_leave: bool,
     /// `tcp.proxy_close`
     pub(crate) proxy_close: bool,
     /// How long the node may take to begin its answer.
@@ -103,15 +104,16 @@ pub(crate) struct Leg {
     pub(crate) ended: bool,
     /// A rule leaves it.
     left: bool,
+    /// The node is polled before the client: large flows take turns.
+    node_first: bool,
+    /// It carried a request before the present one.
+    reused: bool,
+    /// Whether the client had sent another request when the node began to answer; `None` = nobody has looked yet.
+    overtakes: Option<bool>,
+    /// Runs while the node is silent and another request waits.
+    silence: Option<Pin<Box<Sleep>>>,
     /// What is counted already of `up` and `down`.
     counted: (u64, u64),
-}
-
-/// Both directions inside the kernel.
-#[derive(Debug, Default)]
-struct Pumps {
-    up: Pump,
-    down: Pump,
 }
 
 impl Leg {
@@ -130,6 +132,10 @@ impl Leg {
             delivered: false,
             ended: false,
             left: false,
+            node_first: false,
+            reused: false,
+            overtakes: None,
+            silence: None,
             counted: (0, 0),
         }
     }
@@ -139,14 +145,29 @@ impl Leg {
         self.connection.node()
     }
 
-    /// Whether another request may be sent over it: the node has not closed it. What it may still have to say of the last
-    /// request goes before its answer to the next one.
+    /// Whether another request may be sent over it: the node has not closed it, so far as that can be told now. What it has
+    /// still to say of the last request goes before its answer to the next one.
     pub(crate) fn is_usable(&mut self) -> bool {
-        let open = |socket: &mut Socket| match recv(socket.as_fd(), &mut [0u8; 1], RecvFlags::PEEK) {
-            Ok((_, n)) => n > 0,
-            Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
-        };
-        !self.ended && self.upload != Upload::Broken && self.connection.stream.socket().is_some_and(open)
+        if self.ended || self.upload == Upload::Broken {
+            return false;
+        }
+        if self.buffer.is_empty() {
+            // Under TLS an end is one more record: only reading tells it from what is still to be said.
+            let mut cx = Context::from_waker(Waker::noop());
+            let read = self.connection.stream.poll_fill(&mut cx, &mut self.buffer, BUFFER);
+            self.ended = matches!(read, Poll::Ready(Ok(0) | Err(_)));
+        }
+        !self.ended
+    }
+
+    /// It gets another request.
+    pub(crate) fn reuse(&mut self) {
+        self.reused = true;
+    }
+
+    /// Whether its end says nothing about the node: it was closed while nobody asked anything.
+    pub(crate) fn was_closed_before(&self) -> bool {
+        self.reused && !self.heard
     }
 
     /// Begins to send a request. Returns how many bytes of it were at hand.
@@ -171,6 +192,7 @@ impl Leg {
         self.unbounded = request.rest == Rest::Unbounded;
         (self.heard, self.delivered) = (false, false);
         self.counted = (0, 0);
+        (self.overtakes, self.silence) = (None, None);
         request.bytes.len() as u64
     }
 
@@ -216,6 +238,11 @@ impl Leg {
         self.upload == Upload::Finished
     }
 
+    /// Whether the node has all of the request, whose end was marked: what the client sends now is another one.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.upload == Upload::Sent
+    }
+
     /// Relays until something happens.
     pub(crate) async fn relay(
         &mut self,
@@ -237,6 +264,7 @@ impl Leg {
             None => guard.progress(),
         };
         arm(&mut guard, was_heard);
+        let mut last = guard.now();
         poll_fn(|cx| {
             let mut moving = false;
             let event = self.step(cx, (stream, buffer), &worker.pipes, manner, &mut moving);
@@ -258,8 +286,10 @@ impl Leg {
             }
             if moving {
                 arm(&mut guard, self.heard);
+                last = guard.now();
             }
-            if self.heard && !self.unbounded && worker.is_draining() && self.is_quiet(buffer) {
+            let is_over = || guard.now().since(last) >= SILENCE_AT_THE_END;
+            if worker.is_draining() && self.is_between_requests(buffer) && is_over() {
                 return Poll::Ready(Event::ClientDone);
             }
             if self.upload != Upload::Going && guard.lost_client(cx, stream) {
@@ -268,6 +298,9 @@ impl Leg {
             guard.or_passed(cx, Poll::<()>::Pending).map(|_| {
                 Event::Failed(if guard.node_died() {
                     Kind::ClosedEarly
+                } else if self.is_between_requests(buffer) {
+                    // The time was the client's to ask again.
+                    return Event::ClientDone;
                 } else if guard.transaction_is_over() {
                     Kind::TransactionTimedOut
                 } else if !self.heard && manner.reply_limit.is_some() {
@@ -287,9 +320,9 @@ impl Leg {
         (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1))
     }
 
-    /// Whether nothing of the answer is on its way.
-    fn is_quiet(&self, from_client: &Buffer) -> bool {
-        self.buffer.is_empty() && !self.down.has_unwritten() && from_client.is_empty()
+    /// Whether the client has all that the node has said to the request so far, and has not asked anything else.
+    fn is_between_requests(&self, from_client: &Buffer) -> bool {
+        self.heard && self.has_sent_all() && !self.has_unwritten() && from_client.is_empty()
     }
 
     /// Moves what can be moved now.
@@ -299,6 +332,62 @@ impl Leg {
         (client, from_client): (&mut Stream, &mut Buffer),
         pipes: &Pipes,
         manner: Manner,
+        moving: &mut bool,
+    ) -> Option<Event> {
+        // Who goes first may use up the task's share of the thread.
+        self.node_first = !self.node_first && self.upload == Upload::Going && self.up.moved >= WORTH_PUMPING;
+        let event = if self.node_first {
+            let event = self.listen(cx, client, pipes, manner, moving);
+            event.or_else(|| self.send(cx, (client, from_client), pipes, manner.proxy_close, moving))
+        } else {
+            let event = self.send(cx, (client, from_client), pipes, manner.proxy_close, moving);
+            event.or_else(|| self.listen(cx, client, pipes, manner, moving))
+        };
+        if event.is_some() {
+            return event;
+        }
+        if self.upload != Upload::Sent || !self.heard || self.has_unwritten() {
+            return None;
+        }
+        if manner.more_is_here || !from_client.is_empty() {
+            self.overtakes.get_or_insert(true);
+            return self.poll_next(cx, manner);
+        }
+        let read = client.poll_fill(cx, from_client, BUFFER);
+        self.overtakes.get_or_insert(matches!(read, Poll::Ready(Ok(1..))));
+        match read {
+            Poll::Ready(Ok(0)) if manner.proxy_close => {
+                self.upload = Upload::Finished;
+                self.tell(cx);
+                None
+            }
+            Poll::Ready(Ok(0)) => Some(Event::ClientDone),
+            Poll::Ready(Ok(_)) => self.poll_next(cx, manner),
+            Poll::Ready(Err(_)) => Some(Event::Failed(Kind::ClientGone)),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Another request is there. A client that had not waited for the answer does not say that the answer is over: only the
+    /// node's silence does.
+    fn poll_next(&mut self, cx: &mut Context<'_>, manner: Manner) -> Option<Event> {
+        if manner.may_leave && self.overtakes == Some(true) {
+            let silence =
+                self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE_BEFORE_THE_NEXT)));
+            if silence.as_mut().poll(cx).is_pending() {
+                return None;
+            }
+        }
+        Some(Event::Next)
+    }
+
+    /// Sends what there is of the request.
+    fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        (client, from_client): (&mut Stream, &mut Buffer),
+        pipes: &Pipes,
+        proxy_close: bool,
         moving: &mut bool,
     ) -> Option<Event> {
         if self.upload == Upload::Going {
@@ -315,37 +404,34 @@ impl Leg {
             }
         }
         if self.upload == Upload::Finished {
-            if !manner.proxy_close {
+            if !proxy_close {
                 return Some(Event::ClientDone);
             }
-            if !self.told {
-                self.told = self.connection.stream.poll_shutdown(cx).is_ready();
-            }
+            self.tell(cx);
         }
-        let event = if manner.rules {
+        None
+    }
+
+    /// Tells the node that the client has finished.
+    fn tell(&mut self, cx: &mut Context<'_>) {
+        if !self.told {
+            self.told = self.connection.stream.poll_shutdown(cx).is_ready();
+        }
+    }
+
+    /// Takes what the node says.
+    fn listen(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut Stream,
+        pipes: &Pipes,
+        manner: Manner,
+        moving: &mut bool,
+    ) -> Option<Event> {
+        if manner.rules {
             self.hear_for_rules(cx, client, moving)
         } else {
             self.hear(cx, client, pipes, moving)
-        };
-        if event.is_some() {
-            return event;
-        }
-        if self.upload != Upload::Sent || !self.heard || self.has_unwritten() {
-            return None;
-        }
-        if manner.more_is_here || !from_client.is_empty() {
-            return Some(Event::Next);
-        }
-        match client.poll_fill(cx, from_client, BUFFER) {
-            Poll::Ready(Ok(0)) if manner.proxy_close => {
-                self.upload = Upload::Finished;
-                self.told = self.connection.stream.poll_shutdown(cx).is_ready();
-                None
-            }
-            Poll::Ready(Ok(0)) => Some(Event::ClientDone),
-            Poll::Ready(Ok(_)) => Some(Event::Next),
-            Poll::Ready(Err(_)) => Some(Event::Failed(Kind::ClientGone)),
-            Poll::Pending => None,
         }
     }
 
@@ -353,33 +439,6 @@ impl Leg {
         self.down.has_unwritten()
             || !self.buffer.is_empty()
             || self.pumps.as_ref().is_some_and(|pumps| pumps.down.has_unwritten())
-    }
-
-    fn poll_up(
-        &mut self,
-        cx: &mut Context<'_>,
-        (client, from_client): (&mut Stream, &mut Buffer),
-        pipes: &Pipes,
-        moving: &mut bool,
-    ) -> Poll<Result<(), RelayError>> {
-        let node = &mut self.connection.stream;
-        if self.unbounded
-            && self.up.moved >= WORTH_PUMPING
-            && !self.up.has_unwritten()
-            && from_client.is_empty()
-            && let (Stream::Plain(source), Stream::Plain(sink)) = (&mut *client, &mut *node)
-        {
-            let pump = &mut self.pumps.get_or_insert_default().up;
-            let mut moved = 0;
-            let polled = pump.poll(cx, pipes, source, sink, &mut moved);
-            self.up.spliced(moved);
-            *moving |= moved > 0;
-            match polled {
-                Poll::Ready(Err(Broken::NoPipe)) => {}
-                other => return other.map_err(|why| broken(&why)),
-            }
-        }
-        self.up.poll(cx, client, from_client, node, moving)
     }
 
     /// Passes on what the node says.
@@ -392,7 +451,10 @@ impl Leg {
     ) -> Option<Event> {
         let before = self.down.moved;
         let polled = self.poll_down(cx, client, pipes, moving);
-        self.heard |= self.down.moved > before || !self.buffer.is_empty();
+        if self.down.moved > before || !self.buffer.is_empty() {
+            self.heard = true;
+            self.silence = None;
+        }
         match polled {
             Poll::Pending => None,
             Poll::Ready(Ok(())) => {
@@ -405,32 +467,6 @@ impl Leg {
                 Some(Event::Failed(Kind::ClosedEarly))
             }
         }
-    }
-
-    fn poll_down(
-        &mut self,
-        cx: &mut Context<'_>,
-        client: &mut Stream,
-        pipes: &Pipes,
-        moving: &mut bool,
-    ) -> Poll<Result<(), RelayError>> {
-        let node = &mut self.connection.stream;
-        if self.down.moved >= WORTH_PUMPING
-            && !self.down.has_unwritten()
-            && self.buffer.is_empty()
-            && let (Stream::Plain(source), Stream::Plain(sink)) = (&mut *node, &mut *client)
-        {
-            let pump = &mut self.pumps.get_or_insert_default().down;
-            let mut moved = 0;
-            let polled = pump.poll(cx, pipes, source, sink, &mut moved);
-            self.down.spliced(moved);
-            *moving |= moved > 0;
-            match polled {
-                Poll::Ready(Err(Broken::NoPipe)) => {}
-                other => return other.map_err(|why| broken(&why)),
-            }
-        }
-        self.down.poll(cx, node, &mut self.buffer, client, moving)
     }
 
     /// Sends what rules have passed, and reads what they have to see next.
@@ -463,6 +499,7 @@ impl Leg {
             }
         }
         self.heard = true;
+        self.silence = None;
         Some(Event::Spoke)
     }
 
@@ -472,29 +509,31 @@ impl Leg {
         &mut self,
         client: &mut Client,
         exchange: &mut Exchange<'_>,
+        pool: &RunningPool,
     ) -> Result<bool, Kind> {
         let Client { worker, stream, deadline, buffer, .. } = client;
-        let mut guard = Guarded::new(worker, deadline, exchange.idle_limit(), exchange.end());
+        let node = Arc::clone(self.node());
+        let mut guard = Guarded::new(worker, deadline, exchange.idle_limit(), exchange.end())
+            .watch(&node, pool.settings.close_on_death);
+        let proxy_close = exchange.server.settings.generic.proxy_close;
         guard.progress();
         let read = poll_fn(|cx| {
             let mut moving = false;
-            if self.upload == Upload::Going
-                && let Poll::Ready(sent) = self.poll_up(cx, (stream, buffer), &worker.pipes, &mut moving)
-            {
-                self.upload = match sent {
-                    Ok(()) if self.unbounded => Upload::Finished,
-                    Ok(()) => Upload::Sent,
-                    Err(_) => Upload::Broken,
-                };
+            let sent = self.send(cx, (stream, buffer), &worker.pipes, proxy_close, &mut moving);
+            if sent.is_some() {
+                return Poll::Ready(Err(Kind::ClientGone));
             }
             if moving {
                 guard.progress();
             }
             self.buffer.compact();
             let polled = self.connection.stream.poll_fill(cx, &mut self.buffer, BUFFER);
-            guard.or_passed(cx, polled)
+            if polled.is_pending() && self.upload != Upload::Going && guard.lost_client(cx, stream) {
+                return Poll::Ready(Err(Kind::ClientGone));
+            }
+            guard.or_passed(cx, polled).map(Ok)
         })
-        .await;
+        .await?;
         match read {
             Some(Ok(0)) => {
                 self.ended = true;
@@ -502,15 +541,8 @@ impl Leg {
             }
             Some(Ok(_)) => Ok(true),
             Some(Err(_)) => Err(Kind::ClosedEarly),
-            None if guard.transaction_is_over() => Err(Kind::TransactionTimedOut),
-            None => Err(Kind::ReplyTimedOut),
+            None if guard.node_died() => Err(Kind::ClosedEarly),
+            None => Err(Kind::RuleTimedOut),
         }
-    }
-}
-
-fn broken(broken: &Broken) -> RelayError {
-    match broken {
-        Broken::Destination => RelayError::Sink(std::io::ErrorKind::BrokenPipe.into()),
-        Broken::Source | Broken::TimedOut | Broken::NoPipe => RelayError::Source,
     }
 }

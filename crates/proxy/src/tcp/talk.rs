@@ -85,11 +85,12 @@ impl Input {
         self.end = Some(end);
     }
 
-    /// `request.set`: other bytes in place of the request, or of all that is there if no end is marked.
+    /// `request.set`: other bytes in place of the request as far as it is there, or of all that is there if no end is
+    /// marked. What is still to come of it follows them.
     pub(crate) fn set(&mut self, bytes: Vec<u8>) {
         match self.end {
             Some(end) => {
-                self.end = Some(bytes.len());
+                self.end = Some(bytes.len() + end.saturating_sub(self.bytes.len()));
                 let behind = self.bytes.split_off(end.min(self.bytes.len()));
                 self.bytes = bytes;
                 self.bytes.extend_from_slice(&behind);
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn requests() {
         // What rules do, what comes of `one\ntwo\n`.
-        let table: [Row; 9] = [
+        let table: [Row; 10] = [
             (|_| (), "one\ntwo\n", Rest::Unbounded, ""),
             (|input| input.ends_at(4), "one\n", Rest::Whole, "two\n"),
             (|input| input.ends_at(8), "one\ntwo\n", Rest::Whole, ""),
@@ -221,6 +222,15 @@ mod tests {
                 "other\n",
                 Rest::Whole,
                 "two\n",
+            ),
+            (
+                |input| {
+                    input.ends_at(10);
+                    input.set(b"other\n".to_vec());
+                },
+                "other\n",
+                Rest::More(2),
+                "",
             ),
             (
                 |input| {

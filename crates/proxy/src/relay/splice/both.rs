@@ -12,6 +12,9 @@ use tokio::io::Interest;
 use super::{Broken, PIPE_SIZE, Pipe, Pipes, transfer};
 use crate::socket::Socket;
 
+/// Times that a pipe is filled before others have their turn.
+const ROUNDS: usize = 16;
+
 /// One direction.
 #[derive(Debug, Default)]
 pub(crate) struct Pump {
@@ -35,30 +38,8 @@ impl Pump {
         sink: &mut Socket,
         moved: &mut u64,
     ) -> Poll<Result<(), Broken>> {
-        loop {
-            if self.inside > 0
-                && let Some(pipe) = &self.pipe
-            {
-                let inside = self.inside;
-                let given = match transfer(pipe.read.as_fd(), sink.as_fd(), inside) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        ready!(sink.poll_io(cx, Interest::WRITABLE, |fd| transfer(
-                            pipe.read.as_fd(),
-                            fd,
-                            inside
-                        )))
-                    }
-                    outcome => outcome,
-                };
-                match given {
-                    Ok(0) | Err(_) => return Poll::Ready(Err(Broken::Destination)),
-                    Ok(n) => {
-                        self.inside -= n;
-                        *moved += n as u64;
-                    }
-                }
-                continue;
-            }
+        for _ in 0..ROUNDS {
+            ready!(self.poll_empty(cx, sink, moved))?;
             let Some(pipe) = self.pipe.take().or_else(|| pipes.take().ok()) else {
                 return Poll::Ready(Err(Broken::NoPipe));
             };
@@ -80,5 +61,35 @@ impl Pump {
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Source)),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes what has been taken and adds it to `moved`. Ready when all of it is written.
+    pub(crate) fn poll_empty(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut Socket,
+        moved: &mut u64,
+    ) -> Poll<Result<(), Broken>> {
+        while self.inside > 0
+            && let Some(pipe) = &self.pipe
+        {
+            let inside = self.inside;
+            let given = match transfer(pipe.read.as_fd(), sink.as_fd(), inside) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(sink.poll_io(cx, Interest::WRITABLE, |fd| transfer(pipe.read.as_fd(), fd, inside)))
+                }
+                outcome => outcome,
+            };
+            match given {
+                Ok(0) | Err(_) => return Poll::Ready(Err(Broken::Destination)),
+                Ok(n) => {
+                    self.inside -= n;
+                    *moved += n as u64;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
