@@ -1,4 +1,5 @@
-//! What request and response heads share: finding the end, header lines as spans, character classes.
+//! What request and response heads share: header lines read in one pass and kept as spans, finding the end of a head that
+//! comes in pieces, character classes.
 
 use std::{ops::Range, sync::LazyLock};
 

@@ -31,7 +31,7 @@ use crate::{
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
     forward, rules, tally,
-    virtual_server::{Exchange, tell},
+    virtual_server::{Exchange, note_failed},
 };
 
 /// What outlives a request of a connection.
@@ -234,13 +234,7 @@ pub(crate) fn absorb(client: &mut Client, exchange: &mut Exchange<'_>) {
 
 /// Tells of a request that failed, and says how the connection ends: only the manner of closing can tell the client.
 fn report(client: &Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
-    tell(client, failure);
-    tally::failed(client, exchange, &failure);
-    tally::level_of_failure(client, exchange, &failure);
-    if failure.kind == Kind::ClientGone {
-        exchange.server.counters.shard(client.worker.index).clients_gone.add(1);
-    }
-    access::failed(exchange, &failure);
+    note_failed(client, exchange, failure);
     match failure.kind {
         Kind::ClosedEarly | Kind::TransactionTimedOut if failure.progress == Progress::Answered => {
             Flow::Abort

@@ -306,8 +306,8 @@ async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow
     }
 }
 
-/// Answers a failed request: the error page, a redirect, or nothing but a close.
-async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
+/// Tells everybody who wants to know of a request that failed.
+pub(crate) fn note_failed(client: &Client, exchange: &mut Exchange<'_>, failure: Failure) {
     tell(client, failure);
     tally::failed(client, exchange, &failure);
     tally::level_of_failure(client, exchange, &failure);
@@ -316,6 +316,11 @@ async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failu
     }
     access::failed(exchange, &failure);
     trace::failed(exchange, &failure);
+}
+
+/// Answers a failed request: the error page, a redirect, or nothing but a close.
+async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
+    note_failed(client, exchange, failure);
     let Some(status) = failure.status() else {
         return if exchange.answered.ends_by_close { Flow::Abort } else { Flow::Close };
     };
@@ -378,7 +383,7 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
 static FAILED: EventLimit = EventLimit::new();
 
 /// A request failed: an event where the operator asked for it, else a line for who debugs.
-pub(crate) fn tell(client: &Client, failure: Failure) {
+fn tell(client: &Client, failure: Failure) {
     let server = &client.server.settings;
     if failure.is_told(server.failure_log) {
         if let Some(held_back) = FAILED.admit(client.worker.recent()) {
