@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use crate::head::{is_field_value, is_token, looks_like};
+use crate::head::{field_value_end, is_token, looks_like, token_end};
 
 /// Most fields of one head that can be edited.
 pub const MAX_EDITED_FIELDS: usize = 64;
@@ -169,11 +169,11 @@ impl HeaderEdits {
         original: impl Iterator<Item = (&'h [u8], &'h [u8])>,
         each: &mut dyn FnMut(&[u8], &[u8]),
     ) {
-        let mut placed = 0;
+        let mut placed = Placed::default();
         for (name, value) in original {
             match self.take_place(name, &mut placed) {
                 None => each(name, value),
-                Some(values) => values.iter().for_each(|value| each(name, value)),
+                Some(values) => values.for_each(|value| each(name, value)),
             }
         }
         self.unplaced(placed).for_each(|(name, value)| each(name, value));
@@ -182,31 +182,39 @@ impl HeaderEdits {
     /// Appends the lines of the head as edited; `original` are the head's own names and lines. A field that is set
     /// stands where the head has its first line of that name, what is added stands at the end.
     pub fn write<'h>(&self, original: impl Iterator<Item = (&'h [u8], &'h [u8])>, out: &mut Vec<u8>) {
-        let mut placed = 0;
+        let mut placed = Placed::default();
         for (name, line) in original {
             match self.take_place(name, &mut placed) {
                 None => out.extend_from_slice(line),
-                Some(values) => values.iter().for_each(|value| write_line(name, value, out)),
+                Some(values) => values.for_each(|value| write_line(name, value, out)),
             }
         }
         self.unplaced(placed).for_each(|(name, value)| write_line(name, value, out));
     }
 
-    /// What stands at the place of a line of the head: `None` = the line itself. `placed` has a bit for every field
-    /// whose values have been given out.
-    fn take_place(&self, name: &[u8], placed: &mut u64) -> Option<&[Bytes]> {
+    /// The values that stand at the place of a line of the head: `None` = the line itself.
+    pub(crate) fn take_place(&self, name: &[u8], placed: &mut Placed) -> Option<impl Iterator<Item = &[u8]>> {
         let index =
             self.fields.iter().position(|field| !field.keeps && field.name.eq_ignore_ascii_case(name))?;
-        let first = *placed & (1 << index) == 0;
-        *placed |= 1 << index;
-        Some(self.fields.get(index).filter(|_| first).map_or(&[], |field| field.values.as_slice()))
+        let first = placed.0 & (1 << index) == 0;
+        placed.0 |= 1 << index;
+        let values =
+            self.fields.get(index).filter(|_| first).map_or(&[][..], |field| field.values.as_slice());
+        Some(values.iter().map(|value| &**value))
     }
 
-    fn unplaced(&self, placed: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let left = self.fields.iter().enumerate().filter(move |(index, _)| placed & (1 << index) == 0);
+    /// The values of all fields that have no place among the lines of the head.
+    pub(crate) fn unplaced(&self, placed: Placed) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let left = self.fields.iter().enumerate().filter(move |(index, _)| placed.0 & (1 << index) == 0);
         left.flat_map(|(_, field)| field.values.iter().map(|value| (&*field.name, &**value)))
     }
 }
+
+/// A bit for every field whose values have been given out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Placed(u64);
+
+const _: () = assert!(MAX_EDITED_FIELDS <= u64::BITS as usize, "one bit for each");
 
 /// Appends a header line.
 pub fn write_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
@@ -218,13 +226,15 @@ pub fn write_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 
 /// Whether name and value may be a field that is not about framing (RFC 9110 §5.1, §5.5).
 pub fn check(name: &[u8], value: &[u8]) -> Result<(), Refusal> {
-    if name.is_empty() || !name.iter().copied().all(is_token) {
+    if name.is_empty() || token_end(name) < name.len() {
         return Err("a header name has to be a token");
     }
-    if !value.iter().copied().all(is_field_value) {
+    if field_value_end(value, 0) < value.len() {
         return Err("a header value holds control bytes");
     }
-    if FRAMING.iter().any(|own| looks_like(name, own)) {
+    // Nearly every name is sorted out by its first letter.
+    let first = name.iter().find(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
+    if FRAMING.iter().any(|own| own.first().copied() == first && looks_like(name, own)) {
         return Err(
             "this header field says where the message ends or belongs to one connection: the proxy sets it",
         );
@@ -245,7 +255,7 @@ pub fn is_target(target: &[u8]) -> bool {
 
 /// Whether `reason` may be a reason phrase (RFC 9112 §4).
 pub fn is_reason(reason: &[u8]) -> bool {
-    reason.iter().copied().all(is_field_value)
+    field_value_end(reason, 0) == reason.len()
 }
 
 #[cfg(test)]

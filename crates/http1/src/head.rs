@@ -49,6 +49,34 @@ impl<R: Copy> Header<R> {
     pub(crate) fn set_role(&mut self, role: R) {
         self.role = role;
     }
+
+    /// The same line at another place.
+    pub(crate) fn moved_to(self, line: usize) -> Self {
+        let by = (line as u16).wrapping_sub(self.line);
+        let moved = |offset: u16| offset.wrapping_add(by);
+        Self {
+            line: moved(self.line),
+            name: moved(self.name),
+            value: moved(self.value),
+            value_end: moved(self.value_end),
+            end: moved(self.end),
+            role: self.role,
+        }
+    }
+
+    /// The line that [`crate::edit::write_line`] writes at `line`.
+    pub(crate) fn written_at(line: usize, name: &[u8], value: &[u8], role: R) -> Self {
+        let name = line + name.len();
+        let value_end = name + 2 + value.len();
+        Self {
+            line: line as u16,
+            name: name as u16,
+            value: (value_end - value.len()) as u16,
+            value_end: value_end as u16,
+            end: (value_end + 2) as u16,
+            role,
+        }
+    }
 }
 
 /// Why bytes cannot be a head, before their meaning is looked at.

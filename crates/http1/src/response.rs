@@ -4,6 +4,7 @@ use std::fmt;
 
 pub use crate::head::Parsed;
 use crate::{
+    edit::{self, HeaderEdits},
     head::{self, Header, Syntax, content_length, list},
     limits::{Limits, MAX_CONNECTION_OPTIONS, MAX_HEADERS},
     request::{Method, RequestHead},
@@ -34,6 +35,28 @@ pub enum ResponseFraming {
     Chunked,
     /// Everything until the node closes.
     UntilClose,
+}
+
+/// What becomes of a head.
+#[derive(Clone, Copy, Debug)]
+pub struct Edits<'e> {
+    /// Another status (100–999) and reason phrase, which may be empty.
+    pub status: Option<(u16, &'e [u8])>,
+    /// Header fields.
+    pub fields: &'e HeaderEdits,
+    /// What it says of the body's length.
+    pub length: NewLength,
+}
+
+/// What an edited head says of the body's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewLength {
+    /// What it said.
+    Same,
+    /// So many bytes.
+    Length(usize),
+    /// Nothing.
+    Silent,
 }
 
 /// What a header line is for.
@@ -197,6 +220,85 @@ impl ResponseHead {
         Ok(Some(*minor == b'0'))
     }
 
+    /// Writes this head as edited behind `out`, which is empty, and makes `into` the head of these bytes.
+    ///
+    /// `into` is what [`ResponseHead::parse`] would read there: lines that stay have been through it, and edits hold nothing
+    /// that it would refuse or that frames the message. Only [`Role::NamedByConnection`] is not given to lines that were
+    /// edited in: the node has named its own. An error leaves `into` without meaning.
+    pub fn edited(
+        &self,
+        bytes: &[u8],
+        edits: &Edits<'_>,
+        limits: &Limits,
+        request: &RequestHead,
+        into: &mut Self,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ResponseError> {
+        // The version stays the node's: it says whether its connection may be kept.
+        out.extend_from_slice(bytes.get(..b"HTTP/1.1 ".len()).unwrap_or_default());
+        match edits.status {
+            Some((status @ 100..1000, reason)) if edit::is_reason(reason) => {
+                into.status = status;
+                out.extend_from_slice(
+                    &[status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8),
+                );
+                out.push(b' ');
+                out.extend_from_slice(reason);
+            }
+            Some(_) => return Err(ResponseError("this is not a status of HTTP")),
+            None => {
+                into.status = self.status;
+                out.extend_from_slice(self.status_and_reason(bytes));
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        into.headers_start = out.len();
+        into.headers.clear();
+        let (mut length, mut encoding) = (None, None);
+        let mut placed = edit::Placed::default();
+        for header in &self.headers {
+            let kept = into.headers.len();
+            match header.role() {
+                Role::ContentLength | Role::TransferEncoding if edits.length != NewLength::Same => continue,
+                Role::ContentLength => length = Some(kept),
+                Role::TransferEncoding => encoding = Some(kept),
+                _ => {}
+            }
+            let name = header.name(bytes);
+            match edits.fields.take_place(name, &mut placed) {
+                None => {
+                    into.headers.push(header.moved_to(out.len()));
+                    out.extend_from_slice(bytes.get(header.line()).unwrap_or_default());
+                }
+                Some(values) => values.for_each(|value| into.write(name, value, out)),
+            }
+        }
+        edits.fields.unplaced(placed).for_each(|(name, value)| into.write(name, value, out));
+        if let NewLength::Length(bytes) = edits.length {
+            length = Some(into.headers.len());
+            into.write(b"Content-Length", bytes.to_string().as_bytes(), out);
+        }
+        into.headers_end = out.len();
+        out.extend_from_slice(b"\r\n");
+        if out.len() > limits.head {
+            return Err(Syntax::TooLong.into());
+        }
+        if into.headers.len() > limits.headers {
+            return Err(Syntax::TooMany.into());
+        }
+        into.scanned = 0;
+        into.has_set_cookie = into.headers.iter().any(|header| header.role() == Role::SetCookie);
+        into.keep_alive = self.keep_alive;
+        into.frame(out, length, encoding, request.method(), bytes.starts_with(b"HTTP/1.0"))
+    }
+
+    /// Writes one more header line.
+    #[inline(never)]
+    fn write(&mut self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+        self.headers.push(Header::written_at(out.len(), name, value, role_of(name)));
+        edit::write_line(name, value, out);
+    }
+
     fn connection(&mut self, bytes: &[u8], first: usize, old: bool) -> Result<(), ResponseError> {
         let (mut options, mut closes) = (0, false);
         for index in first..self.headers.len() {
@@ -340,6 +442,7 @@ impl ResponseHead {
     }
 }
 
+#[inline]
 fn role_of(name: &[u8]) -> Role {
     // Length and first letter single out nearly every name before anything is compared.
     let is = |exact: &[u8]| name.eq_ignore_ascii_case(exact);
@@ -395,6 +498,94 @@ mod tests {
             head::tests::assert_same(head.headers(), other.headers, &bytes);
         }
         assert!(accepted > 1000, "{accepted} accepted");
+    }
+
+    /// What becomes of a head by edits is what the parser reads in its bytes.
+    #[test]
+    fn edited_heads_are_what_the_parser_reads() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut request = RequestHead::default();
+        request.parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Limits::default()).unwrap();
+        let lines = [
+            "Content-Length: 12",
+            "Transfer-Encoding: chunked",
+            "Set-Cookie: a=1",
+            "X-A:  1\t",
+            "Location: /",
+            "x-a: 2",
+            "Keep-Alive: 5",
+        ];
+        let names = ["X-A", "Set-Cookie", "Location", "X-New", "Server", "Connection", "Content-Length"];
+        let values: [&[u8]; 6] = [b"", b" v ", b"a=2; Path=/", b"\xe9\t\xff", b"x\r\ny", b"\x7f"];
+        let [mut head, mut edited, mut read]: [ResponseHead; 3] = Default::default();
+        let (mut made, mut refused) = (0, 0);
+        for _ in 0..50_000 {
+            let version = random.u8(..2);
+            let mut bytes =
+                format!("HTTP/1.{version} 20{} All is well\r\n", random.choice([0, 4]).unwrap()).into_bytes();
+            for _ in 0..random.usize(..8) {
+                bytes.extend_from_slice(random.choice(lines).unwrap().as_bytes());
+                bytes.extend_from_slice(b"\r\n");
+            }
+            bytes.extend_from_slice(b"\r\n");
+            let Ok(Parsed::Complete(_)) = head.parse(&bytes, &Limits::default(), &request) else { continue };
+            let mut fields = HeaderEdits::default();
+            for _ in 0..random.usize(..5) {
+                let (name, value) =
+                    (random.choice(names).unwrap().as_bytes(), random.choice(values).unwrap());
+                let _refused = match random.u8(..3) {
+                    0 => fields.set(name, value),
+                    1 => fields.add(name, value),
+                    _ => fields.remove(name),
+                };
+            }
+            let reason = random.choice(values).unwrap();
+            let status = random.bool().then(|| (random.u16(90..1010), reason));
+            let length = match random.u8(..3) {
+                0 => NewLength::Same,
+                1 => NewLength::Silent,
+                _ => NewLength::Length(random.usize(..)),
+            };
+            let limits = Limits { headers: random.usize(4..12), ..Limits::default() };
+            let edits = Edits { status, fields: &fields, length };
+            let mut out = Vec::new();
+            let done = head.edited(&bytes, &edits, &limits, &request, &mut edited, &mut out);
+            let parsed = read.parse(&out, &limits, &request);
+            if done.is_err() {
+                refused += 1;
+                let bad_status = status.is_some_and(|(status, reason)| {
+                    !(100..1000).contains(&status) || !edit::is_reason(reason)
+                });
+                assert!(bad_status || parsed.is_err(), "{bytes:?} {edits:?}");
+                read = ResponseHead::default();
+                continue;
+            }
+            made += 1;
+            assert_eq!(parsed, Ok(Parsed::Complete(out.len())), "{bytes:?} {edits:?}");
+            // Where the node's body ends with its connection, it does so whatever status the client is told.
+            edited.keep_alive |= read.keep_alive && head.framing == ResponseFraming::UntilClose;
+            assert_eq!(format!("{edited:?}"), format!("{read:?}"), "{bytes:?} {edits:?}");
+        }
+        assert!(made > 10_000 && refused > 1000, "{made} made, {refused} refused");
+    }
+
+    #[test]
+    fn lines_that_were_edited_in_are_not_named_by_the_nodes_connection() {
+        let mut request = RequestHead::default();
+        request.parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &Limits::default()).unwrap();
+        let bytes = b"HTTP/1.1 200 OK\r\nConnection: x-a, x-b\r\nX-B: 1\r\nContent-Length: 0\r\n\r\n";
+        let (mut head, mut edited) = (ResponseHead::default(), ResponseHead::default());
+        head.parse(bytes, &Limits::default(), &request).unwrap();
+        let mut fields = HeaderEdits::default();
+        fields.set(b"X-A", b"rule").unwrap();
+        let edits = Edits { status: None, fields: &fields, length: NewLength::Same };
+        let mut out = Vec::new();
+        head.edited(bytes, &edits, &Limits::default(), &request, &mut edited, &mut out).unwrap();
+        let roles: Vec<_> = edited.headers().iter().map(Header::role).collect();
+        assert_eq!(roles, [Role::HopByHop, Role::NamedByConnection, Role::ContentLength, Role::Other]);
+        assert_eq!(edited.header(&out, b"x-a"), Some(&b"rule"[..]));
     }
 
     #[test]

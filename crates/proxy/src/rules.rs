@@ -37,7 +37,7 @@ use tidegate_telemetry::logging::EventLimit;
 use tidegate_trafficscript::{End, Machine, Need, Step, pattern::PatternCache};
 
 pub(crate) use self::body::MAX_TAKEN;
-pub(crate) use self::late::EditLog;
+pub(crate) use self::late::ResponseFields;
 pub(crate) use self::said::{Data, Ending, Limit, Overrides, Said};
 use self::{seen::Seen, stage::Stage};
 use crate::{
@@ -109,11 +109,11 @@ async fn past_response_rules(
     resendable: bool,
 ) -> Result<Verdict, Failure> {
     let server = Rc::clone(&exchange.server);
-    if let Some(said) = exchange.said.as_mut().filter(|said| !said.response.log.is_empty()) {
+    if let Some(said) = &mut exchange.said {
         // What request rules have said of the response, as if it came first of all that response rules say.
         let bytes = answer.head_bytes();
         let fields = answer.head.headers().iter().map(|header| (header.name(bytes), header.value(bytes)));
-        said.response.fields = said.response.log.over(&fields);
+        said.response.fields.meet(&fields);
     }
     let mut stage = Stage::Response { answer: &mut *answer, pool, node, resendable };
     if let Some(suspended) = start(&server.rules.response, client, exchange, &mut stage) {

@@ -23,7 +23,7 @@ use crate::{
     failure::{Failure, Kind, Progress},
     forward,
     http::error_page,
-    rules::{self, EditLog, Said, Verdict},
+    rules::{self, ResponseFields, Said, Verdict},
     service_level::RunningLevel,
     snapshot::{LocalServer, RunningPool},
     tally,
@@ -148,8 +148,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// What rules have made of the header fields of a response that no node has sent.
-    pub(crate) fn take_response_edits(&mut self) -> EditLog {
-        self.said.as_mut().map(|said| std::mem::take(&mut said.response).log).unwrap_or_default()
+    pub(crate) fn take_response_edits(&mut self) -> ResponseFields {
+        self.said.as_mut().map(|said| std::mem::take(&mut said.response).fields).unwrap_or_default()
     }
 
     /// The class of service that it counts for.
@@ -368,7 +368,7 @@ pub(crate) async fn refuse(client: &mut Client, failure: Failure) -> Flow {
         status,
         &failure.to_string(),
         &client.server.settings.error_page,
-        &EditLog::default(),
+        &ResponseFields::default(),
         false,
         true,
     );

@@ -6,7 +6,7 @@ use tidegate_http1::{
     chunked::{ChunkedRelay, Output as ChunkedOutput},
     limits::Limits,
     request::{BodyFraming, RequestHead, Version},
-    response::{Parsed, ResponseFraming, ResponseHead},
+    response::{Edits, Parsed, ResponseError, ResponseFraming, ResponseHead},
 };
 use tidegate_model::Moment;
 use tidegate_pool::{Node, OpenConnection};
@@ -208,16 +208,24 @@ impl Answer {
         }
     }
 
-    /// Takes another head in place of the node's. An error says why it is none.
-    pub(crate) fn replace_head(&mut self, head: Output, request: &RequestHead) -> Result<(), &'static str> {
-        match self.head.parse(&head.bytes, &Limits::default(), request) {
-            Ok(Parsed::Complete(all)) if all == head.bytes.len() => {}
-            Ok(_) => return Err("what rules made of the response is no valid response"),
-            Err(error) => return Err(error.reason()),
+    /// Puts the head as edited in the place of the node's. Refused, nothing has changed.
+    pub(crate) fn edit_head(
+        &mut self,
+        worker: &Worker,
+        edits: &Edits<'_>,
+        request: &RequestHead,
+    ) -> Result<(), ResponseError> {
+        let mut edited = worker.response_heads.lend();
+        let mut out = worker.buffers.lend_output();
+        let limits = Limits::default();
+        let done = self.head.edited(self.head_bytes(), edits, &limits, request, &mut edited, &mut out.bytes);
+        if done.is_ok() {
+            std::mem::swap(&mut self.head, &mut edited);
+            self.consume_head();
+            self.detached = Some(out);
         }
-        self.consume_head();
-        self.detached = Some(head);
-        Ok(())
+        worker.response_heads.keep(edited);
+        done
     }
 }
 

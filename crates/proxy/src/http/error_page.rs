@@ -4,7 +4,7 @@ use tidegate_http1::edit::write_line;
 use tidegate_model::virtual_server::ErrorPage;
 use tidegate_trafficscript::host::usual_reason;
 
-use crate::rules::EditLog;
+use crate::rules::ResponseFields;
 
 /// Appends a complete response that reports `status`, with the header fields that rules have edited.
 pub(crate) fn compose(
@@ -12,7 +12,7 @@ pub(crate) fn compose(
     status: u16,
     detail: &str,
     page: &ErrorPage,
-    edits: &EditLog,
+    edits: &ResponseFields,
     head_only: bool,
     close: bool,
 ) {
@@ -48,7 +48,7 @@ pub(crate) fn compose(
 
 /// Appends a redirect to `url`, for a lost session whose class says so. `cookie` is a complete header line that
 /// makes the client forget the session, or nothing.
-pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8], edits: &EditLog, close: bool) {
+pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8], edits: &ResponseFields, close: bool) {
     out.extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: ");
     super::location::append_clean(out, url.as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -59,7 +59,7 @@ pub(crate) fn redirect(out: &mut Vec<u8>, url: &str, cookie: &[u8], edits: &Edit
 }
 
 /// Header lines as edited. Edits never name those that frame the message.
-fn write_fields(out: &mut Vec<u8>, fields: &[(&str, &str)], edits: &EditLog) {
+fn write_fields(out: &mut Vec<u8>, fields: &[(&str, &str)], edits: &ResponseFields) {
     let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     edits.over(&fields).fields(fields, &mut |name, value| write_line(name, value, out));
 }

@@ -1,5 +1,6 @@
-//! Edits become heads: the head as edited is written once and taken by the strict parser again, so that everything
-//! behind the rules sees an ordinary message and nothing is smuggled in by an edit.
+//! Edits become heads: the head as edited is written once, and everything behind the rules sees an ordinary message.
+//! Nothing is smuggled in by an edit: a request is taken by the strict parser again, a response is made of lines that have
+//! been through it and of edits that are nothing else.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use tidegate_http1::{
     head::list,
     limits::Limits,
     request::{self, Method, RequestHead},
-    response::{self, ResponseFraming},
+    response::{Edits, NewLength, ResponseFraming},
 };
 use tidegate_telemetry::logging::EventLimit;
 
@@ -17,13 +18,12 @@ use crate::{
     failure::{Failure, Kind, Progress},
     forward::attempt::Answer,
     http::request_head::is_reserved,
-    rules::{body::Taken, reply::is_bodyless},
+    rules::{body::Taken, reply::is_bodyless, said::ResponseEdits},
     snapshot::RunningRule,
     virtual_server::Exchange,
 };
 
 const NO_REQUEST: Kind = Kind::Rule("what rules made of the request is no valid request");
-const NO_RESPONSE: Kind = Kind::Rule("what rules made of the response is no valid response");
 const LARGE_REQUEST: Kind = Kind::Rule("rules made the head of the request larger than a head may be");
 const LARGE_RESPONSE: Kind = Kind::Rule("rules made the head of the response larger than a head may be");
 
@@ -89,9 +89,8 @@ pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<()
     out.bytes.extend_from_slice(b"\r\n");
     let wants_head = exchange.wants_head_only();
     let too_large = is_too_large(&out.bytes);
-    let bytes = out.bytes.len();
     if let Err(why) = exchange.replace_head(out) {
-        tell(client, exchange, "request", &exchange.server.rules.request, bytes, why);
+        tell(client, exchange, "request", &exchange.server.rules.request, why);
         return Err(Failure::new(if too_large { LARGE_REQUEST } else { NO_REQUEST }, Progress::Unsent));
     }
     if !edits.fields.is_empty() {
@@ -137,41 +136,20 @@ pub(super) fn response(
         client_may: !wants_head && !is_bodyless(status),
         bodyless: is_bodyless(status),
     };
-    let framing = body.framing(said.response_body.as_ref());
+    let length = body.length(said.response_body.as_ref());
     answer.silenced = body.node_sends && !body.client_may;
-    if said.response.is_empty() && framing == NewFraming::Same {
+    if said.response.is_empty() && length == NewLength::Same {
         return Ok(());
     }
-    let edits = std::mem::take(&mut said.response);
-    let bytes = answer.head_bytes();
-    let mut out = client.worker.buffers.lend_output();
-    // The version stays the node's: it says whether its connection may be kept.
-    out.bytes.extend_from_slice(bytes.get(..9).unwrap_or(b"HTTP/1.1 "));
-    match &edits.status {
-        Some((status, reason)) => {
-            out.bytes.extend_from_slice(status.to_string().as_bytes());
-            out.bytes.push(b' ');
-            let usual = || crate::http::error_page::reason(*status).as_bytes();
-            out.bytes.extend_from_slice(if reason.is_empty() { usual() } else { reason });
-        }
-        None => out.bytes.extend_from_slice(head.status_and_reason(bytes)),
-    }
-    out.bytes.extend_from_slice(b"\r\n");
-    let lines = head.headers().iter().filter(|header| match header.role() {
-        response::Role::ContentLength | response::Role::TransferEncoding => framing == NewFraming::Same,
-        _ => true,
+    let ResponseEdits { fields, status } = std::mem::take(&mut said.response);
+    let status = status.as_ref().map(|(status, reason)| {
+        let usual = || crate::http::error_page::reason(*status).as_bytes();
+        (*status, if reason.is_empty() { usual() } else { reason })
     });
-    let lines = lines.map(|header| (header.name(bytes), bytes.get(header.line()).unwrap_or_default()));
-    edits.fields.write(lines, &mut out.bytes);
-    if let NewFraming::Length(length) = framing {
-        write_line(b"Content-Length", length.to_string().as_bytes(), &mut out.bytes);
-    }
-    out.bytes.extend_from_slice(b"\r\n");
-    let bytes = out.bytes.len();
-    let kind = if is_too_large(&out.bytes) { LARGE_RESPONSE } else { NO_RESPONSE };
-    answer.replace_head(out, exchange.head).map_err(|why| {
-        tell(client, exchange, "response", &exchange.server.rules.response, bytes, why);
-        Failure::new(kind, Progress::Sent)
+    let edits = Edits { status, fields: fields.here(), length };
+    answer.edit_head(&client.worker, &edits, exchange.head).map_err(|error| {
+        tell(client, exchange, "response", &exchange.server.rules.response, error.reason());
+        Failure::new(LARGE_RESPONSE, Progress::Sent)
     })
 }
 
@@ -179,14 +157,7 @@ pub(super) fn response(
 static REFUSED: EventLimit = EventLimit::new();
 
 /// Tells of a head that rules have made and that cannot be sent: why, and which rules may have made it.
-fn tell(
-    client: &Client,
-    exchange: &Exchange<'_>,
-    what: &str,
-    rules: &[Arc<RunningRule>],
-    bytes: usize,
-    why: &str,
-) {
+fn tell(client: &Client, exchange: &Exchange<'_>, what: &str, rules: &[Arc<RunningRule>], why: &str) {
     if let Some(held_back) = REFUSED.admit(client.worker.recent()) {
         let names: Vec<_> = rules.iter().map(|rule| rule.program.name()).collect();
         let (rules, most) = (names.join(", "), Limits::default());
@@ -194,7 +165,6 @@ fn tell(
             event = "rulelogmsgwarn",
             virtual_server = %exchange.server.name(),
             rule = rules,
-            bytes,
             held_back,
             "the head of the {what} cannot be sent as rules have made it: {why} (a head has at most {} bytes and {} lines)",
             most.head,
@@ -216,27 +186,17 @@ struct Bodies {
     bodyless: bool,
 }
 
-/// What the edited head says of the body's length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NewFraming {
-    /// What the node said.
-    Same,
-    /// So many bytes.
-    Length(usize),
-    /// Nothing.
-    Silent,
-}
-
 impl Bodies {
-    fn framing(self, taken: Option<&Taken>) -> NewFraming {
+    /// What the edited head says of the body's length.
+    fn length(self, taken: Option<&Taken>) -> NewLength {
         match (self.client_may, taken) {
-            (true, Some(taken)) if taken.is_complete() => NewFraming::Length(taken.len()),
+            (true, Some(taken)) if taken.is_complete() => NewLength::Length(taken.len()),
             // What the node said is of a body that it does not send.
-            (true, _) if !self.node_may => NewFraming::Length(0),
+            (true, _) if !self.node_may => NewLength::Length(0),
             // RFC 9110 §8.6: it would have to be the length that a GET is told.
-            (false, Some(taken)) if taken.replaced => NewFraming::Silent,
-            (false, _) if self.node_sends && self.bodyless => NewFraming::Silent,
-            _ => NewFraming::Same,
+            (false, Some(taken)) if taken.replaced => NewLength::Silent,
+            (false, _) if self.node_sends && self.bodyless => NewLength::Silent,
+            _ => NewLength::Same,
         }
     }
 }
@@ -247,7 +207,7 @@ mod tests {
     use tidegate_http1::request::BodyFraming;
 
     #[test]
-    fn framing_of_edited_responses() {
+    fn length_of_edited_responses() {
         let read = || Taken::of_response(ResponseFraming::None);
         let replaced = || {
             let mut taken = Taken::of_request(BodyFraming::Length(9));
@@ -257,26 +217,26 @@ mod tests {
         let unread = || Taken::of_response(ResponseFraming::Length(9));
         // node sends, node may, client may, status without a body; body; framing
         let table = [
-            ((true, true, true, false), None, NewFraming::Same),
-            ((true, true, true, false), Some(unread()), NewFraming::Same),
-            ((true, true, true, false), Some(replaced()), NewFraming::Length(3)),
-            ((false, true, true, false), Some(read()), NewFraming::Length(0)),
+            ((true, true, true, false), None, NewLength::Same),
+            ((true, true, true, false), Some(unread()), NewLength::Same),
+            ((true, true, true, false), Some(replaced()), NewLength::Length(3)),
+            ((false, true, true, false), Some(read()), NewLength::Length(0)),
             // HEAD.
-            ((false, false, false, false), None, NewFraming::Same),
-            ((false, false, false, false), Some(read()), NewFraming::Same),
-            ((false, false, false, false), Some(replaced()), NewFraming::Silent),
+            ((false, false, false, false), None, NewLength::Same),
+            ((false, false, false, false), Some(read()), NewLength::Same),
+            ((false, false, false, false), Some(replaced()), NewLength::Silent),
             // 200 becomes 304, 304 becomes 200.
-            ((true, true, false, true), None, NewFraming::Silent),
-            ((false, false, true, false), None, NewFraming::Length(0)),
-            ((false, false, true, false), Some(replaced()), NewFraming::Length(3)),
+            ((true, true, false, true), None, NewLength::Silent),
+            ((false, false, true, false), None, NewLength::Length(0)),
+            ((false, false, true, false), Some(replaced()), NewLength::Length(3)),
             // HEAD becomes GET.
-            ((true, true, false, false), None, NewFraming::Same),
+            ((true, true, false, false), None, NewLength::Same),
         ];
         for (row, ((node_sends, node_may, client_may, bodyless), taken, expected)) in
             table.into_iter().enumerate()
         {
             let bodies = Bodies { node_sends, node_may, client_may, bodyless };
-            assert_eq!(bodies.framing(taken.as_ref()), expected, "row {row}");
+            assert_eq!(bodies.length(taken.as_ref()), expected, "row {row}");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     failure::{Failure, Progress},
     forward::attempt::Answer,
     http::error_page,
-    rules::{EditLog, Said},
+    rules::{ResponseFields, Said},
     tally,
     virtual_server::Exchange,
 };
@@ -56,7 +56,7 @@ pub(super) async fn send(
 }
 
 /// Status line and header fields of a reply, the blank line left out. What could not be a field is left out too.
-pub(super) fn head(out: &mut Vec<u8>, reply: &Reply, edits: &EditLog) {
+pub(super) fn head(out: &mut Vec<u8>, reply: &Reply, edits: &ResponseFields) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(reply.status.to_string().as_bytes());
     out.push(b' ');

@@ -8,7 +8,7 @@ use tidegate_trafficscript::host::Reply;
 
 use super::{
     body::Taken,
-    late::EditLog,
+    late::ResponseFields,
     services::{data::cost, sockets::Sockets},
     stream::Streamed,
 };
@@ -132,17 +132,14 @@ impl RequestEdits {
 /// Edits of a response's head.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResponseEdits {
-    /// What they make of the head that is there.
-    pub(crate) fields: HeaderEdits,
-    /// As they were ordered, for another head.
-    pub(crate) log: EditLog,
+    pub(crate) fields: ResponseFields,
     pub(crate) status: Option<(u16, Vec<u8>)>,
 }
 
 impl ResponseEdits {
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.log.is_empty() && self.status.is_none()
+        self.fields.is_empty() && self.status.is_none()
     }
 }
 

@@ -162,7 +162,9 @@ impl Host for Seen<'_, '_> {
     fn field(&self, side: Side, name: &[u8], each: &mut dyn FnMut(&[u8])) {
         match (side, self.exchange.said()) {
             (Side::Request, Some(said)) => said.request.fields.values(name, self.original(side), each),
-            (Side::Response, Some(said)) => said.response.fields.values(name, self.original(side), each),
+            (Side::Response, Some(said)) => {
+                said.response.fields.here().values(name, self.original(side), each);
+            }
             (_, None) => self
                 .original(side)
                 .filter(|(other, _)| other.eq_ignore_ascii_case(name))
@@ -173,7 +175,7 @@ impl Host for Seen<'_, '_> {
     fn fields(&self, side: Side, each: &mut dyn FnMut(&[u8], &[u8])) {
         match (side, self.exchange.said()) {
             (Side::Request, Some(said)) => said.request.fields.fields(self.original(side), each),
-            (Side::Response, Some(said)) => said.response.fields.fields(self.original(side), each),
+            (Side::Response, Some(said)) => said.response.fields.here().fields(self.original(side), each),
             (_, None) => self.original(side).for_each(|(name, value)| each(name, value)),
         }
     }
@@ -209,10 +211,7 @@ impl Host for Seen<'_, '_> {
         let said = self.exchange.said_mut();
         match side {
             Side::Request => late::apply(&mut said.request.fields, edit, &before),
-            Side::Response => {
-                late::apply(&mut said.response.fields, edit, &before)?;
-                said.response.log.note(edit)
-            }
+            Side::Response => said.response.fields.edit(edit, &before),
         }
     }
 

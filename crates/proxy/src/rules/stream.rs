@@ -9,7 +9,7 @@ use tidegate_trafficscript::{Answer as Given, host::Reply};
 
 use super::{
     body::{self, Cut, Taken},
-    late::EditLog,
+    late::ResponseFields,
     reply,
     said::Ending,
     seen::Seen,
@@ -30,7 +30,7 @@ pub(crate) struct Streamed {
     head: Vec<u8>,
     status: u16,
     /// What rules had left for the head of a response, for the one that goes out if this one does not.
-    edits: EditLog,
+    edits: ResponseFields,
     framing: Framing,
     head_only: bool,
     /// The client's connection ends with the response.
@@ -248,7 +248,7 @@ fn take_back(exchange: &mut Exchange<'_>) {
     if let Some(said) = &mut exchange.said
         && let Some(streamed) = said.stream.take()
     {
-        said.response.log = streamed.edits;
+        said.response.fields = streamed.edits;
     }
 }
 
