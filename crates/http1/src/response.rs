@@ -442,7 +442,8 @@ impl ResponseHead {
     }
 }
 
-#[inline]
+#[expect(clippy::inline_always, reason = "it is asked for every line of every response")]
+#[inline(always)]
 fn role_of(name: &[u8]) -> Role {
     // Length and first letter single out nearly every name before anything is compared.
     let is = |exact: &[u8]| name.eq_ignore_ascii_case(exact);
