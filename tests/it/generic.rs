@@ -281,6 +281,23 @@ async fn nobody() -> SocketAddr {
 }
 
 #[tokio::test]
+async fn the_error_file_is_sent_where_no_node_answers() {
+    for protocol in ["client_first", "server_first"] {
+        let server = of(protocol, &json!({ "connection_errors": { "error_file": "sorry" } }));
+        let nobody = tidegate_harness::Port::free();
+        let site = Site::with(&[nobody.address()], server, json!({}), |document| {
+            document.raw("extra_files", "sorry", "-ERR back soon\r\n")
+        })
+        .await;
+        let mut client = site.client().await;
+        client.send("hello\r\n").await;
+        assert_eq!(line(&mut client).await, "-ERR back soon", "{protocol}");
+        client.closed().await;
+        site.tidegate.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_refuses_is_replaced() {
     let node = LineNode::start("n").await;
     for protocol in ["client_first", "server_first", "stream"] {

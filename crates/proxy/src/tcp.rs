@@ -18,7 +18,7 @@ use std::{future::poll_fn, net::SocketAddr, rc::Rc, task::Poll};
 
 use tidegate_model::{
     Moment,
-    virtual_server::{DefaultPool, Protocol, Speaks},
+    virtual_server::{DefaultPool, ErrorPage, Protocol, Speaks},
 };
 
 use self::{
@@ -41,8 +41,6 @@ pub(crate) struct Conversation {
     pub(crate) leg: Option<Leg>,
     /// What the client has sent behind the last request, and rules had before them.
     pub(crate) behind: Vec<u8>,
-    /// A rule has chosen a pool for one of its requests: the next one may go to another.
-    pub(crate) changes_pools: bool,
     /// The client sends nothing more.
     finished: bool,
     /// `connection.data`
@@ -138,7 +136,7 @@ async fn one(
             if !exchange.server.rules.completion.is_empty() {
                 exchange.said_mut().failure = Some(failure);
             }
-            report(client, exchange, failure)
+            report(client, exchange, failure).await
         }
     };
     if !exchange.server.rules.completion.is_empty() {
@@ -172,7 +170,6 @@ async fn answer(
             rules::generic::Next::Close(flow) => return Ok(flow),
         }
         chosen = exchange.said.as_mut().and_then(|said| said.pool.take());
-        conversation.changes_pools |= chosen.is_some();
     }
     conversation.behind = std::mem::take(&mut request.behind);
     let (pool, discards) = match &chosen {
@@ -232,9 +229,22 @@ pub(crate) fn absorb(client: &mut Client, exchange: &mut Exchange<'_>) {
     tally::moved(client, &exchange.server, taken, 0);
 }
 
-/// Tells of a request that failed, and says how the connection ends: only the manner of closing can tell the client.
-fn report(client: &Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
+/// Tells of a request that failed, and says how the connection ends. A client that has got nothing of an answer gets the bytes
+/// of `connection_errors.error_file`, where the failure is the service's; else only the manner of closing can tell it.
+async fn report(client: &mut Client, exchange: &mut Exchange<'_>, failure: Failure) -> Flow {
     note_failed(client, exchange, failure);
+    let server = Rc::clone(&exchange.server);
+    if let ErrorPage::File(bytes) = &server.settings.error_page
+        && failure.status().is_some_and(|status| status >= 500)
+    {
+        let mut out = client.worker.buffers.lend_output();
+        out.bytes.extend_from_slice(bytes);
+        exchange.answered.bytes += bytes.len() as u64;
+        tally::moved(client, &server, 0, bytes.len() as u64);
+        // A client that does not take it is told in no other way.
+        let _sent = client.send(out, exchange).await;
+        return Flow::Linger;
+    }
     match failure.kind {
         Kind::ClosedEarly | Kind::TransactionTimedOut if failure.progress == Progress::Answered => {
             Flow::Abort

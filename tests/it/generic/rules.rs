@@ -434,6 +434,39 @@ async fn long_answers_to_pipelined_lines() {
     site.tidegate.stop().await;
 }
 
+/// The rule may send the next line elsewhere, whatever it has done with the one before.
+#[tokio::test]
+async fn a_long_answer_is_over_before_a_line_that_goes_elsewhere() {
+    const LONG: usize = 3 << 20;
+    let (node, other) = (RawNode::start().await, LineNode::start("o").await);
+    let rule = r#"
+        request.endsWith( "\n" );
+        $line = request.getLine();
+        if( string.startsWith( $line, "other" ) ) pool.use( "other" );
+        if( string.startsWith( $line, "rule" ) ) request.sendResponse( "r:rule\r\n" );
+    "#;
+    let site = site("client_first", &[node.address], &[other.address], on_request(rule)).await;
+    for (next, expected) in [("other", "o:other"), ("rule", "r:rule")] {
+        let mut client = site.client().await;
+        client.send(format!("long\r\n{next}\r\n")).await;
+        let mut wire = node.accept().await;
+        assert_eq!(within("the line", wire.line()).await.unwrap(), "long");
+        let serving = tokio::spawn(async move {
+            for piece in 0..16 {
+                wire.send(&vec![b'a' + piece; LONG / 16]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            wire
+        });
+        let answer = within("the answer", client.wire().exactly(LONG)).await.unwrap();
+        let pieces = answer.chunks(LONG / 16).zip(b'a'..);
+        assert!(pieces.into_iter().all(|(piece, byte)| piece.iter().all(|&got| got == byte)), "{next}");
+        assert_eq!(line(&mut client).await, expected);
+        drop(serving.await.unwrap());
+    }
+    site.tidegate.stop().await;
+}
+
 #[tokio::test]
 async fn a_large_answer_passes_rules_byte_for_byte() {
     let node = RawNode::start().await;

@@ -138,7 +138,7 @@ async fn try_node(
     let manner = Manner {
         rules: has_rules,
         more_is_here: !conversation.behind.is_empty(),
-        may_leave: conversation.changes_pools
+        may_leave: exchange.server.rules.divert()
             || pool.settings.max_connections_per_node.is_some()
             || pool.pool.members().len() > 1,
         proxy_close: settings.generic.proxy_close,

@@ -73,7 +73,7 @@ pub(crate) struct Manner {
     pub(crate) rules: bool,
     /// The client may have sent something behind the request that was read already.
     pub(crate) more_is_here: bool,
-    /// The next request may go to another node, and what this one has still to say would be lost.
+    /// The next request may go to another node or be answered in another way: what this one has still to say would be lost.
     pub(crate) may_leave: bool,
     /// `tcp.proxy_close`
     pub(crate) proxy_close: bool,
@@ -267,7 +267,8 @@ impl Leg {
         let mut last = guard.now();
         poll_fn(|cx| {
             let mut moving = false;
-            let event = self.step(cx, (stream, buffer), &worker.pipes, manner, &mut moving);
+            let may_leave = || manner.may_leave || worker.rebuilt(pool).is_some();
+            let event = self.step(cx, (stream, buffer), &worker.pipes, (manner, &may_leave), &mut moving);
             if moving || event.is_some() {
                 let (up, down) = self.uncounted();
                 answered.bytes_in += up;
@@ -331,7 +332,7 @@ impl Leg {
         cx: &mut Context<'_>,
         (client, from_client): (&mut Stream, &mut Buffer),
         pipes: &Pipes,
-        manner: Manner,
+        (manner, may_leave): (Manner, &dyn Fn() -> bool),
         moving: &mut bool,
     ) -> Option<Event> {
         // Who goes first may use up the task's share of the thread.
@@ -351,7 +352,7 @@ impl Leg {
         }
         if manner.more_is_here || !from_client.is_empty() {
             self.overtakes.get_or_insert(true);
-            return self.poll_next(cx, manner);
+            return self.poll_next(cx, may_leave);
         }
         let read = client.poll_fill(cx, from_client, BUFFER);
         self.overtakes.get_or_insert(matches!(read, Poll::Ready(Ok(1..))));
@@ -362,7 +363,7 @@ impl Leg {
                 None
             }
             Poll::Ready(Ok(0)) => Some(Event::ClientDone),
-            Poll::Ready(Ok(_)) => self.poll_next(cx, manner),
+            Poll::Ready(Ok(_)) => self.poll_next(cx, may_leave),
             Poll::Ready(Err(_)) => Some(Event::Failed(Kind::ClientGone)),
             Poll::Pending => None,
         }
@@ -370,8 +371,8 @@ impl Leg {
 
     /// Another request is there. A client that had not waited for the answer does not say that the answer is over: only the
     /// node's silence does.
-    fn poll_next(&mut self, cx: &mut Context<'_>, manner: Manner) -> Option<Event> {
-        if manner.may_leave && self.overtakes == Some(true) {
+    fn poll_next(&mut self, cx: &mut Context<'_>, may_leave: &dyn Fn() -> bool) -> Option<Event> {
+        if self.overtakes == Some(true) && may_leave() {
             let silence =
                 self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE_BEFORE_THE_NEXT)));
             if silence.as_mut().poll(cx).is_pending() {
