@@ -158,9 +158,10 @@ frontend front
 
 
 def backend(name, nodes, extra=""):
-    """A pool of HAProxy that keeps its connections."""
+    """A pool of HAProxy that keeps its connections. Nodes are ports on this machine, or addresses with theirs."""
+    addresses = (node if isinstance(node, str) else f"127.0.0.1:{node}" for node in nodes)
     servers = "".join(
-        f"  server n{i} 127.0.0.1:{port} pool-max-conn -1 pool-purge-delay 1h\n" for i, port in enumerate(nodes)
+        f"  server n{i} {address} pool-max-conn -1 pool-purge-delay 1h\n" for i, address in enumerate(addresses)
     )
     return f"backend {name}\n  balance roundrobin\n{extra}{servers}"
 

@@ -199,42 +199,66 @@ def idle_memory(setting):
 
 
 def many_nodes(setting):
-    """CPU per request of Tidegate with 1,000 nodes in a pool and with four: {"4": […], "1000": […]}."""
+    """CPU per request with 1,000 nodes in a pool and with four: {"tidegate": {"4": […], "1000": […]}, "haproxy": …}."""
     print(f"a pool of {MANY_NODES} nodes against one of 4", flush=True)
     port = setting.node_ports[0]
-    few = [f"127.0.0.1:{one}" for one in setting.node_ports]
-    many = [f"127.1.{i // 250}.{1 + i % 250}:{port}" for i in range(MANY_NODES)]
-    ports = dict(zip(("4", str(MANY_NODES)), machine.free_ports(2)))
-    base = setting.folder / "many"
-    contenders.write_documents(
-        base,
-        setting.folder,
-        [contenders.virtual_server(name, port, name) for name, port in ports.items()],
-        [contenders.static_pool("4", few), contenders.static_pool(str(MANY_NODES), many)],
-    )
-    figures = {name: [] for name in ports}
+    pools = {
+        "4": [f"127.0.0.1:{one}" for one in setting.node_ports],
+        str(MANY_NODES): [f"127.1.{i // 250}.{1 + i % 250}:{port}" for i in range(MANY_NODES)],
+    }
+    starts = {"tidegate": start_tidegate_pools, "haproxy": start_haproxy_pools}
+    figures = {contender: {pool: [] for pool in pools} for contender in starts}
+    running = {}
     with setting.nodes():
-        process = contenders.run_tidegate(setting.tidegate, "tidegate-many", setting.folder, base, setting.proxy_cpu)
         try:
+            for contender, start in starts.items():
+                running[contender] = start(setting, pools)
             for round_number in range(setting.rounds + 1):
-                for name, port in ports.items():
-                    time.sleep(PAUSE)
-                    before = process.cpu_ns()
-                    seconds = setting.seconds if round_number else 2
-                    count, _, wrong = load.closed_loop(
-                        f"http://127.0.0.1:{port}/128", 64, seconds, False, setting.load_cpu
-                    )
-                    used = process.cpu_ns() - before
-                    process.check()
-                    if not round_number:
-                        continue
-                    if wrong:
-                        setting.fault(f"{name} nodes", wrong)
-                    figures[name].append(used / 1e3 / max(count, 1))
-                    print(f"  {name:>5} nodes {figures[name][-1]:8.2f} us/request", flush=True)
+                for contender, (process, ports) in running.items():
+                    for pool, port in ports.items():
+                        used = one_pool(setting, process, port, f"{contender}, {pool} nodes", not round_number)
+                        if round_number:
+                            figures[contender][pool].append(used)
+                            print(f"  {contender:10} {pool:>5} nodes {used:8.2f} us/request", flush=True)
         finally:
-            process.end()
+            for process, _ in running.values():
+                process.end()
     return figures
+
+
+def start_tidegate_pools(setting, pools):
+    """Tidegate with a virtual server for each pool: the process, and the port of each."""
+    ports = dict(zip(pools, machine.free_ports(len(pools))))
+    base = setting.folder / "many"
+    servers = [contenders.virtual_server(name, port, name) for name, port in ports.items()]
+    documents = [contenders.static_pool(name, nodes) for name, nodes in pools.items()]
+    contenders.write_documents(base, setting.folder, servers, documents)
+    process = contenders.run_tidegate(setting.tidegate, "tidegate-many", setting.folder, base, setting.proxy_cpu)
+    return process, ports
+
+
+def start_haproxy_pools(setting, pools):
+    """HAProxy with a backend for each pool: the process, and the port of each."""
+    ports = dict(zip(pools, machine.free_ports(len(pools))))
+    front = "".join(f"  bind 127.0.0.1:{port} backlog 4096\n" for port in ports.values())
+    front += "".join(f"  use_backend nodes-{name} if {{ dst_port {port} }}\n" for name, port in ports.items())
+    backends = "".join(contenders.backend(f"nodes-{name}", nodes) for name, nodes in pools.items())
+    configuration = contenders.haproxy_frame(front, backends)
+    process, _ = contenders.run_haproxy("haproxy-many", setting.folder, setting.proxy_cpu, configuration)
+    return process, ports
+
+
+def one_pool(setting, process, port, what, warming):
+    """Microseconds of CPU per request through a port; while warming, nothing is held against it."""
+    time.sleep(PAUSE)
+    before = process.cpu_ns()
+    seconds = 2 if warming else setting.seconds
+    count, _, wrong = load.closed_loop(f"http://127.0.0.1:{port}/128", 64, seconds, False, setting.load_cpu)
+    used = process.cpu_ns() - before
+    process.check()
+    if wrong and not warming:
+        setting.fault(what, wrong)
+    return used / 1e3 / max(count, 1)
 
 
 def churn(setting):
