@@ -80,6 +80,14 @@ impl Buffer {
         self.rest();
     }
 
+    /// Moves the unconsumed bytes, at most `most` of them, behind `into`. Returns how many.
+    pub(crate) fn pour(&mut self, most: usize, into: &mut Vec<u8>) -> usize {
+        let n = self.len().min(most);
+        into.extend_from_slice(self.slice(0..n));
+        self.consume(n);
+        n
+    }
+
     /// Gives the memory back if there are no bytes in it.
     pub(crate) fn rest(&mut self) {
         if self.start == self.end && !self.data.is_empty() {
@@ -154,7 +162,9 @@ mod tests {
         buffer.compact();
         assert_eq!(buffer.room(usize::MAX).len(), BUFFER - 3);
         assert_eq!(buffer.filled(), b"llo");
-        buffer.consume(3);
+        let mut poured = b"he".to_vec();
+        assert_eq!((buffer.pour(2, &mut poured), buffer.filled()), (2, &b"o"[..]));
+        assert_eq!((buffer.pour(usize::MAX, &mut poured), poured.as_slice()), (1, &b"hello"[..]));
         assert!(buffer.is_empty());
     }
 

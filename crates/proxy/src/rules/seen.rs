@@ -235,10 +235,11 @@ impl Host for Seen<'_, '_> {
     fn body(&self, side: Side) -> Body<'_> {
         let said = self.exchange.said();
         if let Some(talk) = said.and_then(|said| said.talk.as_ref()) {
-            return match side {
-                Side::Request => Body { bytes: talk.input.bytes(), complete: talk.input.is_finished() },
-                Side::Response => Body { bytes: talk.output.bytes(), complete: talk.output.is_finished() },
+            let held = match side {
+                Side::Request => &talk.input.held,
+                Side::Response => &talk.output.held,
             };
+            return Body { bytes: held.bytes(), complete: held.is_finished() };
         }
         let taken = match side {
             Side::Request => said.and_then(|said| said.request_body.as_ref()),
