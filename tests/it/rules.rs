@@ -63,10 +63,3 @@ async fn site_with(
 ) -> Site {
     Site::with(nodes, rules.properties(), pool, |document| more(rules.into_document(document))).await
 }
-
-/// The number of samples of a metric that begins so.
-async fn metric(site: &Site, line: &str) -> u64 {
-    let text = site.tidegate.scrape().await;
-    let found = text.lines().find_map(|known| known.strip_prefix(line)?.trim().parse().ok());
-    found.unwrap_or_else(|| panic!("no {line} in:\n{text}"))
-}

@@ -49,13 +49,6 @@ async fn breaking(with: &'static str, reset: bool) -> (SocketAddr, JoinHandle<()
     (address, serving)
 }
 
-/// The sum of the numbers of metrics that begin so.
-async fn metric(site: &Site, name: &str) -> u64 {
-    let text = site.tidegate.scrape().await;
-    let known = text.lines().filter(|line| line.starts_with(name));
-    known.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-}
-
 #[tokio::test]
 async fn an_answer_with_pauses_is_whole_though_the_process_ends() {
     let node = RawNode::start().await;
@@ -117,7 +110,10 @@ async fn a_bandwidth_class_that_comes_in_the_middle_leaves_the_order_alone() {
         within("the rest", at_node.read_to_end(&mut got)).await.unwrap();
         let differs = got.iter().zip(&data).position(|(got, sent)| got != sent);
         assert_eq!((differs, got.len()), (None, LENGTH), "{rule}");
-        assert!(metric(&site, "tidegate_bandwidth_sent_bytes_total{class=\"fast\"}").await > 0, "{rule}");
+        assert!(
+            site.tidegate.metric("tidegate_bandwidth_sent_bytes_total{class=\"fast\"}").await > 0,
+            "{rule}"
+        );
         drop((sending.await.unwrap(), read, at_node));
         site.tidegate.stop().await;
     }
@@ -307,7 +303,11 @@ async fn a_node_is_not_blamed_for_what_the_client_keeps_back() {
         client.send(sent).await;
         let _held = node.accept().await;
         takes(Duration::from_millis(700), Duration::from_secs(8), client.closed()).await;
-        assert_eq!(metric(&site, "tidegate_node_failed_attempts_total").await, errors, "{protocol}: {sent}");
+        assert_eq!(
+            site.tidegate.metric("tidegate_node_failed_attempts_total").await,
+            errors,
+            "{protocol}: {sent}"
+        );
         site.tidegate.stop().await;
     }
 }
@@ -357,7 +357,7 @@ async fn a_rule_waits_no_longer_than_its_client_and_its_time() {
             site.tidegate.line(&["done TIMEOUT_PROCESSING_RULE"]).await;
         }
     }
-    assert_eq!(metric(&site, "tidegate_node_failed_attempts_total").await, 0);
+    assert_eq!(site.tidegate.metric("tidegate_node_failed_attempts_total").await, 0);
     site.tidegate.stop().await;
 }
 
@@ -381,7 +381,7 @@ async fn a_kept_connection_that_its_node_has_closed_is_replaced() {
     for n in 1..=3 {
         assert_eq!(line(&mut client).await, format!("n:{n}"));
     }
-    assert_eq!(metric(&site, "tidegate_node_failed_attempts_total").await, 0);
+    assert_eq!(site.tidegate.metric("tidegate_node_failed_attempts_total").await, 0);
     drop(client);
     serving.abort();
     site.tidegate.stop().await;

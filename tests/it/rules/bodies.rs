@@ -9,6 +9,8 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..length as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
+const RECEIVED: &str = "tidegate_received_bytes_total";
+
 fn chunked(path: &str, chunks: &[&[u8]]) -> Vec<u8> {
     let mut bytes =
         format!("POST {path} HTTP/1.1\r\nHost: site\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();
@@ -123,12 +125,12 @@ async fn large_uploads_pass_unchanged_behind_what_was_read() {
     let site = site(&[node.address], Rules { request: REQUEST, ..Rules::default() }).await;
     let body = pattern(5 << 20);
     let mut client = site.client().await;
-    let before = metric_of_bytes(&site).await;
+    let before = site.tidegate.metric(RECEIVED).await;
     assert_eq!(client.request("POST", "/part", &[], &body).await.status, 200);
     let received = node.only();
     assert_eq!(received.header("X-Part"), Some("1000"));
     assert!(received.body.data == body, "the body differs");
-    let counted = metric_of_bytes(&site).await - before;
+    let counted = site.tidegate.metric(RECEIVED).await - before;
     assert!((5 << 20..(5 << 20) + 4096).contains(&counted), "{counted} bytes counted");
     client.send(chunked("/part", &body.chunks(70_001).collect::<Vec<_>>())).await;
     assert_eq!(client.response_to("POST").await.status, 200);
@@ -145,10 +147,6 @@ async fn large_uploads_pass_unchanged_behind_what_was_read() {
     assert!(received.body.data == body, "the body differs");
     assert!(node.faults().is_empty());
     site.tidegate.stop().await;
-}
-
-async fn metric_of_bytes(site: &tidegate_harness::Site) -> u64 {
-    super::metric(site, "tidegate_received_bytes_total").await
 }
 
 const RESPONSE: &str = r#"

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidegate_harness::{Node, Reply, Site, document::lay_over, json};
 
-use super::{Rules, metric};
+use super::Rules;
 
 #[tokio::test]
 async fn rules_know_how_a_class_of_service_is_met() {
@@ -50,7 +50,7 @@ async fn rules_know_how_a_class_of_service_is_met() {
     assert_eq!(client.get("/level").await.text(), "100 1 60");
     assert_eq!(client.get("/slow").await.status, 200);
     assert_eq!(client.get("/level").await.text(), "50 0 60");
-    assert_eq!(metric(&site, "tidegate_service_level_conforming{class=\"gold\"}").await, 50);
+    assert_eq!(site.tidegate.metric("tidegate_service_level_conforming{class=\"gold\"}").await, 50);
     let refused = client.get("/").await;
     assert_eq!((refused.status, refused.text().as_str()), (503, "busy"));
     site.tidegate.line(&["slmfallenbelowserious", "silver"]).await;

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use tidegate_harness::{Node, Reply, Site, client::request, eventually, json, volume::Volume};
 
-use super::{Rules, metric, site};
+use super::{Rules, site};
 
 /// 0 lifts a limit, as it does in the settings of the virtual server and the pool.
 #[tokio::test]
@@ -122,8 +122,9 @@ async fn a_client_that_does_not_read_keeps_to_the_limits() {
     }
     // Nobody has read a byte.
     eventually("the connections to end", async || {
-        let open = metric(&site, "tidegate_virtual_server_connections{virtual_server=\"site\"}").await;
-        let asked = metric(&site, "tidegate_virtual_server_requests_total{virtual_server=\"site\"}").await;
+        let open = site.tidegate.metric("tidegate_virtual_server_connections{virtual_server=\"site\"}").await;
+        let asked =
+            site.tidegate.metric("tidegate_virtual_server_requests_total{virtual_server=\"site\"}").await;
         (open == 0 && asked == 6).then_some(())
     })
     .await;

@@ -25,7 +25,7 @@ use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
 };
 
-use super::{Rules, metric, site, site_with};
+use super::{Rules, site, site_with};
 
 fn database(city: &'static str) -> Vec<u8> {
     let here = Record {
@@ -188,8 +188,11 @@ async fn users_sign_in_at_a_directory() {
     client.send(request("GET", "/", &[ADA], b"")).await;
     client.closed().await;
     site.tidegate.line_after(mark, &["directory: ", "refused"]).await;
-    assert_eq!(metric(&site, "tidegate_rule_directory_questions_total{outcome=\"confirmed\"}").await, 1);
-    assert_eq!(metric(&site, "tidegate_rule_directory_questions_total{outcome=\"denied\"}").await, 2);
+    assert_eq!(
+        site.tidegate.metric("tidegate_rule_directory_questions_total{outcome=\"confirmed\"}").await,
+        1
+    );
+    assert_eq!(site.tidegate.metric("tidegate_rule_directory_questions_total{outcome=\"denied\"}").await, 2);
     for secret in ["top secret", "lovelace"] {
         assert!(site.tidegate.lines(0, &[secret]).is_empty(), "{secret} is in the log");
     }
@@ -267,9 +270,9 @@ async fn rules_have_sockets_of_their_own() {
     // The client's connection lives on; that of the rule ends with its request.
     let over = async || (ended.load(Ordering::SeqCst) == 3).then_some(());
     eventually("the end of the sockets", over).await;
-    assert_eq!(metric(&site, "tidegate_rule_sockets_opened_total").await, 3);
-    assert_eq!(metric(&site, "tidegate_rule_sockets ").await, 0);
-    assert_eq!(metric(&site, "tidegate_rule_datagrams_total").await, 2);
+    assert_eq!(site.tidegate.metric("tidegate_rule_sockets_opened_total").await, 3);
+    assert_eq!(site.tidegate.metric("tidegate_rule_sockets").await, 0);
+    assert_eq!(site.tidegate.metric("tidegate_rule_datagrams_total").await, 2);
     site.tidegate.stop().await;
 }
 
@@ -283,8 +286,10 @@ async fn sockets_end_with_the_client() {
     let site = site(&[node.address], Rules { request: &rule, ..Rules::default() }).await;
     let mut client = TcpStream::connect(site.address).await.unwrap();
     client.write_all(&request("GET", "/", &[], b"")).await.unwrap();
-    eventually("the socket", async || (metric(&site, "tidegate_rule_sockets ").await == 1).then_some(()))
-        .await;
+    eventually("the socket", async || {
+        (site.tidegate.metric("tidegate_rule_sockets").await == 1).then_some(())
+    })
+    .await;
     // A client that is gone is noticed by its reset.
     set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
     drop(client);
