@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidegate_harness::{Document, Node, Reply, Site, client::request, json};
 
-use super::{Rules, site, site_with};
+use super::{Rules, on_request, site, site_with};
 
 #[tokio::test]
 async fn only_the_faulty_run_is_ended() {
@@ -65,7 +65,7 @@ async fn warnings_name_the_rule() {
         response: r#"if( http.getPath() == "/answer" ) http.getResponseBody();"#,
         ..Rules::default()
     };
-    let site = site_with(&[node.address], rules, json!({}), |document| {
+    let site = site_with(&[node.address], rules, |document| {
         document.with(&json!({ "global_settings": { "properties": { "trafficscript": {
             "memory_warning": 1000, "regex_match_warn_percentage": 1, "data_size": "40",
         } } } }))
@@ -106,10 +106,9 @@ async fn warnings_name_the_rule() {
 #[tokio::test]
 async fn others_are_served_meanwhile() {
     let node = Node::start("n").await;
-    let rules = Rules {
-        request: r#"if( http.getPath() == "/loop" ) while( 1 ) { string.regexmatch( "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "^(a+)+$" ); }"#,
-        ..Rules::default()
-    };
+    let rules = on_request(
+        r#"if( http.getPath() == "/loop" ) while( 1 ) { string.regexmatch( "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "^(a+)+$" ); }"#,
+    );
     let site = site(&[node.address], rules).await;
     let mut busy = Vec::new();
     for _ in 0..4 {

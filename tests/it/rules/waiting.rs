@@ -11,13 +11,13 @@ use tidegate_harness::{
     wait::takes,
 };
 
-use super::{Rules, site, site_with};
+use super::{Rules, on_request, site, site_with};
 
 #[tokio::test]
 async fn rate_classes_refuse_and_queue() {
     let node = Node::start("n").await;
-    let rules = Rules {
-        request: r#"
+    let rules = on_request(
+        r#"
             if( http.getPath() == "/now" ) {
                 if( rate.use.noQueue( "slow" ) == 0 ) http.sendResponse( 503, "text/plain", "later", "Retry-After: 1" );
             }
@@ -27,9 +27,8 @@ async fn rate_classes_refuse_and_queue() {
             }
             if( http.getPath() == "/none" ) http.setHeader( "X-Rate", rate.use( "nowhere" ) . "," . rate.use.noQueue( "nowhere" ) );
         "#,
-        ..Rules::default()
-    };
-    let site = site_with(&[node.address], rules, json!({}), |document| {
+    );
+    let site = site_with(&[node.address], rules, |document| {
         document.add("rate", "slow", json!({ "basic": { "max_rate_per_minute": 3 } })).add(
             "rate",
             "orderly",
@@ -204,7 +203,7 @@ async fn requests_of_rules_to_other_servers() {
         "#,
         other.address
     );
-    let site: Site = site(&[node.address], Rules { request: &script, ..Rules::default() }).await;
+    let site: Site = site(&[node.address], on_request(&script)).await;
     let mut client: Client = site.client().await;
     for _ in 0..2 {
         let response = client.get("/get").await;
