@@ -26,7 +26,7 @@ mod surroundings;
 
 pub use asked::{DirectoryEntry, DirectoryQuery, Heard, Talk};
 pub(crate) use edit::cookie_parts;
-pub use edit::{Edit, OwnedEdit};
+pub use edit::{Edit, FRAMING, OwnedEdit};
 pub use shared::{Level, NodeState, PoolNode, RateVerdict, ServiceLevel, Shared, Store, tag};
 pub use surroundings::{Interface, Location, Place, Places, Position, Surroundings};
 

@@ -448,3 +448,12 @@ where
 pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(text).ok()?.trim_matches(['[', ']']).parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    /// What described requests refuse is what live ones do.
+    #[test]
+    fn the_framing_fields_are_those_of_the_language() {
+        assert_eq!(tidegate_trafficscript::host::FRAMING, tidegate_http1::edit::FRAMING);
+    }
+}
