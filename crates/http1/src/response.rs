@@ -394,7 +394,8 @@ impl ResponseHead {
 
 /// What a header is for. There is less to know than of a request: `TE`, `Expect` and `Proxy-Authorization` say nothing in a
 /// response, and nodes are not suspected of names that only look like others.
-#[inline]
+#[expect(clippy::inline_always, reason = "it is asked for every line of every response")]
+#[inline(always)]
 fn role_of(name: &[u8]) -> Role {
     // Length and first letter single out nearly every name before anything is compared.
     let is = |exact: &[u8]| name.eq_ignore_ascii_case(exact);

@@ -1,10 +1,10 @@
-//! The one retry loop of the program: choose a node, send, listen; on failure ask what the failure permits and
-//! choose again among the nodes not yet tried.
+//! Forwarding of HTTP: find a node, send, listen; on failure the search goes on among the nodes not yet tried, as far as
+//! the failure permits.
 //!
 //! ```text
-//! to_pool ─► claim (pool, queue) ─► attempt (connect or reuse, send, await the head) ─► deliver (head, body)
-//!    ▲                                  │ failed and may be retried
-//!    └──────────────────────────────────┘
+//! search (claim: pool, queue) ─► attempt (connect or reuse, send, await the head) ─► deliver (head, body)
+//!    ▲                               │ failed and may be retried
+//!    └───────────────────────────────┘
 //! ```
 
 pub(crate) mod attempt;
@@ -12,18 +12,20 @@ pub(crate) mod claim;
 pub(crate) mod deliver;
 pub(crate) mod generic;
 pub(crate) mod queue;
+pub(crate) mod search;
 pub(crate) mod upgrade;
 
 use std::{hint::cold_path, sync::Arc, time::Duration};
 
 use tidegate_http1::request::Version;
 use tidegate_model::{Moment, persistence::FailureMode};
-use tidegate_pool::{HealthChange, Session, Slot, Tried};
+use tidegate_pool::{HealthChange, Session};
 
 use self::{
     attempt::{Answer, attempt},
-    claim::{Claim, Claimed, claim, claim_at_once},
+    claim::Claim,
     deliver::deliver,
+    search::{Blame, Found, Search},
 };
 use crate::{
     access,
@@ -37,127 +39,58 @@ use crate::{
     virtual_server::Exchange,
 };
 
-/// What has been tried for one request.
-#[derive(Debug, Default)]
-pub(crate) struct Attempts {
-    /// Nodes that failed it; usually none.
-    tried: Option<Box<Tried>>,
-    made: u32,
-    timed_out: u32,
-    /// The body is still coming from the client.
-    streaming: bool,
-    /// As many nodes were tried as can be remembered.
-    full: bool,
-    /// The node that a rule has chosen.
-    fixed: Option<Slot>,
-    /// Its place in the queue of a pool that was rebuilt while it waited.
-    wait: Option<Box<claim::Wait>>,
-}
-
 /// Serves the request from `pool`, or from its failure pool when all its nodes have failed.
 pub(crate) async fn to_pool(
     client: &mut Client,
     exchange: &mut Exchange<'_>,
     pool: &Arc<RunningPool>,
 ) -> Result<Flow, Failure> {
-    // Set when it is not the pool the request began with: a failure pool, or the same pool rebuilt meanwhile.
-    let mut other: Option<Arc<RunningPool>> = None;
-    let mut session = ask(client, exchange, pool);
+    let session = ask(client, exchange, pool);
     let mut body = attempt::RequestBody::of(client, exchange)?;
-    let streaming = body.is_streaming();
-    let mut attempts = Attempts::new(streaming);
-    let mut last = Failure::new(Kind::NoNode, Progress::Unsent);
-    let mut next = None;
+    let mut search = Search::new(pool, session, body.is_streaming());
     loop {
-        let pool = other.as_ref().unwrap_or(pool);
-        attempts.heed_rules(exchange, pool);
-        let claimed = match next.take() {
-            Some(node) => Claimed::Node(node),
-            None => claim(client, exchange, pool, &session, &mut attempts).await?,
-        };
-        let mut claimed = match claimed {
-            Claimed::Node(claimed) => claimed,
-            Claimed::AllFailed => {
+        let mut claimed = match search.node(client, exchange).await? {
+            Found::Node(claimed) => claimed,
+            Found::OtherPool => continue,
+            Found::SessionFailed(mode) => {
                 cold_path();
-                let Some(failure_pool) = &pool.failure_pool else {
-                    tally::pool(&client.worker, pool).no_node.add(1);
-                    return Err(last);
-                };
-                tally::pool(&client.worker, pool).failed_over.add(1);
-                session = ask(client, exchange, failure_pool);
-                attempts = Attempts::new(streaming);
-                other = Some(Arc::clone(failure_pool));
-                continue;
-            }
-            Claimed::Rebuilt(rebuilt) => {
-                cold_path();
-                session = session_of(client, exchange, &rebuilt);
-                attempts.follow(pool, &rebuilt);
-                other = Some(rebuilt);
-                continue;
-            }
-            Claimed::Exhausted => return Err(last),
-            Claimed::SessionFailed(mode) => {
-                cold_path();
-                return aside(session_failed(client, exchange, pool, &session, &mode)).await;
+                return aside(session_failed(client, exchange, &search, &mode)).await;
             }
         };
-        'attempt: {
-            note_attempt(client, exchange, pool, &claimed);
-            let outcome = attempt(client, exchange, pool, &mut claimed, &mut body).await;
-            let mut answer = match trace::heard(exchange, client, outcome) {
-                Ok(answer) if answer.head.status() == 503 => {
-                    cold_path();
-                    let unavailable = Failure::new(Kind::Unavailable, Progress::Sent);
-                    note_failure(client, pool, &claimed, &unavailable);
-                    attempts.note(&unavailable, &claimed);
-                    if attempts.may_retry(&unavailable, exchange, pool, &body) {
-                        next = claim_at_once(client, exchange, pool, &session, &attempts);
-                    }
-                    if next.is_some() {
-                        tally::pool(&client.worker, pool).retries_503.add(1);
-                        client.worker.response_heads.keep(answer.head);
-                        break 'attempt;
-                    }
-                    answer
+        let pool = search.pool();
+        note_attempt(client, exchange, pool, &claimed);
+        let outcome = attempt(client, exchange, pool, &mut claimed, &mut body).await;
+        let mut answer = match trace::heard(exchange, client, outcome) {
+            Ok(answer) if answer.head.status() == 503 => {
+                if search.finds_another(client, exchange, &claimed, body.is_replayable()) {
+                    client.worker.response_heads.keep(answer.head);
+                    continue;
                 }
-                Ok(answer) => answer,
-                Err(failure) => {
-                    cold_path();
-                    note_failure(client, pool, &claimed, &failure);
-                    attempts.note(&failure, &claimed);
-                    if !attempts.may_retry(&failure, exchange, pool, &body) {
-                        return Err(failure);
-                    }
-                    last = failure;
-                    break 'attempt;
-                }
-            };
-            note_answer(client, exchange, pool, &session, &claimed, &answer);
-            if exchange.has_response_rules() {
-                // They box what waits: connections of virtual servers without rules have no room for it.
-                let resendable = body.is_replayable() && exchange.may_be_sent_again();
-                let from = (pool, claimed.node());
-                let verdict = rules::response(client, exchange, from, &mut answer, resendable).await;
-                match verdict.inspect_err(|failure| note_failure(client, pool, &claimed, failure))? {
-                    Verdict::GoOn => {}
-                    Verdict::Answered(flow) => return Ok(flow),
-                    Verdict::Retry => break 'attempt,
+                answer
+            }
+            Ok(answer) => answer,
+            Err(failure) => {
+                search.failed(client, exchange, &claimed, failure, (Blame::Node, body.is_replayable()))?;
+                continue;
+            }
+        };
+        let (pool, session) = (search.pool(), &search.session);
+        note_answer(client, exchange, pool, session, &claimed, &answer);
+        if exchange.has_response_rules() {
+            // They box what waits: connections of virtual servers without rules have no room for it.
+            let resendable = body.is_replayable() && exchange.may_be_sent_again();
+            let from = (pool, claimed.node());
+            let verdict = rules::response(client, exchange, from, &mut answer, resendable).await;
+            match verdict.inspect_err(|failure| note_failure(client, pool, &claimed, failure))? {
+                Verdict::GoOn => {}
+                Verdict::Answered(flow) => return Ok(flow),
+                Verdict::Retry => {
+                    search.again(client, exchange);
+                    continue;
                 }
             }
-            return deliver(client, exchange, pool, &session, &claimed, answer).await;
         }
-        cold_path();
-        exchange.answered.retries += 1;
-        tally::pool(&client.worker, pool).retries.add(1);
-        // The nodes of today are asked, not those of when the request began.
-        if next.is_none()
-            && let Some(rebuilt) = client.worker.rebuilt(pool)
-        {
-            session = session_of(client, exchange, &rebuilt);
-            attempts.follow(pool, &rebuilt);
-            other = Some(rebuilt);
-        }
+        return deliver(client, exchange, pool, session, &claimed, answer).await;
     }
 }
 
@@ -218,8 +151,7 @@ fn session_of(client: &Client, exchange: &Exchange<'_>, pool: &RunningPool) -> S
 async fn session_failed(
     client: &mut Client,
     exchange: &mut Exchange<'_>,
-    pool: &RunningPool,
-    session: &Session,
+    search: &Search<'_>,
     mode: &FailureMode,
 ) -> Result<Flow, Failure> {
     let lost = Failure::new(Kind::SessionLost, Progress::Unsent);
@@ -229,7 +161,7 @@ async fn session_failed(
             let body = exchange.head.has_body() || exchange.said().is_some_and(Said::abandons_body);
             let close = body || exchange.head.version() == Version::Http10 || !exchange.keeps_alive(client);
             let mut out = client.worker.buffers.lend_output();
-            let cookie = pool.pool.forget_cookie(session).unwrap_or_default();
+            let cookie = search.pool().pool.forget_cookie(&search.session).unwrap_or_default();
             error_page::redirect(&mut out.bytes, url, cookie, &exchange.take_response_edits(), close);
             exchange.answered.status = 302;
             exchange.answered.bytes = out.bytes.len() as u64;
@@ -263,68 +195,6 @@ fn note_failure(client: &Client, pool: &RunningPool, claimed: &Claim, failure: &
         if claimed.node().record_failure(kind, &pool.settings, now).is_some() {
             tracing::warn!(event = "nodefail", pool = %pool.settings.name, node = %claimed.node().label(), reason = %failure, "node has failed");
         }
-    }
-}
-
-impl Attempts {
-    fn new(streaming: bool) -> Self {
-        Self { streaming, ..Self::default() }
-    }
-
-    /// Notes the nodes of the pool that rules avoid by now, and the one they have chosen.
-    fn heed_rules(&mut self, exchange: &Exchange<'_>, pool: &RunningPool) {
-        let Some(said) = exchange.said() else { return };
-        for slot in said.avoided().filter_map(|node| pool.pool.find(node)) {
-            self.tried.get_or_insert_default().avoid(slot);
-        }
-        self.fixed = said.fixed_node().and_then(|node| pool.pool.find(node));
-    }
-
-    /// Nodes that failed the request.
-    pub(crate) fn tried(&self) -> &Tried {
-        const NONE: &Tried = &Tried::none();
-        self.tried.as_deref().unwrap_or(NONE)
-    }
-
-    /// The pool was rebuilt: the nodes that were tried have other places.
-    fn follow(&mut self, before: &RunningPool, now: &RunningPool) {
-        if let Some(tried) = &mut self.tried {
-            **tried = tried.in_build(&before.pool, &now.pool);
-        }
-    }
-
-    fn note(&mut self, failure: &Failure, claimed: &Claim) {
-        self.made += 1;
-        if matches!(failure.kind, Kind::ConnectTimedOut | Kind::ReplyTimedOut) {
-            self.timed_out += 1;
-        }
-        // Nodes are forgotten when the pool was rebuilt, attempts are not.
-        self.full |=
-            !self.tried.get_or_insert_default().add(claimed.slot) || self.made as usize >= Tried::MOST;
-    }
-
-    /// Whether the rules of passive monitoring permit another node: the request has to be unsent, or idempotent
-    /// and still at hand, and the pool's attempt limits are not reached.
-    fn may_retry(
-        &self,
-        failure: &Failure,
-        exchange: &Exchange<'_>,
-        pool: &RunningPool,
-        body: &attempt::RequestBody,
-    ) -> bool {
-        let settings = &pool.settings;
-        let (most, most_timed_out) = exchange.attempt_limits(pool);
-        let permitted = match failure.progress {
-            Progress::Unsent => body.is_replayable(),
-            Progress::Sent => exchange.is_idempotent() && body.is_replayable(),
-            Progress::Answered => false,
-        };
-        permitted
-            && !self.full
-            && settings.passive_monitoring
-            && failure.node_failure().is_some()
-            && most.is_none_or(|limit| self.made < limit)
-            && most_timed_out.is_none_or(|limit| self.timed_out < limit)
     }
 }
 

@@ -79,7 +79,15 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "TEXT", default_value = "", requires = "response")]
     response_body: String,
 
-    /// When the rule runs. [default: response with --response, else request]
+    /// What the client sends, for rules of protocols other than HTTP.
+    #[arg(long, value_name = "BYTES", conflicts_with_all = ["request", "headers", "body", "response"])]
+    data: Option<String>,
+
+    /// What the node sends. With it the rule runs as a response rule.
+    #[arg(long, value_name = "BYTES", requires = "data")]
+    response_data: Option<String>,
+
+    /// When the rule runs. [default: response with --response or --response-data, else request]
     #[arg(long, value_name = "PHASE")]
     phase: Option<PhaseName>,
 
@@ -259,8 +267,23 @@ fn run(options: &RunOptions, text: &mut String) -> Result<bool, String> {
 
 /// The request, and the response if there is one.
 fn described(options: &RunOptions) -> Result<Described, String> {
-    let mut host = Described::request(options.request.0.clone(), options.request.1.clone());
-    host.request = message(&options.headers, &options.body);
+    let mut host = match &options.data {
+        Some(bytes) => Described::bytes(bytes.clone()),
+        None => Described::request(options.request.0.clone(), options.request.1.clone()),
+    };
+    if options.data.is_none() {
+        host.request = message(&options.headers, &options.body);
+    }
+    if let Some(bytes) = &options.response_data {
+        host.response = Message::default().body(bytes.clone());
+        host.phase = Phase::Response;
+    }
+    if options.data.is_some() {
+        // In one piece; whether more comes is asked for.
+        for message in [&mut host.request, &mut host.response] {
+            message.arrived = message.body.len();
+        }
+    }
     if let Some(address) = options.client {
         host.client.set_ip(address);
     }
@@ -401,6 +424,61 @@ mod tests {
         let (text, good) = said(&[("r", "pool.use( \"web\" );")], &["run", "@r", "--pool", "other"]);
         assert!(good && text.contains("there is no pool `web`"), "{text}");
         assert!(text.starts_with("The default pool default gets this request:"), "{text}");
+    }
+
+    #[test]
+    fn rules_of_other_protocols_are_run() {
+        let request = "request.endsWith( \"\\n\" );\n$line = request.getLine();\n\
+                       if( string.startsWith( $line, \"quit\" ) ) request.sendResponse( \"bye\\n\" );\n\
+                       else if( string.startsWith( $line, \"b\" ) ) pool.use( \"b\" );";
+        let answer = "response.set( string.uppercase( response.get() ) . \"!\" );";
+        let rules = [("r", request), ("a", answer)];
+        for (arguments, expected) in [
+            (
+                &["run", "@r", "--data", "bee\nnext"][..],
+                "Pool b gets these bytes:\n  bee\nThe next request begins with these bytes:\n  next\n",
+            ),
+            (&["run", "@r", "--data", "one\r\n"], "The default pool default gets these bytes:\n  one\\r\n"),
+            (
+                &["run", "@r", "--data", "quit\n"],
+                "The client gets these bytes, and no node anything:\n  bye\n",
+            ),
+            (&["run", "@a", "--data", "x", "--response-data", "ok"], "The client gets these bytes:\n  OK!\n"),
+        ] {
+            let (text, good) = said(&rules, arguments);
+            assert!(good && text.starts_with(expected), "{arguments:?}: {text}");
+        }
+        let (text, good) = said(&[("r", "http.getPath();")], &["run", "@r", "--data", "x"]);
+        assert!(
+            !good && text.contains("http.getPath is for virtual servers whose protocol is http"),
+            "{text}"
+        );
+        assert!(Line::try_parse_from(["rule", "run", "r", "--data", "x", "--header", "A: b"]).is_err());
+    }
+
+    #[test]
+    fn a_streamed_response_is_shown_as_it_is_sent() {
+        let rule = "http.stream.startResponse( 200, http.getResponseHeader( \"Content-Type\" ), -1 );\n\
+                    http.stream.writeResponse( \"new\" );\nhttp.stream.finishResponse();";
+        let arguments = [
+            "run",
+            "@r",
+            "--response",
+            "200 OK",
+            "--response-header",
+            "Content-Type: text/html",
+            "--response-header",
+            "X-Kept: yes",
+            "--response-body",
+            "old text",
+        ];
+        let (text, good) = said(&[("r", rule)], &arguments);
+        assert!(good, "{text}");
+        assert_eq!(
+            text,
+            "The client gets this reply, written in pieces:\n  HTTP/1.1 200 OK\n  X-Kept: yes\n  \
+             Content-Type: text/html\n  Transfer-Encoding: chunked\n\n  new\n"
+        );
     }
 
     #[test]

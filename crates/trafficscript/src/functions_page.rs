@@ -134,7 +134,8 @@ fn phases(phases: &[Phase]) -> String {
 /// What a function gives; for an old name, the function to use.
 fn gives(function: &Function) -> String {
     match function.status {
-        Status::Deprecated { instead, .. } => format!("As `{instead}`."),
+        Status::Deprecated { instead, .. } if function.summary.is_empty() => format!("As `{instead}`."),
+        Status::Deprecated { instead, .. } => format!("As `{instead}`, but {}.", cell(function.summary)),
         _ => cell(function.summary),
     }
 }

@@ -64,7 +64,7 @@ pub struct Function {
     pub arity: (u8, u8),
     /// Phases in which it may be called; empty = all.
     pub phases: &'static [Phase],
-    /// What it gives, for people: one line with units and secondary results.
+    /// What it gives, for people: one line with units and secondary results. Of an old name, how it differs; mostly empty.
     pub summary: &'static str,
     /// Whether it works.
     pub status: Status,
@@ -73,9 +73,44 @@ pub struct Function {
 }
 
 impl Function {
-    /// Whether it can be called only where the virtual server speaks HTTP.
-    pub(crate) fn needs_http(&self) -> bool {
-        self.name.starts_with("http.") && !self.name.starts_with("http.request.")
+    /// What has to be known of a protocol for it to be called.
+    pub(crate) fn subject(&self) -> Subject {
+        if self.traits.bytes {
+            Subject::Bytes
+        } else if self.name.starts_with("http.") && !self.name.starts_with("http.request.") {
+            Subject::Http
+        } else {
+            Subject::Any
+        }
+    }
+}
+
+/// What a function is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Nothing that protocols differ in.
+    Any,
+    /// Messages of HTTP.
+    Http,
+    /// The bytes of protocols of which nothing else is known.
+    Bytes,
+}
+
+impl Subject {
+    /// Whether it is there with a protocol.
+    pub(crate) fn is_there(self, speaks_http: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Http => speaks_http,
+            Self::Bytes => !speaks_http,
+        }
+    }
+
+    /// Why a function of this name cannot be called, for people.
+    #[cold]
+    pub(crate) fn is_missing(self, name: &str) -> String {
+        let not = if self == Self::Bytes { "not " } else { "" };
+        format!("{name} is for virtual servers whose protocol is {not}http")
     }
 }
 
@@ -123,6 +158,8 @@ pub struct Traits {
     pub waits: bool,
     /// It looks into a database of places.
     pub places: bool,
+    /// It is about the bytes of protocols other than HTTP.
+    pub bytes: bool,
 }
 
 /// The doing of a function.

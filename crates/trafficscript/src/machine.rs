@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::{
     host::{Answer, Host, Need, tag},
-    library::{CAPTURES, Call, Interrupt},
+    library::{CAPTURES, Call, Interrupt, Subject},
     meter::{Limits, Meter, Reached},
     pattern::PatternCache,
     program::{CallSite, Number, Op, Program, UNKNOWN_LEVEL},
@@ -325,10 +325,8 @@ impl<'p> Machine<'p> {
             patterns,
             strict,
         };
-        if let Some(name) = site.needs_http
-            && !call.host.speaks_http()
-        {
-            return Err(call.fault(&format!("{name} is for virtual servers whose protocol is http")));
+        if site.subject != Subject::Any && !site.subject.is_there(call.host.speaks_http()) {
+            return Err(call.fault(&site.subject.is_missing(site.name)));
         }
         match (site.does)(&mut call) {
             // Taken apart and put together again: as a whole it would be read before it is written.

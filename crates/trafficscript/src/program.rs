@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::{
     host::Phase,
-    library::{Function, Native, Site},
+    library::{Function, Native, Site, Subject},
     note::{Note, Severity},
     syntax::{Binary, Unary},
 };
@@ -90,8 +90,9 @@ pub(crate) struct CallSite {
     pub arguments: u16,
     /// The function changes its first argument, a container that is in so many others (or [`UNKNOWN_LEVEL`]).
     pub changes: Option<u8>,
-    /// The function, where it is of use with HTTP only.
-    pub needs_http: Option<&'static str>,
+    /// What the function is about.
+    pub subject: Subject,
+    pub name: &'static str,
 }
 
 /// A sub, or (the first) the rule itself.
@@ -186,6 +187,13 @@ impl Uses {
     pub fn asks_for_places(&self) -> Option<(&'static str, u32)> {
         let calls = self.functions.iter().filter(|(function, _)| function.traits.places);
         calls.map(|(function, line)| (function.name, *line)).min_by_key(|(_, line)| *line)
+    }
+
+    /// The first call that has no subject where HTTP is spoken, or is not: its line, and why.
+    pub fn pointless(&self, speaks_http: bool) -> Option<(u32, String)> {
+        let calls = self.functions.iter().filter(|(function, _)| !function.subject().is_there(speaks_http));
+        let (function, line) = calls.min_by_key(|(_, line)| *line)?;
+        Some((*line, function.subject().is_missing(function.name)))
     }
 
     /// An error for every call that is not valid in a phase.

@@ -8,6 +8,7 @@ use std::{cell::RefCell, collections::BTreeMap, num::NonZeroU32, sync::Arc, time
 
 use tidegate_model::{
     BandwidthName, Configuration, PoolName, RateClass, Rule, RuleEntry, RuleName, ServiceLevel,
+    virtual_server::Protocol,
 };
 use tidegate_trafficscript::{Note, Options, Phase, compile};
 
@@ -170,6 +171,7 @@ pub(crate) fn check_names(merged: &Merged, configuration: &Configuration, report
 /// The three lists of rules of a virtual server: for requests, responses and the end.
 pub(crate) fn lists(
     reader: &Reader<'_>,
+    protocol: Protocol,
     configuration: &Configuration,
     report: &mut Report<'_>,
 ) -> [Vec<RuleEntry>; 3] {
@@ -186,6 +188,9 @@ pub(crate) fn lists(
                 continue;
             };
             let enabled = enabled && can_run(reader, (phase, key, noun), rule, report);
+            if enabled {
+                note_pointless(reader, key, protocol, rule, report);
+            }
             entries.push(RuleEntry { rule: rule.name.clone(), enabled });
         }
         entries
@@ -219,6 +224,19 @@ fn can_run(
     );
     reader.tell(report, severity(first), ("basic", key), message, first.hint.clone(), excerpt(first));
     false
+}
+
+/// Warns of a rule that is aborted where it calls a function which is for other protocols.
+fn note_pointless(reader: &Reader<'_>, key: &str, protocol: Protocol, rule: &Rule, report: &mut Report<'_>) {
+    let speaks_http = protocol == Protocol::Http;
+    let pointless = rule.program.as_ref().filter(|_| protocol.is_served());
+    let Some((line, why)) = pointless.and_then(|program| program.uses().pointless(speaks_http)) else {
+        return;
+    };
+    let name = quote(rule.name.as_str());
+    let message = format!("the rule {name} is aborted where it gets to line {line}: {why}");
+    let hint = Some(format!("the protocol here is {}", protocol.word()));
+    reader.tell(report, Severity::Warning, ("basic", key), message, hint, None);
 }
 
 #[cfg(test)]

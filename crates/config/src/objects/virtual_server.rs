@@ -82,7 +82,8 @@ fn virtual_server(
         let hint = Some(format!("use protocol {plain} to decrypt it"));
         reader.fault(report, "basic", "ssl_decrypt", message, hint);
     }
-    let [request_rules, response_rules, completion_rules] = rules::lists(reader, configuration, report);
+    let [request_rules, response_rules, completion_rules] =
+        rules::lists(reader, protocol, configuration, report);
     if matches!(protocol, Protocol::Generic(_, Speaks::Stream)) && !response_rules.is_empty() {
         let message = "response rules do not run where the protocol is “stream”".to_owned();
         let hint = Some("use client_first or server_first to have them run".to_owned());

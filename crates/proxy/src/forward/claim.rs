@@ -5,7 +5,7 @@ use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 use tidegate_model::{Moment, persistence::FailureMode};
 use tidegate_pool::{InFlight, NoNode, Node, OpenConnection, QueuePlace, Session, Slot};
 
-use super::{Attempts, queue::Place};
+use super::{queue::Place, search::Attempts};
 use crate::{
     aside::aside,
     connection::Client,

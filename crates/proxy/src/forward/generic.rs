@@ -12,10 +12,10 @@ use tidegate_model::virtual_server::Speaks;
 use tidegate_pool::Session;
 
 use super::{
-    Attempts,
-    attempt::{self, RequestBody},
-    claim::{Claim, Claimed, Way, claim},
-    note_attempt, note_failure, note_success,
+    attempt,
+    claim::{Claim, Way},
+    note_attempt, note_success,
+    search::{Blame, Found, Search},
 };
 use crate::{
     access, bandwidth,
@@ -51,100 +51,52 @@ pub(crate) async fn to_pool(
     conversation: &mut Conversation,
     (mut request, speaks): (Request, Speaks),
 ) -> Result<Flow, Failure> {
-    let mut other: Option<Arc<RunningPool>> = None;
-    let mut session = super::ask(client, exchange, pool);
+    let session = super::ask(client, exchange, pool);
     // Connections that carried anything before are of no use here.
-    let mut attempts = Attempts::new(true);
-    let mut last = Failure::new(Kind::NoNode, Progress::Unsent);
+    let mut search = Search::new(pool, session, true);
     if exchange.said().is_none_or(|said| said.limits.idempotent.is_none()) && exchange.server.rules.are_some()
     {
         // Without an end nobody knows what the node has made of it.
         exchange.said_mut().limits.idempotent = Some(request.rest != Rest::Unbounded);
     }
     loop {
-        let pool = other.as_ref().unwrap_or(pool);
-        attempts.heed_rules(exchange, pool);
-        if pool.settings.max_connections_per_node.is_some() {
+        if search.pool().settings.max_connections_per_node.is_some() {
             // It could be in its own way.
-            leave(conversation, pool);
+            leave(conversation, search.pool());
         }
-        let claimed = claim(client, exchange, pool, &session, &mut attempts).await?;
-        let mut claimed = match claimed {
-            Claimed::Node(claimed) => claimed,
-            Claimed::AllFailed => {
-                let Some(failure_pool) = &pool.failure_pool else {
-                    tally::pool(&client.worker, pool).no_node.add(1);
-                    return Err(last);
-                };
-                tally::pool(&client.worker, pool).failed_over.add(1);
-                session = super::ask(client, exchange, failure_pool);
-                attempts = Attempts::new(true);
-                other = Some(Arc::clone(failure_pool));
-                continue;
-            }
-            Claimed::Rebuilt(rebuilt) => {
-                session = super::session_of(client, exchange, &rebuilt);
-                attempts.follow(pool, &rebuilt);
-                other = Some(rebuilt);
-                continue;
-            }
-            Claimed::Exhausted => return Err(last),
+        let mut claimed = match search.node(client, exchange).await? {
+            Found::Node(claimed) => claimed,
+            Found::OtherPool => continue,
             // There is no way to send a client of such a protocol elsewhere.
-            Claimed::SessionFailed(_) => return Err(Failure::new(Kind::SessionLost, Progress::Unsent)),
+            Found::SessionFailed(_) => return Err(Failure::new(Kind::SessionLost, Progress::Unsent)),
         };
+        let pool = search.pool();
         note_attempt(client, exchange, pool, &claimed);
-        let outcome =
-            try_node(client, exchange, pool, (&session, &mut claimed), conversation, (&mut request, speaks))
-                .await;
-        match outcome {
+        let from = (pool, &search.session, &mut claimed);
+        match try_node(client, exchange, from, conversation, (&mut request, speaks)).await {
             Ok(After::Next) => return Ok(Flow::KeepAlive),
             Ok(After::End(flow)) => {
                 leave(conversation, pool);
                 return Ok(flow);
             }
-            Ok(After::Retry) => leave(conversation, pool),
+            Ok(After::Retry) => {
+                leave(conversation, pool);
+                search.again(client, exchange);
+            }
             Err(failure) => {
                 let blame = blame(conversation.leg.as_ref(), &failure, speaks);
                 leave(conversation, pool);
-                match blame {
-                    Blame::Node => {
-                        note_failure(client, pool, &claimed, &failure);
-                        attempts.note(&failure, &claimed);
-                    }
-                    Blame::Client => attempts.note(&failure, &claimed),
-                    // It can be had anew, and is tried once more by that.
-                    Blame::Nobody => {}
-                }
-                let at_hand = failure.progress == Progress::Unsent || request.rest == Rest::Whole;
-                let body = if at_hand { RequestBody::None } else { RequestBody::Streaming(None) };
                 let known_end = request.rest != Rest::Unbounded || exchange.said().is_some();
-                if (failure.progress != Progress::Unsent && !known_end)
-                    || !attempts.may_retry(&failure, exchange, pool, &body)
-                {
-                    return Err(failure);
-                }
-                last = failure;
+                let at_hand =
+                    failure.progress == Progress::Unsent || (request.rest == Rest::Whole && known_end);
+                search.failed(client, exchange, &claimed, failure, (blame, at_hand))?;
             }
         }
-        exchange.answered.retries += 1;
-        tally::pool(&client.worker, pool).retries.add(1);
         if let Some(talk) = exchange.said.as_mut().and_then(|said| said.talk.as_mut()) {
             // Nothing of the failed answer is part of the next one.
             talk.output = Output::default();
         }
-        if let Some(rebuilt) = client.worker.rebuilt(pool) {
-            session = super::session_of(client, exchange, &rebuilt);
-            attempts.follow(pool, &rebuilt);
-            other = Some(rebuilt);
-        }
     }
-}
-
-/// Whose fault a failure is.
-enum Blame {
-    Node,
-    Client,
-    Nobody,
 }
 
 /// A node that is silent may wait for more of a request that the client has not finished, unless the node has to speak first.
@@ -172,8 +124,7 @@ fn leave(conversation: &mut Conversation, pool: &RunningPool) {
 async fn try_node(
     client: &mut Client,
     exchange: &mut Exchange<'_>,
-    pool: &Arc<RunningPool>,
-    (session, claim): (&Session, &mut Claim),
+    (pool, session, claim): (&Arc<RunningPool>, &Session, &mut Claim),
     conversation: &mut Conversation,
     (request, speaks): (&mut Request, Speaks),
 ) -> Result<After, Failure> {

@@ -155,7 +155,9 @@ impl Body<'_, '_> {
             Status::Works(does) => does,
             Status::Deprecated { instead, does } => {
                 let message = format!("{} is deprecated", function.name);
-                self.note(place, Severity::Warning, message, Some(format!("please use {instead} instead")));
+                let but = if function.summary.is_empty() { "" } else { "; unlike it, the old name " };
+                let hint = format!("please use {instead} instead{but}{}", function.summary);
+                self.note(place, Severity::Warning, message, Some(hint));
                 does
             }
             Status::Switch { does, waits_for } => {
@@ -174,9 +176,15 @@ impl Body<'_, '_> {
                 return;
             }
         };
-        let needs_http = function.needs_http().then_some(function.name);
         let number = self.compiler.sites.len() as u32;
-        self.compiler.sites.push(CallSite { site, does, arguments: count as u16, changes, needs_http });
+        self.compiler.sites.push(CallSite {
+            site,
+            does,
+            arguments: count as u16,
+            changes,
+            subject: function.subject(),
+            name: function.name,
+        });
         self.emit(Op::Native(number), place);
     }
 

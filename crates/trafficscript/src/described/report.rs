@@ -73,6 +73,7 @@ impl Described {
                     | Order::Reply(_)
                     | Order::Retry
                     | Order::StreamStart { .. }
+                    | Order::Respond(_)
             )
         });
         match final_order {
@@ -88,19 +89,34 @@ impl Described {
                 body(text, &reply.body);
             }
             Some(Order::Retry) => text.push_str("The request is sent to a node again.\n"),
-            Some(Order::StreamStart { reply, keep_headers, .. }) => {
+            Some(Order::StreamStart { reply, length, keep_headers }) => {
                 text.push_str("The client gets this reply, written in pieces:\n");
-                head(text, reply);
+                let mut started = reply.clone();
                 if *keep_headers {
-                    fields(text, &self.response.headers);
+                    let kept = self.response.headers.iter().filter(|(name, _)| stays(name, reply));
+                    started.headers = kept.chain(&reply.headers).cloned().collect();
                 }
+                let (name, value) = match length {
+                    Some(length) => ("Content-Length", length.to_string()),
+                    None => ("Transfer-Encoding", "chunked".to_owned()),
+                };
+                started.headers.push((name.into(), value.into()));
+                head(text, &started);
                 let stream = self.stream.clone().unwrap_or_default();
                 body(text, &stream.written);
                 if stream.continued {
                     text.push_str("… and the rest from the node.\n");
                 }
             }
+            Some(Order::Respond(data)) => {
+                text.push_str("The client gets these bytes, and no node anything:\n");
+                lines(text, data);
+            }
             _ if self.phase == Phase::Request => self.forwarded(text),
+            _ if self.raw => {
+                text.push_str("The client gets these bytes:\n");
+                lines(text, &[&*self.flushed, &self.response.body].concat());
+            }
             _ => {
                 text.push_str("The client gets this response:\n");
                 let (status, reason) = &self.status;
@@ -117,18 +133,33 @@ impl Described {
             Order::Pool(name, node) => Some((name, node)),
             _ => None,
         });
+        let what = if self.raw { "these bytes" } else { "this request" };
         let _ = match (chosen, &self.default_pool) {
             (Some((name, _)), _) if name == b"discard" => {
                 text.push_str("The connection is closed without a reply.\n");
                 return;
             }
             (Some((name, Some((host, port)))), _) => {
-                writeln!(text, "Node {}:{port} with pool {} gets this request:", shown(host), shown(name))
+                writeln!(text, "Node {}:{port} with pool {} gets {what}:", shown(host), shown(name))
             }
-            (Some((name, None)), _) => writeln!(text, "Pool {} gets this request:", shown(name)),
-            (None, Some(name)) => writeln!(text, "The default pool {name} gets this request:"),
-            (None, None) => writeln!(text, "There is no pool for this request:"),
+            (Some((name, None)), _) => writeln!(text, "Pool {} gets {what}:", shown(name)),
+            (None, Some(name)) => writeln!(text, "The default pool {name} gets {what}:"),
+            (None, None) => writeln!(text, "There is no pool for {what}:"),
         };
+        if self.raw {
+            let ends = self.orders.iter().rev().find_map(|order| match order {
+                Order::EndsAt(end) => Some(*end),
+                _ => None,
+            });
+            let bytes = &*self.request.body;
+            let (request, behind) = ends.and_then(|end| bytes.split_at_checked(end)).unwrap_or((bytes, b""));
+            lines(text, request);
+            if !behind.is_empty() {
+                text.push_str("The next request begins with these bytes:\n");
+                lines(text, behind);
+            }
+            return;
+        }
         let version = self.request.version;
         let _ = writeln!(text, "  {} {} {version}", shown(&self.method), shown(&self.target));
         fields(text, &self.request.headers);
@@ -154,6 +185,7 @@ impl Order {
                 format!("a reply: {} {}{to}", reply.status, shown(reason))
             }
             Self::Retry => "the request is sent to a node again".to_owned(),
+            Self::Respond(data) => format!("the client is answered with {}", shown(data)),
             Self::StreamFinish => "the reply is finished".to_owned(),
             Self::StreamContinue => "the rest of the reply comes from the node".to_owned(),
             _ => other_order(self).unwrap_or_default(),
@@ -190,7 +222,6 @@ fn other_order(order: &Order) -> Option<String> {
         Order::LogRequest(false) => "the access log does not get the request".to_owned(),
         Order::EndsAt(bytes) => format!("the request has {bytes} bytes"),
         Order::Skip(bytes) => format!("{bytes} bytes of the client are dropped"),
-        Order::Respond(data) => format!("the client is answered with {}", shown(data)),
         Order::Append(data) => format!("the response is followed by {}", shown(data)),
         Order::Flush(_) => "the response so far is sent".to_owned(),
         Order::CloseNode => "the connection to the node is closed".to_owned(),
@@ -198,6 +229,7 @@ fn other_order(order: &Order) -> Option<String> {
         | Order::Discard
         | Order::Close { .. }
         | Order::Reply(_)
+        | Order::Respond(_)
         | Order::Retry
         | Order::StreamStart { .. }
         | Order::StreamFinish
@@ -212,6 +244,14 @@ fn head(text: &mut String, reply: &Reply) {
     fields(text, &reply.headers);
 }
 
+/// Whether a field of the node's stays in a reply that takes the place of its response: not if the reply has one of this
+/// name, nor where it says how long the node's body is.
+fn stays(name: &[u8], reply: &Reply) -> bool {
+    let frames =
+        [&b"content-length"[..], b"transfer-encoding"].iter().any(|own| name.eq_ignore_ascii_case(own));
+    !frames && !reply.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
+}
+
 fn fields(text: &mut String, headers: &[(Vec<u8>, Vec<u8>)]) {
     for (name, value) in headers {
         let _ = writeln!(text, "  {}: {}", shown(name), shown(value));
@@ -219,10 +259,13 @@ fn fields(text: &mut String, headers: &[(Vec<u8>, Vec<u8>)]) {
 }
 
 fn body(text: &mut String, bytes: &[u8]) {
-    if bytes.is_empty() {
-        return;
+    if !bytes.is_empty() {
+        text.push('\n');
+        lines(text, bytes);
     }
-    text.push('\n');
+}
+
+fn lines(text: &mut String, bytes: &[u8]) {
     let piece = bytes.get(..SHOWN).unwrap_or(bytes);
     for line in piece.strip_suffix(b"\n").unwrap_or(piece).split(|&byte| byte == b'\n') {
         let _ = writeln!(text, "  {}", shown(line));

@@ -92,7 +92,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         |call| request::get_line(call, Side::Request)).only(REQUEST).waits(),
     deprecated("connection.setData", "data", (1, 1),
         "request.set",
-        |call| raw::set(call, Side::Request, "connection.setData")).only(REQUEST),
+        |call| raw::set(call, Side::Request)).of_bytes().only(REQUEST),
     deprecated("connection.getLocalIP", "", (0, 0), "request.getLocalIP", request::local_ip),
     deprecated("connection.getLocalPort", "", (0, 0), "request.getLocalPort", request::local_port),
     deprecated("connection.getRemoteIP", "", (0, 0), "request.getRemoteIP", request::remote_ip),

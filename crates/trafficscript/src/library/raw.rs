@@ -10,14 +10,6 @@ use crate::{
     value::Value,
 };
 
-/// Aborts the rule where the virtual server speaks HTTP.
-fn no_http(call: &Call<'_, '_>, name: &str) -> Result<(), Interrupt> {
-    if call.host.speaks_http() {
-        return Err(call.fault(&format!("{name} is for virtual servers whose protocol is not http")));
-    }
-    Ok(())
-}
-
 /// At least `want` bytes of a side, or all there will ever be, as long as rules may have so many. `None` = they are still
 /// to come and the rule has to wait for them.
 fn arrived(call: &mut Call<'_, '_>, side: Side, want: usize) -> Result<usize, Interrupt> {
@@ -70,7 +62,6 @@ pub(super) fn line(
 
 /// `request.endsAt`
 pub(super) fn ends_at<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    no_http(call, "request.endsAt")?;
     match usize::try_from(call.int(0)?) {
         Ok(at @ 1..) => {
             call.host.order(Order::EndsAt(at));
@@ -82,7 +73,6 @@ pub(super) fn ends_at<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 /// `request.endsWith`
 pub(super) fn ends_with<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    no_http(call, "request.endsWith")?;
     let limit = call.meter.limits().line;
     let answer = call.answer();
     let body = call.host.body(Side::Request);
@@ -108,8 +98,7 @@ pub(super) fn ends_with<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 }
 
 /// `request.set`, `response.set`
-pub(super) fn set<'p>(call: &mut Call<'_, 'p>, side: Side, name: &str) -> Outcome<'p> {
-    no_http(call, name)?;
+pub(super) fn set<'p>(call: &mut Call<'_, 'p>, side: Side) -> Outcome<'p> {
     let data = call.text(0)?.to_vec();
     call.charge(data.len())?;
     if let Err(why) = call.host.set_body(side, data) {
@@ -120,7 +109,6 @@ pub(super) fn set<'p>(call: &mut Call<'_, 'p>, side: Side, name: &str) -> Outcom
 
 /// `request.skip`
 pub(super) fn skip<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    no_http(call, "request.skip")?;
     let count = wanted(call, 0)?;
     if count > 0 {
         let there = arrived(call, Side::Request, count)?;
@@ -131,7 +119,6 @@ pub(super) fn skip<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 /// `request.sendResponse`
 pub(super) fn send_response<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    no_http(call, "request.sendResponse")?;
     let data = call.text(0)?.to_vec();
     call.charge(data.len())?;
     call.host.order(Order::Respond(data));
@@ -140,7 +127,6 @@ pub(super) fn send_response<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 /// `response.append`
 pub(super) fn append<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    no_http(call, "response.append")?;
     let data = call.text(0)?.to_vec();
     call.charge(data.len())?;
     if !call.host.order(Order::Append(data)) {
@@ -151,7 +137,6 @@ pub(super) fn append<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 /// `response.flush`
 pub(super) fn flush<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    no_http(call, "response.flush")?;
     match call.answer() {
         None => {
             let count = wanted(call, 0)?;
@@ -168,7 +153,6 @@ pub(super) fn flush<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 
 /// `response.close`
 pub(super) fn close_node<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    no_http(call, "response.close")?;
     call.host.order(Order::CloseNode);
     Ok(Value::EMPTY)
 }

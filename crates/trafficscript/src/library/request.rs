@@ -51,21 +51,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
     works("request.set", "data", (1, 1),
         "Replaces the request, or all that is there of what the client sent if no end of it is marked. For \
          protocols other than HTTP.",
-        |call| raw::set(call, Side::Request, "request.set")).only(REQUEST),
+        |call| raw::set(call, Side::Request)).of_bytes().only(REQUEST),
     works("request.skip", "bytes", (1, 1),
         "Drops bytes from the beginning of what the client sent, waiting for them. For protocols other than HTTP.",
-        raw::skip).only(REQUEST).waits(),
+        raw::skip).of_bytes().only(REQUEST).waits(),
     works("request.endsAt", "offset", (1, 1),
         "Says where the request ends: what follows is another one, for which the rules run again. For protocols other \
          than HTTP.",
-        raw::ends_at).only(REQUEST),
+        raw::ends_at).of_bytes().only(REQUEST),
     works("request.endsWith", "pattern", (1, 1),
         "Waits for the first match of the pattern and says that the request ends behind it. For protocols other than \
          HTTP.",
-        raw::ends_with).only(REQUEST).waits(),
+        raw::ends_with).of_bytes().only(REQUEST).waits(),
     works("request.sendResponse", "data", (1, 1),
         "Answers the request with bytes when all rules are done; no node gets it. For protocols other than HTTP.",
-        raw::send_response).only(REQUEST),
+        raw::send_response).of_bytes().only(REQUEST),
     works("request.retry", "", (0, 0),
         "Sends the request to a node again and ends the rules of the phase. 0 if it cannot be sent again.",
         |call| {
@@ -131,7 +131,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     deprecated("request.setLogEnabled", "flag", (1, 1), "requestlog.include", |call| {
         let flag = call.truth(0);
         super::log::mark(call, flag)
-    }),
+    }).but("leaves the request out where the flag is 0"),
 ];
 
 pub(super) fn remote_ip<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {

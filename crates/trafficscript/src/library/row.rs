@@ -27,6 +27,18 @@ impl Function {
         self
     }
 
+    /// The same function, about the bytes of protocols other than HTTP.
+    pub(super) const fn of_bytes(mut self) -> Self {
+        self.traits.bytes = true;
+        self
+    }
+
+    /// The same old name; `difference` says what it does unlike the function to use.
+    pub(super) const fn but(mut self, difference: &'static str) -> Self {
+        self.summary = difference;
+        self
+    }
+
     /// The same function, whose first argument names a pool.
     pub(super) const fn names_pool(mut self) -> Self {
         self.traits.pool = Some(0);
@@ -40,8 +52,15 @@ impl Function {
     }
 }
 
-const NO_TRAITS: Traits =
-    Traits { changes_first: false, pattern: None, pool: None, bandwidth: false, waits: false, places: false };
+const NO_TRAITS: Traits = Traits {
+    changes_first: false,
+    pattern: None,
+    pool: None,
+    bandwidth: false,
+    waits: false,
+    places: false,
+    bytes: false,
+};
 
 /// A function that works, in every phase.
 pub(super) const fn works(
@@ -78,7 +97,7 @@ pub(super) const fn with_pattern(function: Function, at: u8, flags: u8) -> Funct
     Function { traits, ..function }
 }
 
-/// An old name of the function `instead`.
+/// An old name of the function `instead`. Where it differs, [`Function::but`] says how.
 pub(super) const fn deprecated(
     name: &'static str,
     arguments: &'static str,
@@ -87,7 +106,7 @@ pub(super) const fn deprecated(
     does: Native,
 ) -> Function {
     let status = Status::Deprecated { instead, does };
-    Function { name, arguments, arity, phases: &[], summary: "Old name.", status, traits: NO_TRAITS }
+    Function { name, arguments, arity, phases: &[], summary: "", status, traits: NO_TRAITS }
 }
 
 /// A function that will not be done, and why.

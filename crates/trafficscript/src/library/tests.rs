@@ -39,7 +39,8 @@ fn rows_are_sound() {
     for function in functions() {
         let name = function.name;
         assert!(names.insert(name.to_ascii_lowercase()), "{name} is there twice");
-        assert!(!function.summary.is_empty(), "{name} has no summary");
+        let old = matches!(function.status, Status::Deprecated { .. });
+        assert!(old || !function.summary.is_empty(), "{name} has no summary");
         assert!(function.arity.0 <= function.arity.1, "{name}");
         let count = |list: &str| list.split(',').filter(|name| !name.trim().is_empty()).count();
         let listed = count(&function.arguments.replace(['[', ']'], ""));

@@ -273,6 +273,44 @@ fn a_rule_in_a_phase_it_is_not_for_does_not_run_there() {
 }
 
 #[test]
+fn a_rule_for_another_protocol_is_a_warning() {
+    let rules = "rules:\n- {name: web, content: 'log.info(\"a\"); $a = http.request.get(\"http://a/\"); $b = http.getPath();'}\n\
+                 - {name: bytes, content: \"request.endsWith(\\\"x\\\");\"}\n";
+    for (protocol, rule, expected) in [
+        ("http", "web", None),
+        ("client_first", "bytes", None),
+        (
+            "client_first",
+            "web",
+            Some(
+                "the rule “web” is aborted where it gets to line 1: http.getPath is for virtual servers whose protocol is http",
+            ),
+        ),
+        (
+            "http",
+            "bytes",
+            Some(
+                "the rule “bytes” is aborted where it gets to line 1: request.endsWith is for virtual servers whose \
+                 protocol is not http",
+            ),
+        ),
+    ] {
+        let compiled = compiled(&format!(
+            "{}{rules}",
+            server(&format!("protocol: {protocol}, request_rules: [{rule}]"))
+        ));
+        match (compiled.diagnostics.as_slice(), expected) {
+            ([], None) => {}
+            ([fault], Some(expected)) => {
+                assert_eq!(fault.severity, Severity::Warning);
+                assert!(fault.to_string().contains(expected), "{fault}");
+            }
+            (other, _) => panic!("{protocol} {rule}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn classes_of_service() {
     let classes = "service_level_monitors:\n- {name: gold, properties: {basic: {response_time: 250, serious_threshold: 40}}}\n";
     let configuration = clean(&format!("{classes}{}", server("slm_class: gold")), None);

@@ -38,7 +38,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         let separator = if call.has(0) { call.text(0)?.to_vec() } else { b" ".to_vec() };
         let names: Vec<Vec<u8>> = parameters.into_keys().collect();
         call.make(names.join(&separator[..]))
-    }).waits(),
+    }).but("gives one string, with the separator (a space) between the names").waits(),
 ];
 
 /// Instructions that a parameter counts for, whoever wants it.

@@ -85,7 +85,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         |call| field_names(call, Side::Request)),
     deprecated("http.getHeaderNames", "", (0, 0),
         "http.listHeaderNames",
-        |call| field_names_as_text(call, Side::Request)),
+        |call| field_names_as_text(call, Side::Request)).but("gives one string, with spaces between the names"),
     works("http.setHeader", "name, value", (2, 2),
         "Sets a header field of the request in place of all of its name.",
         |call| {

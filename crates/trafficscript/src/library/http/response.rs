@@ -50,7 +50,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         |call| field_names(call, Side::Response)).only(ANSWERED),
     deprecated("http.getResponseHeaderNames", "", (0, 0),
         "http.listResponseHeaderNames",
-        |call| field_names_as_text(call, Side::Response)).only(ANSWERED),
+        |call| field_names_as_text(call, Side::Response)).but("gives one string, with spaces between the names").only(ANSWERED),
     works("http.setResponseHeader", "name, value", (2, 2),
         "Sets a header field of the response in place of all of its name. In a request rule: of the response \
          to come.",
