@@ -192,6 +192,17 @@ impl Tidegate {
         client.get("/metrics").await.text()
     }
 
+    /// The sum of the samples of a metric, scraped now: of all with this name, or of the one with its labels behind it.
+    pub async fn metric(&self, series: &str) -> u64 {
+        let text = self.scrape().await;
+        let samples = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(series)?;
+            (rest.starts_with(' ') || rest.starts_with('{')).then_some(rest)
+        });
+        let values = samples.map(|rest| rest.rsplit(' ').next().unwrap_or_default().parse::<u64>().unwrap());
+        values.reduce(|sum, value| sum + value).unwrap_or_else(|| panic!("no {series} in:\n{text}"))
+    }
+
     /// Status of a page of the health address; 0 = no answer.
     pub async fn health_status(&self, path: &str) -> u16 {
         let Ok(mut client) = Client::try_connect(self.health()).await else { return 0 };

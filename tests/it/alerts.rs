@@ -73,8 +73,7 @@ async fn a_pool_that_dies_is_told_of() {
     })
     .await;
     assert!(told.starts_with("--who=it is me\n--eventtype=trouble\n["), "{told}");
-    let text = site.tidegate.scrape().await;
-    let events = text.lines().find_map(|line| line.strip_prefix("tidegate_events_total ")).unwrap();
-    assert!(events.parse::<u32>().unwrap() >= 3, "{text}");
+    let events = site.tidegate.metric("tidegate_events_total").await;
+    assert!(events >= 3, "{events}");
     site.tidegate.stop().await;
 }

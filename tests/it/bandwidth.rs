@@ -50,10 +50,7 @@ fn assert_about(measured: f64, expected: usize) {
 
 /// The number of a metric of a class.
 async fn metric(site: &Site, name: &str, class: &str) -> u64 {
-    let line = format!("tidegate_bandwidth_{name}{{class=\"{class}\"}} ");
-    let text = site.tidegate.scrape().await;
-    let found = text.lines().find_map(|known| known.strip_prefix(&line)?.trim().parse().ok());
-    found.unwrap_or_else(|| panic!("no {line} in:\n{text}"))
+    site.tidegate.metric(&format!("tidegate_bandwidth_{name}{{class=\"{class}\"}}")).await
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ async fn a_node_that_joins_takes_those_who_wait() {
         client.send(request("GET", "/", &[], b"")).await;
         waits.push(client);
     }
-    let queued = async || tidegate.scrape().await.contains("tidegate_pool_queue_length{pool=\"nodes\"} 4");
+    let queued = async || tidegate.metric("tidegate_pool_queue_length{pool=\"nodes\"}").await == 4;
     eventually("four to wait", async || queued().await.then_some(())).await;
     tidegate.document(&document(&[busy.address, joins.address])).await;
     for client in &mut waits {

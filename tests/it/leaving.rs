@@ -94,10 +94,10 @@ async fn a_client_that_leaves_while_it_waits_in_the_queue_gives_its_place_back()
         let connect = async || {
             if encrypted { Client::tls(site.address, &config, "site").await } else { site.client().await }
         };
-        let waiting = async |length: &str| {
-            let line = format!("tidegate_pool_queue_length{{pool=\"nodes\"}} {length}");
-            let seen = async || site.tidegate.scrape().await.lines().any(|seen| seen == line).then_some(());
-            takes(Duration::ZERO, AT_ONCE, eventually(&line, seen)).await;
+        let waiting = async |length: u64| {
+            let series = "tidegate_pool_queue_length{pool=\"nodes\"}";
+            let seen = async || (site.tidegate.metric(series).await == length).then_some(());
+            takes(Duration::ZERO, AT_ONCE, eventually(&format!("{series} {length}"), seen)).await;
         };
         let mut first = connect().await;
         first.send(request("GET", "/first", &[], b"")).await;
@@ -105,14 +105,14 @@ async fn a_client_that_leaves_while_it_waits_in_the_queue_gives_its_place_back()
         asked.head().await.unwrap().expect("a request");
         for _ in 0..3 {
             let leaving = connect_stream(site.address, encrypted.then_some(&config)).await;
-            waiting("1").await;
+            waiting(1).await;
             reset(leaving);
-            waiting("0").await;
+            waiting(0).await;
         }
         // The only place in the queue is free: the next one waits there until the node is.
         let mut second = connect().await;
         second.send(request("GET", "/second", &["Connection: close"], b"")).await;
-        waiting("1").await;
+        waiting(1).await;
         asked.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").await.unwrap();
         assert_eq!(first.response().await.text(), "a");
         // Over the same connection, or over one of the other worker.

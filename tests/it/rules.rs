@@ -14,14 +14,24 @@ mod waiting;
 
 use std::net::SocketAddr;
 
-use tidegate_harness::{Document, Site, Value, json};
+use tidegate_harness::{Document, Site, Value, document::lay_over, json};
 
 /// Rules of a virtual server, one per phase; empty = none.
 #[derive(Clone, Copy, Debug, Default)]
-struct Rules<'a> {
-    request: &'a str,
-    response: &'a str,
-    completion: &'a str,
+pub(crate) struct Rules<'a> {
+    pub(crate) request: &'a str,
+    pub(crate) response: &'a str,
+    pub(crate) completion: &'a str,
+}
+
+/// A request rule alone.
+pub(crate) fn on_request(text: &str) -> Rules<'_> {
+    Rules { request: text, ..Rules::default() }
+}
+
+/// A response rule alone.
+pub(crate) fn on_response(text: &str) -> Rules<'_> {
+    Rules { response: text, ..Rules::default() }
 }
 
 impl Rules<'_> {
@@ -51,22 +61,22 @@ impl Rules<'_> {
 
 /// A site whose virtual server has these rules.
 async fn site(nodes: &[SocketAddr], rules: Rules<'_>) -> Site {
-    site_with(nodes, rules, json!({}), |document| document).await
+    site_with(nodes, rules, |document| document).await
 }
 
-/// As [`site`], with properties of the pool and more in the document.
-async fn site_with(
+/// As [`site`], with more in the document.
+async fn site_with(nodes: &[SocketAddr], rules: Rules<'_>, more: impl FnOnce(Document) -> Document) -> Site {
+    site_of(nodes, rules, json!({}), json!({}), more).await
+}
+
+/// As [`site_with`], with properties of virtual server and pool.
+pub(crate) async fn site_of(
     nodes: &[SocketAddr],
     rules: Rules<'_>,
+    mut server: Value,
     pool: Value,
     more: impl FnOnce(Document) -> Document,
 ) -> Site {
-    Site::with(nodes, rules.properties(), pool, |document| more(rules.into_document(document))).await
-}
-
-/// The number of samples of a metric that begins so.
-async fn metric(site: &Site, line: &str) -> u64 {
-    let text = site.tidegate.scrape().await;
-    let found = text.lines().find_map(|known| known.strip_prefix(line)?.trim().parse().ok());
-    found.unwrap_or_else(|| panic!("no {line} in:\n{text}"))
+    lay_over(&mut server, &rules.properties());
+    Site::with(nodes, server, pool, |document| more(rules.into_document(document))).await
 }

@@ -57,7 +57,7 @@ async fn clients_that_say_nothing_do_not_hold_up_the_end() {
         .await;
         let mut accepted = silent(&site).await;
         eventually("the kernel to hand it over", async || {
-            site.tidegate.scrape().await.lines().any(|line| line == "tidegate_connections 1").then_some(())
+            (site.tidegate.metric("tidegate_connections").await == 1).then_some(())
         })
         .await;
         let mut held_back = silent(&site).await;

@@ -357,16 +357,8 @@ async fn off_means_that_nothing_is_touched() {
         let count = text.to_ascii_lowercase().matches("\r\ntrace").count();
         assert_eq!(count, lines.len(), "{text}");
     }
-    let text = site.tidegate.scrape().await;
-    assert!(text.contains("\ntidegate_trace_spans_exported_total 0\n"), "{text}");
+    assert_eq!(site.tidegate.metric("tidegate_trace_spans_exported_total").await, 0);
     site.tidegate.stop().await;
-}
-
-/// A counter, as scraped now.
-async fn count(site: &Site, series: &str) -> u64 {
-    let text = site.tidegate.scrape().await;
-    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    value.unwrap_or_else(|| panic!("no {series} in:\n{text}")).parse::<f64>().unwrap() as u64
 }
 
 const DROPPED: &str = "tidegate_trace_spans_dropped_total{reason=\"queue_full\"}";
@@ -386,15 +378,15 @@ async fn an_outage_of_the_collector_is_felt_by_no_request() {
         for _ in 0..50 {
             assert_eq!(client.get("/").await.status, 200);
         }
-        (count(&site, DROPPED).await > 0).then_some(())
+        (site.tidegate.metric(DROPPED).await > 0).then_some(())
     })
     .await;
-    assert!(count(&site, "tidegate_trace_export_failures_total").await > 0);
+    assert!(site.tidegate.metric("tidegate_trace_export_failures_total").await > 0);
     site.tidegate.line(&[OUTAGE, &collector.url()]).await;
     collector.node.restart();
     site.tidegate.line(&["traces are delivered again"]).await;
     assert!(!collector.spans().is_empty(), "what waited was delivered");
-    assert!(count(&site, "tidegate_trace_spans_exported_total").await > 0);
+    assert!(site.tidegate.metric("tidegate_trace_spans_exported_total").await > 0);
     assert_eq!(site.tidegate.lines(0, &[OUTAGE]).len(), 1, "told once:\n{}", site.tidegate.log());
     site.tidegate.stop().await;
 }
@@ -412,7 +404,7 @@ async fn a_collector_that_hangs_holds_up_neither_requests_nor_the_end() {
         for _ in 0..50 {
             assert_eq!(client.get("/").await.status, 200);
         }
-        (count(&site, DROPPED).await > 0).then_some(())
+        (site.tidegate.metric(DROPPED).await > 0).then_some(())
     })
     .await;
     drop(client);
@@ -445,7 +437,8 @@ async fn what_a_collector_refuses_is_counted() {
     for round in 1..=3 {
         assert_eq!(site.get("/").await.status, 200);
         eventually("spans are refused", async || {
-            let refused = count(&site, "tidegate_trace_spans_dropped_total{reason=\"refused\"}").await;
+            let refused =
+                site.tidegate.metric("tidegate_trace_spans_dropped_total{reason=\"refused\"}").await;
             (refused == 2 * round).then_some(())
         })
         .await;

@@ -267,7 +267,8 @@ fn trailer_name(line: &[u8]) -> Result<&[u8], ChunkError> {
     Ok(line.get(..length).unwrap_or_default())
 }
 
-/// Fields that mean something before the body and must not come after it (RFC 9110 §6.5.1): dropped.
+/// Fields that mean something before the body and must not come after it (RFC 9110 §6.5.1): dropped. More than frames the
+/// message: whoever puts trailers among the headers would take them for what the head says of client and body.
 fn is_forbidden_trailer(name: &[u8]) -> bool {
     const FORBIDDEN: [&[u8]; 18] = [
         b"content-length",

@@ -39,8 +39,10 @@ type Bytes = SmallVec<[u8; 32]>;
 /// Why an edit is refused, for people.
 pub type Refusal = &'static str;
 
-/// Fields that say where a message ends or belong to one connection. They are the proxy's own.
-const FRAMING: [&[u8]; 9] = [
+/// Fields that say where a message ends or belong to one connection, of requests and responses alike. They are the proxy's
+/// own: nobody else writes them. The parsers tell what becomes of a line that has come: their roles are others, and a match
+/// for each kind of head, as every line goes through it.
+pub const FRAMING: [&[u8]; 9] = [
     b"connection",
     b"content-length",
     b"expect",
@@ -261,6 +263,11 @@ pub fn is_reason(reason: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        limits::Limits,
+        request::{self, RequestHead},
+        response::{self, ResponseHead},
+    };
 
     const HEAD: [(&[u8], &[u8]); 4] = [(b"Host", b"a"), (b"X-A", b"1"), (b"Accept", b"*/*"), (b"x-a", b"2")];
 
@@ -301,6 +308,30 @@ mod tests {
         edits.add(b"Accept", b"text/html").unwrap();
         assert_eq!(values(&edits, b"accept"), ["*/*", "text/html"]);
         assert_eq!(written(&edits), "Host: a\r\nAccept: */*\r\nX-New: 5\r\nAccept: text/html\r\n");
+    }
+
+    /// What edits may not touch is nothing that a parser takes for a field like any other, but for fields that say nothing
+    /// in that kind of head, and `Trailer`, which goes with the trailers.
+    #[test]
+    fn parsers_know_the_framing_fields() {
+        let (mut request, mut response) = (RequestHead::default(), ResponseHead::default());
+        for name in FRAMING {
+            let value = match name {
+                b"content-length" => "0",
+                b"transfer-encoding" => "chunked",
+                _ => "100-continue",
+            };
+            let line = format!("{}: {value}\r\n\r\n", String::from_utf8_lossy(name));
+            request
+                .parse(format!("GET / HTTP/1.1\r\nHost: a\r\n{line}").as_bytes(), &Limits::default())
+                .unwrap();
+            let known = request.headers()[1].role() != request::Role::Other;
+            assert_eq!(known, name != b"trailer", "{line}");
+            let head = format!("HTTP/1.1 200 OK\r\n{line}");
+            response.parse(head.as_bytes(), &Limits::default(), &request).unwrap();
+            let known = response.headers()[0].role() != response::Role::Other;
+            assert_eq!(known, !matches!(name, b"expect" | b"te" | b"trailer"), "{line}");
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Buffer {
         self.data.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Room for more bytes, at most `limit` of it. Whoever does not fill any calls [`Buffer::rest`].
+    /// Room for more bytes, at most `limit` of it. [`Buffer::fill`] says what has become of it.
     pub(crate) fn room(&mut self, limit: usize) -> &mut [u8] {
         if self.data.is_empty() {
             let kept = self.home.reads.borrow_mut().pop();
@@ -69,9 +69,10 @@ impl Buffer {
         self.data.get_mut(self.end..end).unwrap_or_default()
     }
 
-    /// Says that `n` bytes of the room were filled.
+    /// Says that `n` bytes of the room were filled, or none: memory without bytes in it is given back.
     pub(crate) fn fill(&mut self, n: usize) {
         self.end = self.data.len().min(self.end.saturating_add(n));
+        self.rest();
     }
 
     /// Says that `n` bytes at the start are done with.
@@ -80,8 +81,16 @@ impl Buffer {
         self.rest();
     }
 
+    /// Moves the unconsumed bytes, at most `most` of them, behind `into`. Returns how many.
+    pub(crate) fn pour(&mut self, most: usize, into: &mut Vec<u8>) -> usize {
+        let n = self.len().min(most);
+        into.extend_from_slice(self.slice(0..n));
+        self.consume(n);
+        n
+    }
+
     /// Gives the memory back if there are no bytes in it.
-    pub(crate) fn rest(&mut self) {
+    fn rest(&mut self) {
         if self.start == self.end && !self.data.is_empty() {
             (self.start, self.end) = (0, 0);
             self.home.keep(std::mem::take(&mut self.data));
@@ -154,7 +163,9 @@ mod tests {
         buffer.compact();
         assert_eq!(buffer.room(usize::MAX).len(), BUFFER - 3);
         assert_eq!(buffer.filled(), b"llo");
-        buffer.consume(3);
+        let mut poured = b"he".to_vec();
+        assert_eq!((buffer.pour(2, &mut poured), buffer.filled()), (2, &b"o"[..]));
+        assert_eq!((buffer.pour(usize::MAX, &mut poured), poured.as_slice()), (1, &b"hello"[..]));
         assert!(buffer.is_empty());
     }
 
@@ -174,7 +185,7 @@ mod tests {
         let buffers = Rc::new(Buffers::default());
         let (mut one, mut other) = (buffers.lend(), buffers.lend());
         one.room(1);
-        one.rest();
+        one.fill(0);
         other.room(1);
         other.fill(1);
         assert_eq!(buffers.reads.borrow().len(), 0);

@@ -1,14 +1,16 @@
 //! One client connection, from accept to close: PROXY header, TLS handshake, then request after request.
 //!
 //! [`Client`] is the connection's state; [`crate::virtual_server::serve`] is what happens to one request.
-//! Between requests a connection holds no buffer: bytes wait in the kernel.
+//! Between requests a connection holds no buffer: bytes wait in the kernel. `opening` is what comes before the first
+//! request, `closing` what comes after the last.
+
+mod closing;
+mod opening;
 
 use std::{
     future::{Future, poll_fn},
     hint::cold_path,
-    io,
     net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd},
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     task::Poll,
@@ -17,17 +19,10 @@ use std::{
 
 use tidegate_http1::{
     limits::Limits,
-    proxy_header,
     request::{Parsed, RequestHead},
 };
-use tidegate_model::{
-    Moment,
-    tls::ClientHeaders,
-    virtual_server::{Protocol, ProxyProtocol},
-};
-use tidegate_telemetry::{access_log::TlsSession, logging::EventLimit};
-use tokio::io::Interest;
-use tokio_rustls::TlsAcceptor;
+use tidegate_model::{Moment, virtual_server::Protocol};
+use tidegate_telemetry::access_log::TlsSession;
 
 use crate::{
     aside::aside,
@@ -39,7 +34,6 @@ use crate::{
     stream::Stream,
     tally, tcp,
     timers::Deadline,
-    tls::{choose::take_shown, headers},
     virtual_server::{self, Exchange},
     worker::Worker,
 };
@@ -71,10 +65,6 @@ pub(crate) struct Client {
     pub(crate) listen: Arc<ListenAddress>,
     _counted: Counted,
 }
-
-/// Clients decide how many of these events there are.
-static HANDSHAKES: EventLimit = EventLimit::new();
-static PROXY_HEADERS: EventLimit = EventLimit::new();
 
 /// What nodes and rules are told of a client's TLS, fixed by the handshake.
 #[derive(Debug)]
@@ -189,119 +179,6 @@ impl Client {
             first = false;
         };
         self.close(flow).await;
-    }
-
-    /// PROXY header and TLS handshake, within `connect_timeout`. `None` = the connection is dropped.
-    async fn open(&mut self) -> Option<()> {
-        let settings = Arc::clone(&self.server.settings);
-        self.deadline.arm(settings.connect_timeout.map(|limit| self.worker.now().after(limit)));
-        if settings.proxy_protocol != ProxyProtocol::Off {
-            cold_path();
-            aside(self.read_proxy_header(settings.proxy_protocol)).await?;
-        }
-        if self.local.ip().is_unspecified() {
-            self.local = self.stream.socket().and_then(|socket| socket.local_address()).unwrap_or(self.local);
-        }
-        if self.server.tls.is_some() {
-            // The handshake's state is large, and gone by the first request.
-            aside(self.shake_hands()).await?;
-        }
-        self.compose_added_lines();
-        Some(())
-    }
-
-    /// Looks at the first bytes without taking them, and takes exactly the PROXY header: what follows may be a
-    /// TLS handshake.
-    async fn read_proxy_header(&mut self, mode: ProxyProtocol) -> Option<()> {
-        let mut buffer = self.worker.buffers.lend();
-        let socket = self.stream.socket()?;
-        let mut hurry = Hurry::default();
-        let found = poll_fn(|cx| {
-            let found = socket.poll_io(cx, Interest::READABLE, |fd| {
-                let seen = peek(fd, buffer.room(proxy_header::LONGEST))?;
-                match proxy_header::parse(buffer.room(seen)) {
-                    Ok(None) if seen == 0 => Err(io::ErrorKind::UnexpectedEof.into()),
-                    Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
-                    decided => Ok(decided),
-                }
-            });
-            match found {
-                Poll::Ready(found) => Poll::Ready(found.ok()),
-                Poll::Pending => {
-                    hurry.look(&self.worker, &self.deadline);
-                    self.deadline.poll_passed(cx).map(|()| None)
-                }
-            }
-        })
-        .await?;
-        match found {
-            Ok(Some((header, length))) => {
-                // The bytes were seen a moment ago: they are there.
-                take(socket, buffer.room(length)).ok()?;
-                self.peer = header.source.unwrap_or(self.peer);
-                self.local = header.destination.unwrap_or(self.local);
-                Some(())
-            }
-            Ok(None) => None,
-            Err(_) if mode == ProxyProtocol::Optional => Some(()),
-            Err(error) => {
-                self.server.counters.shard(self.worker.index).proxy_header_failures.add(1);
-                if let Some(held_back) = PROXY_HEADERS.admit(self.worker.now()) {
-                    tracing::info!(virtual_server = %self.server.name(), client = %self.peer, %error, held_back, "dropped a connection without a valid PROXY header");
-                }
-                None
-            }
-        }
-    }
-
-    async fn shake_hands(&mut self) -> Option<()> {
-        let tls = Arc::clone(self.server.tls.as_ref()?);
-        let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Closed) else { return None };
-        let acceptor = TlsAcceptor::from(Arc::clone(tls.config_for(self.local)));
-        let mut session = None;
-        let identified = tls.settings().add_http_headers || self.server.rules.are_some();
-        let wanted = identified || tls.settings().client_headers != ClientHeaders::None;
-        let accept =
-            acceptor.accept_with(socket, |connection| session = headers::prepare(connection, identified));
-        let mut handshake = std::pin::pin!(accept);
-        let mut hurry = Hurry::default();
-        let mut shown = None;
-        let shaken = poll_fn(|cx| {
-            let polled = handshake.as_mut().poll(cx);
-            shown = take_shown().or_else(|| shown.take());
-            match polled {
-                Poll::Ready(done) => Poll::Ready(Some(done)),
-                Poll::Pending => {
-                    hurry.look(&self.worker, &self.deadline);
-                    self.deadline.poll_passed(cx).map(|()| None)
-                }
-            }
-        })
-        .await;
-        match shaken {
-            Some(Ok(stream)) => {
-                tally::shaken(self, stream.get_ref().1);
-                let connection = stream.get_ref().1;
-                self.told_tls = wanted.then(|| {
-                    let lines = headers::client_headers(connection, tls.settings(), session);
-                    Box::new(ToldTls { lines, id: headers::session_id(connection, session) })
-                });
-                self.stream = Stream::of_client(stream, shown);
-                Some(())
-            }
-            outcome => {
-                tally::not_shaken(self, outcome.as_ref().and_then(|shaken| shaken.as_ref().err()));
-                if let Some(Err(error)) = outcome {
-                    let server = &self.server.settings;
-                    if !server.failure_log.tls {
-                        tracing::debug!(virtual_server = %server.name, client = %self.peer, "a TLS handshake failed: {error}");
-                    } else if let Some(held_back) = HANDSHAKES.admit(self.worker.now()) {
-                        tracing::warn!(event = "sslfail", virtual_server = %server.name, client = %self.peer, held_back, "a TLS handshake failed: {error}");
-                    }
-                }
-                None
-            }
-        }
     }
 
     /// The identifier of the TLS session, for rules.
@@ -496,74 +373,6 @@ impl Client {
             Some(false) | None => Err(Kind::ClientGone),
         }
     }
-
-    /// Waits until the client has acknowledged every byte, as long as it goes on doing so. A reset would throw away
-    /// what it has not.
-    async fn delivered(&mut self) {
-        let mut pause = DELIVERY_LOOK;
-        let mut least = u32::MAX;
-        let mut until = self.worker.now().after(LINGER);
-        // The system says nothing when the last byte is acknowledged: it is asked, ever more rarely.
-        while let Some(Ok(left)) = self.stream.socket().map(|socket| socket.undelivered())
-            && left > 0
-        {
-            let now = self.worker.now();
-            if left < least {
-                least = left;
-                until = now.after(LINGER);
-            } else if now >= until {
-                self.server.counters.shard(self.worker.index).resets_undelivered.add(1);
-                return;
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(DELIVERY_LOOK_MOST);
-        }
-    }
-
-    /// Ends the connection. Closing a socket with unread bytes sends RST, which can destroy an answer the
-    /// client has not read yet: such a connection sends FIN first and drains for a short while.
-    async fn close(mut self: Box<Self>, flow: Flow) {
-        if self.server.settings.close_with_rst || flow == Flow::Abort {
-            if flow != Flow::Abort {
-                aside(self.delivered()).await;
-            }
-            if let Some(socket) = self.stream.socket() {
-                socket.reset_on_close();
-            }
-            return;
-        }
-        let unread = flow == Flow::Linger || self.stream.socket().is_some_and(|socket| socket.has_unread());
-        if !unread && !self.is_tls() {
-            return; // Dropping the socket sends FIN.
-        }
-        self.deadline.arm(Some(self.worker.now().after(if unread {
-            LINGER
-        } else {
-            Duration::from_secs(1)
-        })));
-        let Self { worker, stream, deadline, .. } = &mut *self;
-        let mut scratch = worker.buffers.lend();
-        let mut finished = false;
-        let mut budget = LINGER_BYTES;
-        poll_fn(|cx| {
-            if !finished {
-                match stream.poll_shutdown(cx) {
-                    Poll::Ready(Ok(())) => finished = true,
-                    Poll::Ready(Err(_)) => return Poll::Ready(()),
-                    Poll::Pending => return deadline.poll_passed(cx),
-                }
-            }
-            while unread && budget > 0 {
-                match stream.poll_read(cx, scratch.room(BUFFER)) {
-                    Poll::Ready(Ok(n)) if n > 0 => budget = budget.saturating_sub(n),
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return deadline.poll_passed(cx),
-                }
-            }
-            Poll::Ready(())
-        })
-        .await;
-    }
 }
 
 /// How long a new connection may take for each of PROXY header, TLS handshake and first bytes of a request, once the
@@ -584,26 +393,6 @@ impl Hurry {
             deadline.arm(Some(worker.now().after(LAST_REQUEST)));
         }
     }
-}
-
-/// How long a closing connection reads what the client is still sending, or waits for a client that takes nothing more
-/// of its answer.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// Pauses between looks whether a client has taken its answer: the first, and the longest.
-const DELIVERY_LOOK: Duration = Duration::from_millis(1);
-const DELIVERY_LOOK_MOST: Duration = Duration::from_millis(50);
-
-/// How much a closing connection reads at most.
-const LINGER_BYTES: usize = 1024 * 1024;
-
-fn peek(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::net::recv(fd, into, rustix::net::RecvFlags::PEEK)?.1)
-}
-
-fn take(socket: &Socket, into: &mut [u8]) -> io::Result<()> {
-    rustix::net::recv(socket.as_fd(), into, rustix::net::RecvFlags::empty())?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -245,11 +245,10 @@ impl BodyRelay {
         match &mut self.framing {
             Framing::None | Framing::After(..) => {}
             Framing::Length(left) => {
-                let n = buffer.len().min(TOGETHER).min(usize::try_from(*left).unwrap_or(usize::MAX));
-                self.out.bytes.extend_from_slice(buffer.slice(0..n));
-                buffer.consume(n);
-                *left -= n as u64;
-                self.moved += n as u64;
+                let most = TOGETHER.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                let n = buffer.pour(most, &mut self.out.bytes) as u64;
+                *left -= n;
+                self.moved += n;
             }
             Framing::Chunked(relay) => {
                 let relayed =
@@ -261,17 +260,13 @@ impl BodyRelay {
                 }
             }
             Framing::UntilClose => {
-                self.out.bytes.extend_from_slice(buffer.filled());
-                self.moved += buffer.len() as u64;
-                buffer.consume(usize::MAX);
+                self.moved += buffer.pour(usize::MAX, &mut self.out.bytes) as u64;
             }
             Framing::UntilCloseChunked => {
                 if !buffer.is_empty() {
                     chunked::write_chunk_head(buffer.len(), &mut self.out.bytes);
-                    self.out.bytes.extend_from_slice(buffer.filled());
+                    self.moved += buffer.pour(usize::MAX, &mut self.out.bytes) as u64;
                     self.out.bytes.extend_from_slice(b"\r\n");
-                    self.moved += buffer.len() as u64;
-                    buffer.consume(usize::MAX);
                 }
             }
         }

@@ -93,10 +93,7 @@ impl Socket {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_receive(cx, |fd| {
-            let n = receive(fd, buf)?;
-            Ok((n, n == buf.len()))
-        })
+        self.poll_receive(cx, |fd| receive(fd, buf))
     }
 
     /// Reads what is there into `buffer`, at most `limit` bytes; 0 means the peer has finished sending, or that the
@@ -108,17 +105,13 @@ impl Socket {
         limit: usize,
     ) -> Poll<io::Result<usize>> {
         self.poll_receive(cx, |fd| {
-            let room = buffer.room(limit);
-            let most = room.len();
-            let received = receive(fd, room);
-            buffer.fill(*received.as_ref().unwrap_or(&0));
-            buffer.rest();
-            received.map(|n| (n, n == most))
+            let received = receive(fd, buffer.room(limit));
+            buffer.fill(received.as_ref().map_or(0, |(n, _)| *n));
+            received
         })
     }
 
-    /// Calls `call` once there may be something to receive. It says how many bytes it has received, and whether there may
-    /// be more.
+    /// Calls `call` once there may be something to receive; see [`receive`] for what it says.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -307,10 +300,11 @@ pub(crate) fn watch<T: AsRawFd>(fd: T, interest: Interest) -> io::Result<AsyncFd
     AsyncFd::with_interest(fd, interest)
 }
 
-fn receive(fd: &OwnedFd, buf: &mut [u8]) -> io::Result<usize> {
+/// Receives what is there. Says how many bytes that was, and whether there may be more.
+fn receive(fd: &OwnedFd, buf: &mut [u8]) -> io::Result<(usize, bool)> {
     loop {
         match rustix::net::recv(fd, &mut *buf, RecvFlags::empty()) {
-            Ok((n, _)) => return Ok(n),
+            Ok((n, _)) => return Ok((n, n == buf.len())),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -135,11 +135,10 @@ impl Stream {
             return socket.poll_fill(cx, buffer, limit);
         }
         let polled = self.poll_read(cx, buffer.room(limit));
-        match &polled {
-            Poll::Ready(Ok(n)) => buffer.fill(*n),
-            Poll::Ready(Err(_)) | Poll::Pending => {}
-        }
-        buffer.rest();
+        buffer.fill(match &polled {
+            Poll::Ready(Ok(n)) => *n,
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        });
         polled
     }
 

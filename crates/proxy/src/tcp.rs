@@ -124,10 +124,7 @@ async fn one(
         let said = exchange.said_mut();
         said.data = std::mem::take(&mut conversation.data);
         said.client_before = conversation.client_before;
-        let mut input = Input::beginning_with(std::mem::take(&mut conversation.behind));
-        if conversation.finished {
-            input.finish();
-        }
+        let input = Input::beginning_with(std::mem::take(&mut conversation.behind), conversation.finished);
         said.talk = Some(Box::new(Talk { input, ..Talk::default() }));
     }
     let flow = match answer(client, exchange, conversation, speaks).await {
@@ -206,7 +203,7 @@ pub(crate) async fn read_input(client: &mut Client, exchange: &mut Exchange<'_>)
     let failed = match read {
         Some(Ok(0)) => {
             if let Some(talk) = &mut exchange.said_mut().talk {
-                talk.input.finish();
+                talk.input.held.finish();
             }
             return Ok(());
         }
@@ -224,7 +221,7 @@ pub(crate) async fn read_input(client: &mut Client, exchange: &mut Exchange<'_>)
 /// Puts what was read from the client before rules.
 pub(crate) fn absorb(client: &mut Client, exchange: &mut Exchange<'_>) {
     let Some(talk) = exchange.said.as_mut().and_then(|said| said.talk.as_mut()) else { return };
-    let taken = talk.input.absorb(&mut client.buffer) as u64;
+    let taken = talk.input.held.absorb(&mut client.buffer) as u64;
     exchange.answered.bytes_in += taken;
     tally::moved(client, &exchange.server, taken, 0);
 }
@@ -263,7 +260,7 @@ fn finish(client: &mut Client, exchange: &mut Exchange<'_>, conversation: &mut C
         conversation.data = std::mem::take(&mut said.data);
         conversation.client_before = said.client_before;
         if let Some(talk) = &said.talk {
-            conversation.finished |= talk.input.is_finished();
+            conversation.finished |= talk.input.held.is_finished();
         }
     }
 }

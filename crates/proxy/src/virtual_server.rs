@@ -90,8 +90,7 @@ impl Answered {
 impl<'a> Exchange<'a> {
     pub(crate) fn new(client: &mut Client, head: &'a mut RequestHead, head_length: usize) -> Self {
         let mut bytes = client.worker.buffers.lend_output();
-        bytes.bytes.extend_from_slice(client.buffer.slice(0..head_length));
-        client.buffer.consume(head_length);
+        client.buffer.pour(head_length, &mut bytes.bytes);
         Self {
             head,
             bytes,

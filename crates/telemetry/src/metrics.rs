@@ -90,6 +90,16 @@ pub fn render(observation: &Observation, format: Format, details: Details, now: 
                 lines.of("");
                 sample(observation, now, &mut lines);
             }
+            Samples::Value(sample) => {
+                lines.of("");
+                lines.value(sample(observation));
+            }
+            Samples::Each(samples) => {
+                lines.of("");
+                for (value, count) in samples(observation) {
+                    lines.with(family.labels, value, count);
+                }
+            }
             Samples::Server(sample) => {
                 for (server, labels) in observation.virtual_servers.iter().zip(&labels.servers) {
                     lines.of(labels);

@@ -11,6 +11,8 @@
 
 mod host;
 mod report;
+mod shared;
+mod surroundings;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},

@@ -1,13 +1,19 @@
 //! What a rule can see of the world and order in it. The data path implements [`Host`] for a request in flight; a
 //! described request (`tidegate rule run`, tests, fuzzing) implements it in memory.
 //!
+//! ```text
+//! Host          here          the messages, their connection, orders
+//! Shared        shared        what rules share: stored values, counters, classes, pools, files, the event log
+//! Surroundings  surroundings  the process and its machine: time, random numbers, places, interfaces
+//! Need, Answer  here, asked   what has to be waited for
+//! ```
+//!
 //! Nothing here waits. What a function cannot have at once it names as a [`Need`]; the driver of the machine gets it,
 //! hands over the [`Answer`], and the function is called again with the same arguments.
 
 use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
@@ -15,10 +21,14 @@ pub use crate::library::usual_reason;
 
 mod asked;
 mod edit;
+mod shared;
+mod surroundings;
 
-pub use asked::{DirectoryEntry, DirectoryQuery, Heard, Interface, Location, Place, Places, Position, Talk};
+pub use asked::{DirectoryEntry, DirectoryQuery, Heard, Talk};
 pub(crate) use edit::cookie_parts;
-pub use edit::{Edit, OwnedEdit};
+pub use edit::{Edit, FRAMING, OwnedEdit};
+pub use shared::{Level, NodeState, PoolNode, RateVerdict, ServiceLevel, Shared, Store, tag};
+pub use surroundings::{Interface, Location, Place, Places, Position, Surroundings};
 
 /// When a rule runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -238,90 +248,6 @@ pub struct Fetched {
     pub body: Vec<u8>,
 }
 
-/// Where `data.*` and its relatives keep values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Store {
-    /// `connection.data`: this connection.
-    Connection,
-    /// `data.local`: this worker.
-    Worker,
-    /// `data`: this process.
-    Process,
-}
-
-/// How a class of service is met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServiceLevel {
-    /// Hundredths of the latest requests that conform.
-    pub conforming: u8,
-    /// `serious_threshold`: hundredths below which the class is not met.
-    pub serious: u8,
-}
-
-/// Outcome of a question to a rate class that does not wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RateVerdict {
-    /// Counted and within the limit.
-    Within,
-    /// Over the limit.
-    Over,
-    /// There is no such class.
-    NoClass,
-}
-
-/// A node of a pool as rules see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolNode {
-    /// `address:port`.
-    pub label: Arc<str>,
-    /// Its state.
-    pub state: NodeState,
-}
-
-/// State of a node as rules see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NodeState {
-    /// Takes requests.
-    Active,
-    /// Takes requests of its sessions only.
-    Draining,
-    /// Takes none by configuration.
-    Disabled,
-    /// Has failed.
-    Failed,
-}
-
-/// Severity of a line in the event log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// `log.info`
-    Info,
-    /// `log.warn`, and what goes wrong in a rule
-    Warn,
-    /// `log.error`
-    Error,
-}
-
-/// Tags of warnings about rules in the event log.
-pub mod tag {
-    /// Something went wrong in a rule.
-    pub const FAULT: &str = "rulelogmsgwarn";
-    /// A regular expression took many steps.
-    pub const SLOW_MATCH: &str = "ruleregexslow";
-    /// A document or a query of `xml.*` is none.
-    pub const XML: &str = "rulexmlerr";
-    /// A store of `data.*` is full.
-    pub const STORE_FULL: &str = "datastorefull";
-    /// There is no such rate class.
-    pub const NO_RATE: &str = "norate";
-    /// There is no such session persistence class.
-    pub const NO_PERSISTENCE: &str = "rulenopersistence";
-    /// The request cannot go to this pool: there is none.
-    pub const NO_POOL: &str = "pooluseunknown";
-    /// The nodes of this pool cannot be told: there is none.
-    pub const NO_POOL_NODES: &str = "poolactivenodesunknown";
-}
-
 /// Times of an exchange, as far as they are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
@@ -353,8 +279,9 @@ pub enum TlsFact {
 /// How an exchange ended, for completion rules: one of the codes of `connection.getCompletionReasonCode`.
 pub type CompletionCode = &'static str;
 
-/// What a rule sees of the world and orders in it.
-pub trait Host {
+/// What a rule sees of a request, its connection and, by [`Shared`] and [`Surroundings`], of the rest of the world; what it
+/// orders.
+pub trait Host: Shared + Surroundings {
     // ---- the messages
 
     /// Whether the protocol is HTTP. Of other protocols only the bytes are known: [`Host::body`] is all that is there of
@@ -413,6 +340,10 @@ pub trait Host {
     fn node(&self) -> Option<Cow<'_, str>>;
     /// Name of the persistence class in force.
     fn persistence(&self) -> Option<Cow<'_, str>>;
+    /// Name of the class of service that the request counts for.
+    fn service_class(&self) -> Option<Cow<'_, str>>;
+    /// Name of the bandwidth class of what goes to the node (`Side::Request`) or to the client (`Side::Response`).
+    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>>;
     /// How often the request has been sent again.
     fn retries(&self) -> u32;
     /// Whether the request could be sent again.
@@ -440,84 +371,6 @@ pub trait Host {
 
     /// Takes an order. False = it cannot be done (unknown pool, node, class; nothing to retry).
     fn order(&mut self, order: Order) -> bool;
-
-    // ---- what rules share
-
-    /// A stored value.
-    fn load(&self, store: Store, key: &[u8]) -> Option<Arc<[u8]>>;
-    /// Stores a value. False = the store is full.
-    fn store(&mut self, store: Store, key: &[u8], value: &[u8]) -> bool;
-    /// Removes a value. False = there was none.
-    fn remove(&mut self, store: Store, key: &[u8]) -> bool;
-    /// Removes every value whose key begins with `prefix`.
-    fn reset(&mut self, store: Store, prefix: &[u8]);
-    /// Bytes in use and bytes there may be.
-    fn usage(&self, store: Store) -> (usize, usize);
-    /// Adds to a user counter. False = there is no counter of this number.
-    fn count(&mut self, index: u32, by: i64, wide: bool) -> bool;
-    /// Asks a rate class without waiting.
-    fn rate(&mut self, class: &[u8], context: &[u8]) -> RateVerdict;
-    /// How many wait for a place in a rate class; `None` = no such class.
-    fn rate_backlog(&self, class: &[u8], context: &[u8]) -> Option<u32>;
-    /// Name of the class of service that the request counts for.
-    fn service_class(&self) -> Option<Cow<'_, str>>;
-    /// Name of the bandwidth class of what goes to the node (`Side::Request`) or to the client (`Side::Response`).
-    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>>;
-    /// How a class of service is met; `None` = no such class.
-    fn service_level(&self, class: &[u8]) -> Option<ServiceLevel>;
-    /// The nodes of a pool; `None` = no such pool.
-    fn pool_nodes(&self, pool: &[u8]) -> Option<Vec<PoolNode>>;
-    /// Whether a request to the pool would wait for a place; `None` = no such pool.
-    fn pool_is_full(&self, pool: &[u8]) -> Option<bool>;
-    /// A file of the catalogue `extra_files`, and when it changed (seconds since 1970).
-    fn resource(&self, name: &[u8]) -> Option<(Arc<[u8]>, i64)>;
-    /// Writes a line to the event log.
-    fn log(&mut self, level: Level, message: &[u8]);
-    /// Writes a warning about the rule to the event log, under the tag of its kind. Clients may cause many: the host may
-    /// hold some back.
-    fn warn(&mut self, _tag: &'static str, message: &[u8]) {
-        self.log(Level::Warn, message);
-    }
-    /// Emits an event of the user's own.
-    fn event(&mut self, id: &[u8], message: &[u8]);
-
-    // ---- what rules ask of others
-
-    /// Where an address is; `None` = unknown, or there is no database.
-    fn place(&self, _address: IpAddr) -> Option<Place> {
-        None
-    }
-    /// Where this traffic manager is; `None` = unknown.
-    fn location(&self) -> Option<Location> {
-        None
-    }
     /// Closes a connection that [`Talk::Connect`] has opened. False = there is none of this number.
-    fn close_socket(&mut self, _socket: u32) -> bool {
-        false
-    }
-
-    // ---- the process
-
-    /// Time since 1970.
-    fn now(&self) -> Duration;
-    /// Seconds that local time is ahead of UTC at a time (seconds since 1970), and the name of the zone.
-    fn local_offset(&self, at: i64) -> (i32, Cow<'_, str>);
-    /// A random number, not for secrets.
-    fn random(&mut self) -> u64;
-    /// Fills with random bytes fit for secrets.
-    fn secret_bytes(&mut self, bytes: &mut [u8]);
-    /// Host name without and domain.
-    fn host_name(&self) -> (Cow<'_, str>, Cow<'_, str>);
-    /// A variable of the process environment.
-    fn environment(&self, name: &[u8]) -> Option<Vec<u8>>;
-    /// Identity of the process.
-    fn process_id(&self) -> u32;
-    /// The network interfaces of the host, in its order.
-    fn interfaces(&self) -> Vec<Interface> {
-        Vec::new()
-    }
-    /// Port of the REST interface; `None` = it is off.
-    fn rest_port(&self) -> Option<u16> {
-        None
-    }
+    fn close_socket(&mut self, socket: u32) -> bool;
 }

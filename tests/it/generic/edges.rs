@@ -1,14 +1,11 @@
 //! Where requests of generic protocols begin and end when something happens in their middle: pauses, closing nodes, rules
 //! that answer, replace, retry and limit.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use rustix::{net::sockopt::set_socket_linger, process::Signal};
 use tidegate_harness::{
-    RawNode, Site, json,
+    RawNode, json,
     tls::{self, Pair},
     wait::takes,
     wire::Wire,
@@ -16,44 +13,33 @@ use tidegate_harness::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    net::TcpStream,
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    LineNode, ask, line, noise, of,
-    rules::{Rules, on_request, on_response, site, site_with},
+    TcpNode, ask, line, noise, of,
+    rules::{LINES, site, site_with},
+    takes_a_second,
 };
+use crate::rules::{Rules, on_request, on_response, site_of};
 
-/// Every line is a request.
-const LINES: &str = "request.endsWith( \"\\n\" );";
+/// Tells how a request has ended.
+const DONE: &str = "log.info( 'done ' . connection.getCompletionReasonCode() );";
 
 /// A node that answers the first line of every connection with bytes that are no line, and resets or closes then.
-async fn breaking(with: &'static str, reset: bool) -> (SocketAddr, JoinHandle<()>) {
-    let node = RawNode::start().await;
-    let address = node.address;
-    let serving = tokio::spawn(async move {
-        loop {
-            let mut stream = node.accept_stream().await;
-            let mut buffer = [0; 64];
-            let _line = stream.read(&mut buffer).await;
-            stream.write_all(with.as_bytes()).await.unwrap();
-            if reset {
-                // A reset takes with it what nobody has read.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
-            }
+async fn breaking(with: &'static str, reset: bool) -> TcpNode {
+    TcpNode::with(move |mut stream| async move {
+        let mut buffer = [0; 64];
+        let _line = stream.read(&mut buffer).await;
+        stream.write_all(with.as_bytes()).await.unwrap();
+        if reset {
+            // A reset takes with it what nobody has read.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
         }
-    });
-    (address, serving)
-}
-
-/// The sum of the numbers of metrics that begin so.
-async fn metric(site: &Site, name: &str) -> u64 {
-    let text = site.tidegate.scrape().await;
-    let known = text.lines().filter(|line| line.starts_with(name));
-    known.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    })
+    .await
 }
 
 #[tokio::test]
@@ -85,14 +71,10 @@ async fn a_bandwidth_class_that_comes_in_the_middle_leaves_the_order_alone() {
     const LENGTH: usize = 24 << 20;
     let node = RawNode::start().await;
     for rule in ["response.setBandwidthClass( 'fast' );", "request.setBandwidthClass( 'fast' );"] {
-        let mut server = of("client_first", &json!({ "tcp": { "proxy_close": true } }));
-        server["basic"]["response_rules"] = json!(["on response"]);
-        let site = Site::with(&[node.address], server, json!({}), |document| {
-            document.raw("rules", "on response", rule).add(
-                "bandwidth",
-                "fast",
-                json!({ "basic": { "maximum": 4_000_000, "sharing": "machine" } }),
-            )
+        let server = of("client_first", &json!({ "tcp": { "proxy_close": true } }));
+        let site = site_of(&[node.address], on_response(rule), server, json!({}), |document| {
+            let class = json!({ "basic": { "maximum": 4_000_000, "sharing": "machine" } });
+            document.add("bandwidth", "fast", class)
         })
         .await;
         let data = noise(5, LENGTH);
@@ -117,34 +99,33 @@ async fn a_bandwidth_class_that_comes_in_the_middle_leaves_the_order_alone() {
         within("the rest", at_node.read_to_end(&mut got)).await.unwrap();
         let differs = got.iter().zip(&data).position(|(got, sent)| got != sent);
         assert_eq!((differs, got.len()), (None, LENGTH), "{rule}");
-        assert!(metric(&site, "tidegate_bandwidth_sent_bytes_total{class=\"fast\"}").await > 0, "{rule}");
+        assert!(
+            site.tidegate.metric("tidegate_bandwidth_sent_bytes_total{class=\"fast\"}").await > 0,
+            "{rule}"
+        );
         drop((sending.await.unwrap(), read, at_node));
         site.tidegate.stop().await;
     }
 }
 
 /// A node that answers lines in two pieces: whoever thinks that the node has finished sees the first alone.
-async fn hesitant() -> (SocketAddr, JoinHandle<()>) {
-    let node = RawNode::start().await;
-    let address = node.address;
-    let serving = tokio::spawn(async move {
-        loop {
-            let mut wire = node.accept().await;
-            while let Ok(line) = wire.line().await {
-                let _first = wire.send(b"good").await;
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                let _second = wire.send(format!(":{line}\r\n").as_bytes()).await;
-            }
+async fn hesitant() -> TcpNode {
+    TcpNode::with(async |stream| {
+        let mut wire = Wire::new(stream);
+        while let Ok(line) = wire.line().await {
+            let _first = wire.send(b"good").await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let _second = wire.send(format!(":{line}\r\n").as_bytes()).await;
         }
-    });
-    (address, serving)
+    })
+    .await
 }
 
 #[tokio::test]
 async fn nothing_of_a_failed_answer_is_part_of_the_next() {
-    let (good, answering) = hesitant().await;
+    let good = hesitant().await;
     for reset in [false, true] {
-        let (bad, breaking) = breaking("part", reset).await;
+        let bad = breaking("part", reset).await;
         let rules = Rules {
             response: "if( !string.endsWith( response.getLine(), \"\\n\" ) ) {
                 request.avoidNode( connection.getNode() );
@@ -152,19 +133,17 @@ async fn nothing_of_a_failed_answer_is_part_of_the_next() {
             }",
             ..on_request(LINES)
         };
-        let site = site("client_first", &[bad, good], &[], rules).await;
+        let site = site("client_first", &[bad.address, good.address], &[], rules).await;
         for n in 0..3 {
             assert_eq!(ask(&mut site.client().await, "x").await, "good:x", "{reset}, {n}");
         }
-        breaking.abort();
         site.tidegate.stop().await;
     }
-    answering.abort();
 }
 
 #[tokio::test]
 async fn what_has_been_flushed_is_not_asked_for_again() {
-    let (bad, good) = (LineNode::start("bad").await, LineNode::start("good").await);
+    let (bad, good) = (TcpNode::lines("bad").await, TcpNode::lines("good").await);
     let rules = Rules {
         request: "request.endsWith( \"\\n\" ); ",
         response: "response.getLine(); response.flush(); request.avoidNode( connection.getNode() ); request.retry();",
@@ -227,17 +206,14 @@ async fn what_is_still_to_come_follows_what_a_rule_has_set() {
 
 #[tokio::test]
 async fn time_between_requests_is_no_failure() {
-    let node = LineNode::start("n").await;
+    let node = TcpNode::lines("n").await;
     for limit in ["timeout", "max_transaction_duration"] {
-        let rules = Rules {
-            completion: "log.info( 'done ' . connection.getCompletionReasonCode() );",
-            ..on_request(LINES)
-        };
+        let rules = Rules { completion: DONE, ..on_request(LINES) };
         let more = json!({ "connection": { limit: 1 } });
         let site = site_with("client_first", &[node.address], &[], rules, &more).await;
         let mut client = site.client().await;
         assert_eq!(ask(&mut client, "x").await, "n:x");
-        let end = takes(Duration::from_millis(700), Duration::from_secs(8), client.wire().fill()).await;
+        let end = takes_a_second(client.wire().fill()).await;
         assert_eq!(end.unwrap(), 0, "{limit}: closed, not reset");
         site.tidegate.line(&["done COMPLETE"]).await;
         site.tidegate.stop().await;
@@ -246,40 +222,28 @@ async fn time_between_requests_is_no_failure() {
 
 #[tokio::test]
 async fn lines_sent_at_once_get_whole_answers_of_several_nodes() {
-    let ((one, at_one), (two, at_two)) = (in_pieces().await, in_pieces().await);
-    let site = site("client_first", &[one, two], &[], on_request(LINES)).await;
+    let (one, two) = (in_pieces().await, in_pieces().await);
+    let site = site("client_first", &[one.address, two.address], &[], on_request(LINES)).await;
     let mut client = site.client().await;
     client.send("1\r\n2\r\n3\r\n").await;
     for n in 1..=3 {
         assert_eq!(line(&mut client).await, format!("{n}:abc"));
     }
     drop(client);
-    at_one.abort();
-    at_two.abort();
     site.tidegate.stop().await;
 }
 
 /// A node that answers every line in four pieces.
-async fn in_pieces() -> (SocketAddr, JoinHandle<()>) {
-    let node = RawNode::start().await;
-    let address = node.address;
-    let serving = tokio::spawn(async move {
-        loop {
-            let mut wire = node.accept().await;
-            tokio::spawn(async move {
-                while let Ok(line) = wire.line().await {
-                    answer_in_pieces(&mut wire, &line).await;
-                }
-            });
-        }
-    });
-    (address, serving)
+async fn in_pieces() -> TcpNode {
+    TcpNode::with(|stream| answer_in_pieces(Wire::new(stream))).await
 }
 
-async fn answer_in_pieces(wire: &mut Wire, line: &str) {
-    for piece in [line, ":", "a", "bc\r\n"] {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        let _sent = wire.send(piece.as_bytes()).await;
+async fn answer_in_pieces(mut wire: Wire) {
+    while let Ok(line) = wire.line().await {
+        for piece in [&line, ":", "a", "bc\r\n"] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let _sent = wire.send(piece.as_bytes()).await;
+        }
     }
 }
 
@@ -295,19 +259,18 @@ async fn a_node_is_not_blamed_for_what_the_client_keeps_back() {
         ("client_first", "request.get( 2 ); request.endsAt( 10 );", "hello", 0),
     ];
     for (protocol, rule, sent, errors) in table {
-        let mut server = of(protocol, &json!({}));
-        if !rule.is_empty() {
-            server["basic"]["request_rules"] = json!(["on request"]);
-        }
-        let site = Site::with(&[node.address], server, pool.clone(), |document| {
-            if rule.is_empty() { document } else { document.raw("rules", "on request", rule) }
-        })
-        .await;
+        let server = of(protocol, &json!({}));
+        let site =
+            site_of(&[node.address], on_request(rule), server, pool.clone(), |document| document).await;
         let mut client = site.client().await;
         client.send(sent).await;
         let _held = node.accept().await;
-        takes(Duration::from_millis(700), Duration::from_secs(8), client.closed()).await;
-        assert_eq!(metric(&site, "tidegate_node_failed_attempts_total").await, errors, "{protocol}: {sent}");
+        takes_a_second(client.closed()).await;
+        assert_eq!(
+            site.tidegate.metric("tidegate_node_failed_attempts_total").await,
+            errors,
+            "{protocol}: {sent}"
+        );
         site.tidegate.stop().await;
     }
 }
@@ -337,10 +300,7 @@ async fn the_end_of_the_client_is_passed_on_while_a_rule_waits() {
 #[tokio::test]
 async fn a_rule_waits_no_longer_than_its_client_and_its_time() {
     let node = RawNode::start().await;
-    let rules = Rules {
-        completion: "log.info( 'done ' . connection.getCompletionReasonCode() );",
-        ..on_response(WAITS)
-    };
+    let rules = Rules { completion: DONE, ..on_response(WAITS) };
     let more = json!({ "connection": { "timeout": 2 } });
     let site = site_with("client_first", &[node.address], &[], rules, &more).await;
     for leaves in [true, false] {
@@ -357,60 +317,48 @@ async fn a_rule_waits_no_longer_than_its_client_and_its_time() {
             site.tidegate.line(&["done TIMEOUT_PROCESSING_RULE"]).await;
         }
     }
-    assert_eq!(metric(&site, "tidegate_node_failed_attempts_total").await, 0);
+    assert_eq!(site.tidegate.metric("tidegate_node_failed_attempts_total").await, 0);
     site.tidegate.stop().await;
 }
 
 #[tokio::test]
 async fn a_kept_connection_that_its_node_has_closed_is_replaced() {
-    let node = RawNode::start().await;
-    let address = node.address;
-    let serving = tokio::spawn(async move {
-        loop {
-            let mut wire = node.accept().await;
-            if let Ok(line) = wire.line().await {
-                let _sent = wire.send(format!("n:{line}\r\n").as_bytes()).await;
-                // Long enough for the next line to be on its way.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+    let node = TcpNode::with(async |stream| {
+        let mut wire = Wire::new(stream);
+        if let Ok(line) = wire.line().await {
+            let _sent = wire.send(format!("n:{line}\r\n").as_bytes()).await;
+            // Long enough for the next line to be on its way.
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-    });
-    let site = site("client_first", &[address], &[], on_request(LINES)).await;
+    })
+    .await;
+    let site = site("client_first", &[node.address], &[], on_request(LINES)).await;
     let mut client = site.client().await;
     client.send("1\r\n2\r\n3\r\n").await;
     for n in 1..=3 {
         assert_eq!(line(&mut client).await, format!("n:{n}"));
     }
-    assert_eq!(metric(&site, "tidegate_node_failed_attempts_total").await, 0);
+    assert_eq!(site.tidegate.metric("tidegate_node_failed_attempts_total").await, 0);
     drop(client);
-    serving.abort();
     site.tidegate.stop().await;
 }
 
 #[tokio::test]
 async fn lines_sent_at_once_over_tls_get_whole_answers() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
     let acceptor = TlsAcceptor::from(tls::server(&Pair::ecdsa(&["node"]), false));
-    let serving = tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let mut wire = Wire::new(acceptor.accept(stream).await.unwrap());
-            while let Ok(line) = wire.line().await {
-                answer_in_pieces(&mut wire, &line).await;
-            }
-        }
-    });
-    let mut server = of("client_first", &json!({}));
-    server["basic"]["request_rules"] = json!(["on request"]);
+    let node = TcpNode::with(move |stream| {
+        let accept = acceptor.accept(stream);
+        async move { answer_in_pieces(Wire::new(accept.await.unwrap())).await }
+    })
+    .await;
+    let server = of("client_first", &json!({}));
     let pool = json!({ "ssl": { "enable": true } });
-    let site =
-        Site::with(&[address], server, pool, |document| document.raw("rules", "on request", LINES)).await;
+    let site = site_of(&[node.address], on_request(LINES), server, pool, |document| document).await;
     let mut client = site.client().await;
     client.send("1\r\n2\r\n3\r\n").await;
     for n in 1..=3 {
         assert_eq!(line(&mut client).await, format!("{n}:abc"));
     }
     drop(client);
-    serving.abort();
     site.tidegate.stop().await;
 }

@@ -3,17 +3,13 @@
 use std::net::SocketAddr;
 
 use rustix::process::Signal;
-use tidegate_harness::{Client, Node, RawNode, Site, Value, json, wait::takes, within};
+use tidegate_harness::{Client, Node, RawNode, Site, Value, json, wait::takes, wire::Wire, within};
 
-use super::{LineNode, ask, line, nobody, of};
+use super::{TcpNode, ask, line, nobody, of};
+use crate::rules::{Rules, on_request, on_response, site_of};
 
-/// Rules of the three phases; empty = none.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Rules<'a> {
-    pub(super) request: &'a str,
-    pub(super) response: &'a str,
-    pub(super) completion: &'a str,
-}
+/// Every line is a request.
+pub(super) const LINES: &str = "request.endsWith( \"\\n\" );";
 
 /// A site of a protocol with these rules, and a pool `other` besides.
 pub(super) async fn site(
@@ -25,6 +21,7 @@ pub(super) async fn site(
     site_with(protocol, nodes, other, rules, &json!({})).await
 }
 
+/// As [`site`], with further properties of the virtual server.
 pub(super) async fn site_with(
     protocol: &str,
     nodes: &[SocketAddr],
@@ -32,34 +29,10 @@ pub(super) async fn site_with(
     rules: Rules<'_>,
     more: &Value,
 ) -> Site {
-    let named = [
-        ("request_rules", "on request", rules.request),
-        ("response_rules", "on response", rules.response),
-        ("completion_rules", "on completion", rules.completion),
-    ];
-    let mut server = of(protocol, more);
-    for (key, name, text) in named {
-        if !text.is_empty() {
-            server["basic"][key] = json!([name]);
-        }
-    }
-    Site::with(nodes, server, json!({}), |mut document| {
-        for (_, name, text) in named {
-            if !text.is_empty() {
-                document = document.raw("rules", name, text);
-            }
-        }
+    site_of(nodes, rules, of(protocol, more), json!({}), |document| {
         if other.is_empty() { document } else { document.pool("other", other, &json!({})) }
     })
     .await
-}
-
-pub(super) fn on_request(text: &str) -> Rules<'_> {
-    Rules { request: text, ..Rules::default() }
-}
-
-pub(super) fn on_response(text: &str) -> Rules<'_> {
-    Rules { response: text, ..Rules::default() }
 }
 
 /// What a client that sends `data` gets until `length` bytes are there.
@@ -71,7 +44,7 @@ async fn gets(site: &Site, data: &str, length: usize) -> String {
 
 #[tokio::test]
 async fn a_line_protocol_is_routed_line_by_line() {
-    let (one, two) = (LineNode::start("one").await, LineNode::start("two").await);
+    let (one, two) = (TcpNode::lines("one").await, TcpNode::lines("two").await);
     let rule = "
         $line = request.getLine( \"\\n\", 0 );
         request.endsAt( $1 );
@@ -97,7 +70,7 @@ async fn a_line_protocol_is_routed_line_by_line() {
 
 #[tokio::test]
 async fn the_first_line_decides_for_the_connection() {
-    let (one, two) = (LineNode::start("one").await, LineNode::start("two").await);
+    let (one, two) = (TcpNode::lines("one").await, TcpNode::lines("two").await);
     let rule = "if( request.getLine() == \"two\\r\\n\" ) pool.use( 'other' );";
     let site = site("client_first", &[one.address], &[two.address], on_request(rule)).await;
     let mut client = site.client().await;
@@ -111,7 +84,7 @@ async fn the_first_line_decides_for_the_connection() {
 /// What functions of the request do to `hello world\r\n`, seen by a node that answers lines.
 #[tokio::test]
 async fn functions_of_the_request() {
-    let node = LineNode::start("n").await;
+    let node = TcpNode::lines("n").await;
     let table = [
         ("request.endsWith( \"\\n\" );", "n:hello world\r\n"),
         ("request.endsAt( 13 );", "n:hello world\r\n"),
@@ -138,7 +111,7 @@ async fn functions_of_the_request() {
 /// What functions of the response do to the answer `n:hello\r\n`.
 #[tokio::test]
 async fn functions_of_the_response() {
-    let node = LineNode::start("n").await;
+    let node = TcpNode::lines("n").await;
     let table = [
         ("response.set( string.uppercase( response.get() ) );", "N:HELLO\r\n"),
         ("response.append( \"and more\\r\\n\" );", "n:hello\r\nand more\r\n"),
@@ -162,7 +135,7 @@ async fn functions_of_the_response() {
 
 #[tokio::test]
 async fn response_rules_see_every_piece() {
-    let node = LineNode::start("n").await;
+    let node = TcpNode::lines("n").await;
     let rule = "response.set( '[' . string.trim( response.getLine() ) . \"]\\r\\n\" );";
     let site = site("server_first", &[node.address], &[], on_response(rule)).await;
     let mut client = site.client().await;
@@ -175,7 +148,7 @@ async fn response_rules_see_every_piece() {
 
 #[tokio::test]
 async fn a_stream_is_left_alone_once_it_flows() {
-    let node = LineNode::start("n").await;
+    let node = TcpNode::lines("n").await;
     let rules = Rules { request: "pool.use( 'nodes' );", response: "response.set( '' );", completion: "" };
     let site = site("stream", &[node.address], &[], rules).await;
     site.tidegate.line(&["response rules do not run where the protocol is “stream”"]).await;
@@ -187,12 +160,8 @@ async fn a_stream_is_left_alone_once_it_flows() {
 
 #[tokio::test]
 async fn closing_the_node_leaves_the_client_free_to_ask_again() {
-    let node = LineNode::start("n").await;
-    let rules = Rules {
-        request: "request.endsWith( \"\\n\" );",
-        response: "response.getLine(); response.close();",
-        completion: "",
-    };
+    let node = TcpNode::lines("n").await;
+    let rules = Rules { response: "response.getLine(); response.close();", ..on_request(LINES) };
     let site = site("client_first", &[node.address], &[], rules).await;
     let mut client = site.client().await;
     for n in 1..=3 {
@@ -224,7 +193,7 @@ async fn a_server_of_rules_alone() {
 
 #[tokio::test]
 async fn rules_on_connect() {
-    let (one, two) = (LineNode::start("one").await, LineNode::start("two").await);
+    let (one, two) = (TcpNode::lines("one").await, TcpNode::lines("two").await);
     let refused = "if( request.getRemoteIP() == '127.0.0.1' ) connection.close( \"not you\\r\\n\", 0 );";
     let more = json!({ "basic": { "rules_on_connect": true } });
     let refusing = site_with("client_first", &[one.address], &[], on_request(refused), &more).await;
@@ -239,7 +208,7 @@ async fn rules_on_connect() {
     assert_eq!(ask(&mut choosing.client().await, "x").await, "two:x");
     choosing.tidegate.stop().await;
     // Where the node speaks first, rules run on connect anyway.
-    let greeting = LineNode::greeting("three", "hello\r\n").await;
+    let greeting = TcpNode::greeting("three", "hello\r\n").await;
     let server_first =
         site("server_first", &[one.address], &[greeting.address], on_request("pool.use( 'other' );")).await;
     assert_eq!(line(&mut server_first.client().await).await, "hello");
@@ -248,8 +217,8 @@ async fn rules_on_connect() {
 
 #[tokio::test]
 async fn a_login_behind_a_banner_chooses_the_pool() {
-    let one = LineNode::greeting("one", "+OK one\r\n").await;
-    let two = LineNode::greeting("two", "+OK two\r\n").await;
+    let one = TcpNode::greeting("one", "+OK one\r\n").await;
+    let two = TcpNode::greeting("two", "+OK two\r\n").await;
     let rule = "if( string.contains( request.getLine(), 'anna' ) ) pool.use( 'other' );";
     let more = json!({ "connection": { "server_first_banner": "+OK\\r\\n" } });
     let site = site_with("pop3", &[one.address], &[two.address], on_request(rule), &more).await;
@@ -263,42 +232,35 @@ async fn a_login_behind_a_banner_chooses_the_pool() {
 
 #[tokio::test]
 async fn a_marked_request_is_sent_again() {
-    let closing = RawNode::start().await;
-    let address = closing.address;
-    let closes = tokio::spawn(async move {
-        loop {
-            let mut wire = closing.accept().await;
-            let _line = wire.line().await;
-        }
-    });
-    let node = LineNode::start("n").await;
-    let marked =
-        site("client_first", &[address, node.address], &[], on_request("request.endsWith( \"\\n\" );")).await;
+    let closing = TcpNode::with(async |stream| {
+        let _line = Wire::new(stream).line().await;
+    })
+    .await;
+    let node = TcpNode::lines("n").await;
+    let marked = site("client_first", &[closing.address, node.address], &[], on_request(LINES)).await;
     for _ in 0..4 {
         assert_eq!(ask(&mut marked.client().await, "x").await, "n:x");
     }
     marked.tidegate.stop().await;
     // A rule says no.
     let rule = "request.endsWith( \"\\n\" ); request.setIdempotent( 0 );";
-    let once = site("client_first", &[address], &[node.address], on_request(rule)).await;
+    let once = site("client_first", &[closing.address], &[node.address], on_request(rule)).await;
     let mut client = once.client().await;
     client.send("x\r\n").await;
     client.closed().await;
     drop(client);
     once.tidegate.stop().await;
-    closes.abort();
 }
 
 #[tokio::test]
 async fn rules_send_a_request_to_another_node() {
-    let (one, two) = (LineNode::start("bad").await, LineNode::start("good").await);
+    let (one, two) = (TcpNode::lines("bad").await, TcpNode::lines("good").await);
     let rules = Rules {
-        request: "request.endsWith( \"\\n\" );",
         response: "if( string.startsWith( response.getLine(), 'bad' ) ) {
             request.avoidNode( connection.getNode() );
             request.retry();
         }",
-        completion: "",
+        ..on_request(LINES)
     };
     let site = site("client_first", &[one.address, two.address], &[], rules).await;
     for _ in 0..4 {
@@ -309,21 +271,16 @@ async fn rules_send_a_request_to_another_node() {
 
 #[tokio::test]
 async fn sessions_by_a_key_of_the_rule() {
-    let (one, two) = (LineNode::start("one").await, LineNode::start("two").await);
+    let (one, two) = (TcpNode::lines("one").await, TcpNode::lines("two").await);
     let rule = "
         $line = request.getLine();
         request.endsAt( $1 );
         connection.setPersistence( 'by key' );
         connection.setPersistenceKey( string.substring( $line, 0, 0 ) );
     ";
-    let mut server = of("client_first", &json!({}));
-    server["basic"]["request_rules"] = json!(["on request"]);
-    let site = Site::with(&[one.address, two.address], server, json!({}), |document| {
-        document.raw("rules", "on request", rule).add(
-            "persistence",
-            "by key",
-            json!({ "basic": { "type": "universal" } }),
-        )
+    let server = of("client_first", &json!({}));
+    let site = site_of(&[one.address, two.address], on_request(rule), server, json!({}), |document| {
+        document.add("persistence", "by key", json!({ "basic": { "type": "universal" } }))
     })
     .await;
     let mut client = site.client().await;
@@ -338,11 +295,10 @@ async fn sessions_by_a_key_of_the_rule() {
 
 #[tokio::test]
 async fn completion_rules_are_told_how_it_ended() {
-    let node = LineNode::start("n").await;
+    let node = TcpNode::lines("n").await;
     let rules = Rules {
-        request: "request.endsWith( \"\\n\" );",
-        response: "",
         completion: "log.info( 'done ' . connection.getNode() . ' ' . connection.getCompletionReasonCode() );",
+        ..on_request(LINES)
     };
     let site = site("client_first", &[node.address], &[], rules).await;
     let mut client = site.client().await;
@@ -355,22 +311,15 @@ async fn completion_rules_are_told_how_it_ended() {
 
 #[tokio::test]
 async fn functions_of_http_abort_the_rule() {
-    let node = LineNode::start("n").await;
-    let site =
-        site("client_first", &[node.address], &[], on_request("$x = http.getPath(); connection.discard();"))
-            .await;
+    let node = TcpNode::lines("n").await;
+    let rule = "$x = http.getPath(); connection.discard();";
+    let raw = site("client_first", &[node.address], &[], on_request(rule)).await;
     // The rule ends, the connection goes on.
-    assert_eq!(ask(&mut site.client().await, "hello").await, "n:hello");
-    site.tidegate.line(&["ruleabort", "http.getPath is for virtual servers whose protocol is http"]).await;
-    site.tidegate.stop().await;
+    assert_eq!(ask(&mut raw.client().await, "hello").await, "n:hello");
+    raw.tidegate.line(&["ruleabort", "http.getPath is for virtual servers whose protocol is http"]).await;
+    raw.tidegate.stop().await;
     let node = Node::echo().await;
-    let http = Site::with(
-        &[node.address],
-        json!({ "basic": { "request_rules": ["raw"] } }),
-        json!({}),
-        |document| document.raw("rules", "raw", "request.set( 'x' );"),
-    )
-    .await;
+    let http = site("http", &[node.address], &[], on_request("request.set( 'x' );")).await;
     let mut client = http.client().await;
     client.send("GET / HTTP/1.1\r\nHost: site\r\nConnection: close\r\n\r\n").await;
     client.rest().await;
@@ -381,7 +330,7 @@ async fn functions_of_http_abort_the_rule() {
 
 #[tokio::test]
 async fn a_discarded_connection_gets_nothing() {
-    let node = LineNode::start("n").await;
+    let node = TcpNode::lines("n").await;
     for rule in ["connection.discard();", "pool.use( 'discard' );"] {
         let site = site("client_first", &[node.address], &[], on_request(rule)).await;
         let mut client = site.client().await;
@@ -395,9 +344,8 @@ async fn a_discarded_connection_gets_nothing() {
 
 #[tokio::test]
 async fn connections_between_requests_do_not_hold_up_the_end() {
-    let node = LineNode::start("n").await;
-    let mut site =
-        site("client_first", &[node.address], &[], on_request("request.endsWith( \"\\n\" );")).await;
+    let node = TcpNode::lines("n").await;
+    let mut site = site("client_first", &[node.address], &[], on_request(LINES)).await;
     let mut client: Client = site.client().await;
     assert_eq!(ask(&mut client, "x").await, "n:x");
     site.tidegate.signal(Signal::TERM);
@@ -411,7 +359,7 @@ async fn connections_between_requests_do_not_hold_up_the_end() {
 #[tokio::test]
 async fn long_answers_to_pipelined_lines() {
     let node = RawNode::start().await;
-    let site = site("client_first", &[node.address], &[], on_request("request.endsWith( \"\\n\" );")).await;
+    let site = site("client_first", &[node.address], &[], on_request(LINES)).await;
     let mut client = site.client().await;
     client.send("1\r\n2\r\n3\r\n").await;
     let serving = tokio::spawn(async move {
@@ -438,7 +386,7 @@ async fn long_answers_to_pipelined_lines() {
 #[tokio::test]
 async fn a_long_answer_is_over_before_a_line_that_goes_elsewhere() {
     const LONG: usize = 3 << 20;
-    let (node, other) = (RawNode::start().await, LineNode::start("o").await);
+    let (node, other) = (RawNode::start().await, TcpNode::lines("o").await);
     let rule = r#"
         request.endsWith( "\n" );
         $line = request.getLine();
@@ -511,8 +459,8 @@ async fn a_request_that_is_still_to_come_is_passed_on() {
 
 #[tokio::test]
 async fn a_client_that_has_finished_gets_its_answer() {
-    let node = LineNode::start("n").await;
-    let site = site("client_first", &[node.address], &[], on_request("request.endsWith( \"\\n\" );")).await;
+    let node = TcpNode::lines("n").await;
+    let site = site("client_first", &[node.address], &[], on_request(LINES)).await;
     let mut client = site.client().await;
     client.send("a\r\nb\r\n").await;
     client.finish().await;
@@ -535,9 +483,8 @@ async fn a_rule_that_waits_in_vain_gets_what_there_is() {
 async fn answers_are_sent_line_by_line() {
     let node = RawNode::start().await;
     let rules = Rules {
-        request: "request.endsWith( \"\\n\" );",
         response: "do { $line = response.getLine(); response.flush( $1 ); } while( $line != \".\\r\\n\" );",
-        completion: "",
+        ..on_request(LINES)
     };
     let site = site("client_first", &[node.address], &[], rules).await;
     let mut client = site.client().await;

@@ -2,12 +2,14 @@
 
 use tidegate_harness::{Node, RawNode, Reply, client::request, eventually, wire::latin};
 
-use super::{Rules, site};
+use super::{on_request, on_response, site};
 
 /// Bytes that differ from each other at every distance.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
+
+const RECEIVED: &str = "tidegate_received_bytes_total";
 
 fn chunked(path: &str, chunks: &[&[u8]]) -> Vec<u8> {
     let mut bytes =
@@ -35,7 +37,7 @@ const REQUEST: &str = r#"
 #[tokio::test]
 async fn request_bodies() {
     let node = Node::start("n").await;
-    let site = site(&[node.address], Rules { request: REQUEST, ..Rules::default() }).await;
+    let site = site(&[node.address], on_request(REQUEST)).await;
     let mut client = site.client().await;
     for _ in 0..2 {
         assert_eq!(client.request("POST", "/read", &[], b"hello").await.status, 200);
@@ -96,7 +98,7 @@ async fn request_bodies() {
 #[tokio::test]
 async fn abandoned_bodies_do_not_become_requests() {
     let node = Node::start("n").await;
-    let site = site(&[node.address], Rules { request: REQUEST, ..Rules::default() }).await;
+    let site = site(&[node.address], on_request(REQUEST)).await;
     let smuggled = b"GET /smuggled HTTP/1.1\r\nHost: site\r\n\r\n";
     for path in ["/blind", "/get"] {
         for all in [request("POST", path, &[], smuggled), chunked(path, &[smuggled])] {
@@ -120,15 +122,15 @@ async fn abandoned_bodies_do_not_become_requests() {
 #[tokio::test]
 async fn large_uploads_pass_unchanged_behind_what_was_read() {
     let node = Node::start("n").await;
-    let site = site(&[node.address], Rules { request: REQUEST, ..Rules::default() }).await;
+    let site = site(&[node.address], on_request(REQUEST)).await;
     let body = pattern(5 << 20);
     let mut client = site.client().await;
-    let before = metric_of_bytes(&site).await;
+    let before = site.tidegate.metric(RECEIVED).await;
     assert_eq!(client.request("POST", "/part", &[], &body).await.status, 200);
     let received = node.only();
     assert_eq!(received.header("X-Part"), Some("1000"));
     assert!(received.body.data == body, "the body differs");
-    let counted = metric_of_bytes(&site).await - before;
+    let counted = site.tidegate.metric(RECEIVED).await - before;
     assert!((5 << 20..(5 << 20) + 4096).contains(&counted), "{counted} bytes counted");
     client.send(chunked("/part", &body.chunks(70_001).collect::<Vec<_>>())).await;
     assert_eq!(client.response_to("POST").await.status, 200);
@@ -145,10 +147,6 @@ async fn large_uploads_pass_unchanged_behind_what_was_read() {
     assert!(received.body.data == body, "the body differs");
     assert!(node.faults().is_empty());
     site.tidegate.stop().await;
-}
-
-async fn metric_of_bytes(site: &tidegate_harness::Site) -> u64 {
-    super::metric(site, "tidegate_received_bytes_total").await
 }
 
 const RESPONSE: &str = r#"
@@ -182,7 +180,7 @@ async fn response_bodies() {
         _ => Reply::ok("hello"),
     })
     .await;
-    let site = site(&[node.address], Rules { response: RESPONSE, ..Rules::default() }).await;
+    let site = site(&[node.address], on_response(RESPONSE)).await;
     let mut client = site.client().await;
     for _ in 0..2 {
         for kind in ["length", "chunked", "close"] {
@@ -260,7 +258,7 @@ async fn large_responses_pass_unchanged_behind_what_was_read() {
         }
     })
     .await;
-    let site = site(&[node.address], Rules { response: RESPONSE, ..Rules::default() }).await;
+    let site = site(&[node.address], on_response(RESPONSE)).await;
     let mut client = site.client().await;
     for kind in ["length", "chunked", "close", "length"] {
         let response = client.get(&format!("/part-{kind}")).await;
@@ -274,7 +272,7 @@ async fn large_responses_pass_unchanged_behind_what_was_read() {
 #[tokio::test]
 async fn a_body_is_replaced_while_the_node_sends() {
     let node = RawNode::start().await;
-    let site = site(&[node.address], Rules { response: RESPONSE, ..Rules::default() }).await;
+    let site = site(&[node.address], on_response(RESPONSE)).await;
     let mut client = site.client().await;
     for _ in 0..2 {
         client.send(request("GET", "/blind", &[], b"")).await;

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use tidegate_harness::{Node, RawNode, Reply, client::request, json, wait::takes};
+use tidegate_harness::{Node, RawNode, Reply, client::request, wait::takes};
 
-use super::{Rules, site, site_with};
+use super::{Rules, on_request, site};
 
 /// What rules give of the fields that clients may not set reaches the node; what clients send of them reaches nobody.
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn a_node_can_be_given_by_name() {
         "#,
         port = stranger.address.port()
     );
-    let site = site(&[usual.address], Rules { request: &script, ..Rules::default() }).await;
+    let site = site(&[usual.address], on_request(&script)).await;
     assert_eq!(site.get("/name").await.node(), "stranger");
     assert_eq!(site.get("/select").await.node(), "stranger");
     assert_eq!(site.get("/nowhere").await.node(), "usual");
@@ -136,6 +136,10 @@ async fn failed_requests_tell_their_last_node() {
     site.tidegate.stop().await;
 }
 
+/// Tells how a request has ended.
+const ENDED: &str =
+    r#"log.info( "end of " . http.getPath() . ": " . connection.getCompletionReasonCode() );"#;
+
 const LATE: Duration = Duration::from_millis(1500);
 const EARLY: Duration = Duration::from_millis(900);
 const SECOND: Duration = Duration::from_secs(1);
@@ -149,7 +153,7 @@ async fn nothing_moves_for_longer_than_the_timeout() {
             request.setVirtualServerTimeout( 1 );
             if( http.getPath() == "/sleep" ) connection.sleep( 60000 );
         "#,
-        completion: r#"log.info( "end of " . http.getPath() . ": " . connection.getCompletionReasonCode() );"#,
+        completion: ENDED,
         ..Rules::default()
     };
     let site = site(&[node.address], rules).await;
@@ -175,10 +179,10 @@ async fn an_answer_that_nobody_has_got_is_not_complete() {
                 http.stream.finishResponse();
             }
         "#,
-        completion: r#"log.info( "end of " . http.getPath() . ": " . connection.getCompletionReasonCode() );"#,
+        completion: ENDED,
         ..Rules::default()
     };
-    let site = site_with(&[node.address], rules, json!({}), |document| document).await;
+    let site = site(&[node.address], rules).await;
     for round in 0..5 {
         let path = format!("/gone{round}");
         let mut client = tokio::net::TcpStream::connect(site.address).await.unwrap();
@@ -201,15 +205,14 @@ async fn an_answer_that_nobody_has_got_is_not_complete() {
 #[tokio::test]
 async fn what_rules_make_impossible_is_told() {
     let node = Node::start("n").await;
-    let rules = Rules {
-        request: r#"
+    let rules = on_request(
+        r#"
             if( http.getPath() == "/connect" ) http.setMethod( "CONNECT" );
             $v = "0123456789";
             while( string.len( $v ) < 40000 ) $v .= $v;
             if( http.getPath() == "/large" ) http.setHeader( "X-Large", $v );
         "#,
-        ..Rules::default()
-    };
+    );
     let site = site(&[node.address], rules).await;
     assert_eq!(site.get("/connect").await.status, 200);
     site.tidegate.line(&["on request", "the method was not changed: CONNECT asks for a tunnel"]).await;

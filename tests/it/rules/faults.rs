@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidegate_harness::{Document, Node, Reply, Site, client::request, json};
 
-use super::{Rules, metric, site, site_with};
+use super::{Rules, on_request, site, site_with};
 
 #[tokio::test]
 async fn only_the_faulty_run_is_ended() {
@@ -33,11 +33,11 @@ async fn only_the_faulty_run_is_ended() {
         assert_eq!((response.status, response.header("X-Later")), (200, Some("yes")), "{path}");
         let received = node.only();
         assert_eq!((received.header("X-Before"), received.header("X-After")), (Some("set"), None), "{path}");
-        let counted = metric(&site, "tidegate_rule_aborts_total{rule=\"on request\"}").await;
+        let counted = site.tidegate.metric("tidegate_rule_aborts_total{rule=\"on request\"}").await;
         assert_eq!(counted, aborts as u64 + 1, "{path}");
     }
     site.tidegate.line(&["ruleabort", "on request"]).await;
-    assert_eq!(metric(&site, "tidegate_rule_executions_total{rule=\"on response\"}").await, 4);
+    assert_eq!(site.tidegate.metric("tidegate_rule_executions_total{rule=\"on response\"}").await, 4);
     assert_eq!(client.get("/").await.status, 200);
     assert_eq!(node.only().header("X-After"), Some("set"));
     site.tidegate.stop().await;
@@ -65,7 +65,7 @@ async fn warnings_name_the_rule() {
         response: r#"if( http.getPath() == "/answer" ) http.getResponseBody();"#,
         ..Rules::default()
     };
-    let site = site_with(&[node.address], rules, json!({}), |document| {
+    let site = site_with(&[node.address], rules, |document| {
         document.with(&json!({ "global_settings": { "properties": { "trafficscript": {
             "memory_warning": 1000, "regex_match_warn_percentage": 1, "data_size": "40",
         } } } }))
@@ -106,10 +106,9 @@ async fn warnings_name_the_rule() {
 #[tokio::test]
 async fn others_are_served_meanwhile() {
     let node = Node::start("n").await;
-    let rules = Rules {
-        request: r#"if( http.getPath() == "/loop" ) while( 1 ) { string.regexmatch( "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "^(a+)+$" ); }"#,
-        ..Rules::default()
-    };
+    let rules = on_request(
+        r#"if( http.getPath() == "/loop" ) while( 1 ) { string.regexmatch( "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "^(a+)+$" ); }"#,
+    );
     let site = site(&[node.address], rules).await;
     let mut busy = Vec::new();
     for _ in 0..4 {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tidegate_harness::{Node, Reply, Site, document::lay_over, json};
+use tidegate_harness::{Node, Reply, json};
 
-use super::{Rules, metric};
+use super::{Rules, site_of};
 
 #[tokio::test]
 async fn rules_know_how_a_class_of_service_is_met() {
@@ -28,12 +28,11 @@ async fn rules_know_how_a_class_of_service_is_met() {
         response: r#"http.setResponseHeader( "X-Class", connection.getServiceLevelClass() );"#,
         ..Rules::default()
     };
-    let mut properties = json!({ "basic": { "slm_class": "gold" } });
+    let server = json!({ "basic": { "slm_class": "gold" } });
     let level =
         json!({ "basic": { "response_time": 200, "serious_threshold": 60, "warning_threshold": 80 } });
-    lay_over(&mut properties, &rules.properties());
-    let site = Site::with(&[node.address], properties, json!({}), |document| {
-        rules.into_document(document).add("service_level_monitors", "gold", level.clone()).add(
+    let site = site_of(&[node.address], rules, server, json!({}), |document| {
+        document.add("service_level_monitors", "gold", level.clone()).add(
             "service_level_monitors",
             "silver",
             level.clone(),
@@ -50,7 +49,7 @@ async fn rules_know_how_a_class_of_service_is_met() {
     assert_eq!(client.get("/level").await.text(), "100 1 60");
     assert_eq!(client.get("/slow").await.status, 200);
     assert_eq!(client.get("/level").await.text(), "50 0 60");
-    assert_eq!(metric(&site, "tidegate_service_level_conforming{class=\"gold\"}").await, 50);
+    assert_eq!(site.tidegate.metric("tidegate_service_level_conforming{class=\"gold\"}").await, 50);
     let refused = client.get("/").await;
     assert_eq!((refused.status, refused.text().as_str()), (503, "busy"));
     site.tidegate.line(&["slmfallenbelowserious", "silver"]).await;

@@ -124,9 +124,7 @@ async fn error_pages_have_the_edits_that_request_rules_left() {
         response: r#"http.setResponseHeader( "X-Answer", "edited" ); http.getResponseBody();"#,
         ..Rules::default()
     };
-    let site =
-        site_with(&[node.address], rules, json!({}), |document| document.pool("nobody", &[], &json!({})))
-            .await;
+    let site = site_with(&[node.address], rules, |document| document.pool("nobody", &[], &json!({}))).await;
     for (path, status) in [("/none", 503), ("/broken", 502), ("/short", 502)] {
         let response = site.get(path).await;
         assert_eq!(response.status, status, "{path}");

@@ -2,16 +2,16 @@
 
 use std::{fs, time::Duration};
 
-use tidegate_harness::{Node, Reply, Site, client::request, eventually, json, volume::Volume};
+use tidegate_harness::{Node, Reply, client::request, eventually, json, volume::Volume};
 
-use super::{Rules, metric, site};
+use super::{Rules, on_request, site, site_of};
 
 /// 0 lifts a limit, as it does in the settings of the virtual server and the pool.
 #[tokio::test]
 async fn a_limit_of_0_is_none() {
     let node = Node::with("n", |_| Reply::ok("late").after(Duration::from_millis(1400))).await;
-    let rules = Rules {
-        request: r#"
+    let rules = on_request(
+        r#"
             $path = http.getPath();
             if( $path == "/whole" ) request.setMaxTransactionDuration( 0 );
             if( $path == "/idle" ) { request.setMaxTransactionDuration( 0 ); request.setVirtualServerTimeout( 0 ); }
@@ -19,11 +19,9 @@ async fn a_limit_of_0_is_none() {
             if( $path == "/short" ) { request.setMaxTransactionDuration( 0 ); request.setMaxReplyTime( 0.2 ); }
             http.setHeader( "X-Duration", request.getMaxTransactionDuration() );
         "#,
-        ..Rules::default()
-    };
-    let mut server = rules.properties();
-    server["connection"] = json!({ "max_transaction_duration": 1 });
-    let site = Site::with(&[node.address], server, json!({}), |document| rules.into_document(document)).await;
+    );
+    let server = json!({ "connection": { "max_transaction_duration": 1 } });
+    let site = site_of(&[node.address], rules, server, json!({}), |document| document).await;
     for (path, status, duration) in [
         ("/", 504, "1"),
         ("/whole", 200, "0"),
@@ -56,12 +54,10 @@ async fn rules_choose_what_is_logged() {
     };
     for save_all in [true, false] {
         let path = volume.path().join(format!("{save_all}.log"));
-        let mut server = rules.properties();
-        server["log"] = json!({
+        let server = json!({ "log": {
             "enabled": true, "filename": path.to_str().unwrap(), "format": "%U %h", "save_all": save_all,
-        });
-        let site =
-            Site::with(&[node.address], server, json!({}), |document| rules.into_document(document)).await;
+        } });
+        let site = site_of(&[node.address], rules, server, json!({}), |document| document).await;
         let mut client = site.client().await;
         let unsaid = if save_all { "1" } else { "0" };
         for (path, logged) in [
@@ -96,8 +92,8 @@ async fn rules_choose_what_is_logged() {
 #[tokio::test]
 async fn a_client_that_does_not_read_keeps_to_the_limits() {
     let node = Node::start("n").await;
-    let rules = Rules {
-        request: r#"
+    let rules = on_request(
+        r#"
             $path = http.getPath();
             $large = "012345678901234";
             for( $i = 0; $i < 20; $i++ ) $large .= $large;
@@ -109,8 +105,7 @@ async fn a_client_that_does_not_read_keeps_to_the_limits() {
             http.stream.writeResponse( $large );
             http.stream.finishResponse();
         "#,
-        ..Rules::default()
-    };
+    );
     let site = site(&[node.address], rules).await;
     let mut clients = Vec::new();
     for path in
@@ -122,8 +117,9 @@ async fn a_client_that_does_not_read_keeps_to_the_limits() {
     }
     // Nobody has read a byte.
     eventually("the connections to end", async || {
-        let open = metric(&site, "tidegate_virtual_server_connections{virtual_server=\"site\"}").await;
-        let asked = metric(&site, "tidegate_virtual_server_requests_total{virtual_server=\"site\"}").await;
+        let open = site.tidegate.metric("tidegate_virtual_server_connections{virtual_server=\"site\"}").await;
+        let asked =
+            site.tidegate.metric("tidegate_virtual_server_requests_total{virtual_server=\"site\"}").await;
         (open == 0 && asked == 6).then_some(())
     })
     .await;

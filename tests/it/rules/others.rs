@@ -25,7 +25,7 @@ use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
 };
 
-use super::{Rules, metric, site, site_with};
+use super::{Rules, on_request, site, site_with};
 
 fn database(city: &'static str) -> Vec<u8> {
     let here = Record {
@@ -54,8 +54,8 @@ async fn places_of_clients() {
         fs::rename(fresh, &path).unwrap();
     };
     put(&database("London"));
-    let rules = Rules {
-        request: r#"
+    let rules = on_request(
+        r#"
             $ip = request.getRemoteIP();
             $text = geo.getCountryCode( $ip ) . "|" . geo.getCountry( $ip ) . "|" . geo.getRegionCode( $ip ) . "|"
                   . geo.getRegion( $ip ) . "|" . geo.getCity( $ip ) . "|" . geo.getLatitude( $ip ) . "|"
@@ -64,8 +64,7 @@ async fn places_of_clients() {
             $at = geo.getLocationLonLat();
             http.sendResponse( 200, "text/plain", $text . "|" . geo.getLocation() . " " . $at[0] . " " . $at[1], "" );
         "#,
-        ..Rules::default()
-    };
+    );
     let document = |port| {
         let document = Document::new().server("site", port, "nodes", &rules.properties()).pool(
             "nodes",
@@ -100,14 +99,13 @@ async fn places_of_clients() {
 #[tokio::test]
 async fn places_without_a_database() {
     let node = Node::start("n").await;
-    let rules = Rules {
-        request: r#"
+    let rules = on_request(
+        r#"
             $ip = request.getRemoteIP();
             $text = "[" . geo.getCountry( $ip ) . geo.getLocation() . "]" . geo.getLatitude( $ip ) . geo.getLocationLonLat();
             http.sendResponse( 200, "text/plain", $text, "" );
         "#,
-        ..Rules::default()
-    };
+    );
     let site = site(&[node.address], rules).await;
     assert_eq!(site.get("/").await.text(), "[]-1-1");
     assert_eq!(site.tidegate.lines(0, &["there is no database of places", "geo.getCountry"]).len(), 1);
@@ -150,8 +148,8 @@ async fn users_sign_in_at_a_directory() {
     .await;
     let authority = Authority::new("authority");
     let server = directory(&authority).await;
-    let rules = Rules { request: SIGN_IN, ..Rules::default() };
-    let site = site_with(&[node.address], rules, json!({}), |document| {
+    let rules = on_request(SIGN_IN);
+    let site = site_with(&[node.address], rules, |document| {
         document.raw("ssl/cas", "ca", authority.certificate.as_str()).add(
             "rule_authenticators",
             "people",
@@ -188,8 +186,11 @@ async fn users_sign_in_at_a_directory() {
     client.send(request("GET", "/", &[ADA], b"")).await;
     client.closed().await;
     site.tidegate.line_after(mark, &["directory: ", "refused"]).await;
-    assert_eq!(metric(&site, "tidegate_rule_directory_questions_total{outcome=\"confirmed\"}").await, 1);
-    assert_eq!(metric(&site, "tidegate_rule_directory_questions_total{outcome=\"denied\"}").await, 2);
+    assert_eq!(
+        site.tidegate.metric("tidegate_rule_directory_questions_total{outcome=\"confirmed\"}").await,
+        1
+    );
+    assert_eq!(site.tidegate.metric("tidegate_rule_directory_questions_total{outcome=\"denied\"}").await, 2);
     for secret in ["top secret", "lovelace"] {
         assert!(site.tidegate.lines(0, &[secret]).is_empty(), "{secret} is in the log");
     }
@@ -267,9 +268,9 @@ async fn rules_have_sockets_of_their_own() {
     // The client's connection lives on; that of the rule ends with its request.
     let over = async || (ended.load(Ordering::SeqCst) == 3).then_some(());
     eventually("the end of the sockets", over).await;
-    assert_eq!(metric(&site, "tidegate_rule_sockets_opened_total").await, 3);
-    assert_eq!(metric(&site, "tidegate_rule_sockets ").await, 0);
-    assert_eq!(metric(&site, "tidegate_rule_datagrams_total").await, 2);
+    assert_eq!(site.tidegate.metric("tidegate_rule_sockets_opened_total").await, 3);
+    assert_eq!(site.tidegate.metric("tidegate_rule_sockets").await, 0);
+    assert_eq!(site.tidegate.metric("tidegate_rule_datagrams_total").await, 2);
     site.tidegate.stop().await;
 }
 
@@ -280,11 +281,13 @@ async fn sockets_end_with_the_client() {
     let (server, ended) = echo().await;
     let rule =
         format!("$socket = tcp.connect( \"127.0.0.1\", {} ); tcp.read( $socket, 1, 60000 );", server.port());
-    let site = site(&[node.address], Rules { request: &rule, ..Rules::default() }).await;
+    let site = site(&[node.address], on_request(&rule)).await;
     let mut client = TcpStream::connect(site.address).await.unwrap();
     client.write_all(&request("GET", "/", &[], b"")).await.unwrap();
-    eventually("the socket", async || (metric(&site, "tidegate_rule_sockets ").await == 1).then_some(()))
-        .await;
+    eventually("the socket", async || {
+        (site.tidegate.metric("tidegate_rule_sockets").await == 1).then_some(())
+    })
+    .await;
     // A client that is gone is noticed by its reset.
     set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
     drop(client);
@@ -313,8 +316,8 @@ async fn requests_that_trust_given_certificates_only() {
         "#,
         other.address.port()
     );
-    let rules = Rules { request: &script, ..Rules::default() };
-    let site = site_with(&[node.address], rules, json!({}), |document| {
+    let rules = on_request(&script);
+    let site = site_with(&[node.address], rules, |document| {
         document.raw("extra_files", "ca", authority.certificate.as_str()).raw(
             "extra_files",
             "stranger",
@@ -339,14 +342,13 @@ async fn requests_that_trust_given_certificates_only() {
 #[tokio::test]
 async fn interfaces_and_the_port_of_rest() {
     let node = Node::start("n").await;
-    let rules = Rules {
-        request: r#"
+    let rules = on_request(
+        r#"
             $all = sys.getnetworkinterfaces( "up ipv4 mask" );
             $text = array.join( $all["lo"], " " ) . "|" . sys.getRestApiPort();
             http.sendResponse( 200, "text/plain", $text, "" );
         "#,
-        ..Rules::default()
-    };
+    );
     for rest in [None, Some(Port::free())] {
         let port = rest.as_ref().map_or(0, Port::number);
         let address = if port == 0 { "off".to_owned() } else { format!("127.0.0.1:{port}") };

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use tidegate_harness::{Document, Node, Reply, client::request, json};
 
-use super::{Rules, site, site_with};
+use super::{Rules, on_request, on_response, site, site_with};
 
 async fn nodes(count: usize) -> Vec<Node> {
     let mut nodes = Vec::new();
@@ -38,11 +38,10 @@ async fn rules_choose_pools_and_nodes() {
         stranger.address.port(),
         more[1].address.port(),
     );
-    let site =
-        site_with(&[usual.address], Rules { request: &script, ..Rules::default() }, json!({}), |document| {
-            document.pool("other", &[other.address], &json!({})).pool("more", &addresses(&more), &json!({}))
-        })
-        .await;
+    let site = site_with(&[usual.address], on_request(&script), |document| {
+        document.pool("other", &[other.address], &json!({})).pool("more", &addresses(&more), &json!({}))
+    })
+    .await;
     let mut client = site.client().await;
     for _ in 0..6 {
         for (path, label) in [
@@ -114,7 +113,7 @@ async fn a_request_is_sent_to_another_node() {
 #[tokio::test]
 async fn retries_have_an_end() {
     let node = Node::with("n", |_| Reply::status(404).body("no")).await;
-    let site = site(&[node.address], Rules { response: "request.retry();", ..Rules::default() }).await;
+    let site = site(&[node.address], on_response("request.retry();")).await;
     let mut client = site.client().await;
     for _ in 0..2 {
         let before = node.requests();
@@ -141,9 +140,7 @@ async fn sessions_by_rule() {
             json!({ "basic": { "type": "named" } }),
         )
     };
-    let site =
-        site_with(&addresses(&nodes), Rules { request: script, ..Rules::default() }, json!({}), classes)
-            .await;
+    let site = site_with(&addresses(&nodes), on_request(script), classes).await;
     let get = async |header: String| site.request("GET", "/", &[&header], b"").await.node().to_owned();
     let mut used = BTreeSet::new();
     for key in 0..20 {
@@ -169,14 +166,13 @@ async fn sessions_by_rule() {
 #[tokio::test]
 async fn the_clients_address_by_rule() {
     let node = Node::start("n").await;
-    let rules = Rules {
-        request: r#"
+    let rules = on_request(
+        r#"
             $ip = http.getHeader( "X-True-IP" );
             if( $ip ) request.setRemoteIP( $ip );
             http.setHeader( "X-Seen", request.getRemoteIP() );
         "#,
-        ..Rules::default()
-    };
+    );
     let site = site(&[node.address], rules).await;
     let mut client = site.client().await;
     for _ in 0..2 {

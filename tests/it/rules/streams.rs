@@ -1,14 +1,21 @@
 //! Responses that rules write piece by piece.
 
-use tidegate_harness::{Node, Reply, client::request};
+use tidegate_harness::{Node, Reply, Site, client::request};
 
-use super::{Rules, site};
+use super::{Rules, on_request, on_response, site};
+
+/// The response breaks off, and the client can tell.
+async fn breaks_off(site: &Site, path: &str) {
+    let mut client = site.client().await;
+    client.send(request("GET", path, &[], b"")).await;
+    assert!(client.try_response("GET").await.is_err(), "{path}");
+}
 
 #[tokio::test]
 async fn a_response_in_pieces() {
     let node = Node::start("n").await;
-    let rules = Rules {
-        request: r#"
+    let rules = on_request(
+        r#"
             $path = http.getPath();
             if( $path == "/whole" ) {
                 http.stream.startResponse( 200, "text/plain" );
@@ -34,8 +41,7 @@ async fn a_response_in_pieces() {
                 while( 1 ) { }
             }
         "#,
-        ..Rules::default()
-    };
+    );
     let site = site(&[node.address], rules).await;
     let mut client = site.client().await;
     for _ in 0..2 {
@@ -58,9 +64,7 @@ async fn a_response_in_pieces() {
     assert!(response.text().ends_with("end") && response.header("Transfer-Encoding").is_none());
     // What breaks off is seen to.
     for path in ["/short", "/aborted"] {
-        let mut client = site.client().await;
-        client.send(request("GET", path, &[], b"")).await;
-        assert!(client.try_response("GET").await.is_err(), "{path}");
+        breaks_off(&site, path).await;
     }
     assert_eq!(node.requests(), 0);
     site.tidegate.stop().await;
@@ -77,8 +81,8 @@ async fn pieces_of_the_nodes_response() {
         Reply::ok(sent.clone()).header("X-Node-Header: kept")
     })
     .await;
-    let rules = Rules {
-        response: r#"
+    let rules = on_response(
+        r#"
             $path = http.getPath();
             if( string.startsWith( $path, "/every" ) ) {
                 http.stream.startResponse( 200, "text/plain" );
@@ -95,8 +99,7 @@ async fn pieces_of_the_nodes_response() {
                 http.stream.continueFromBackend( string.replace( $line, "old", "new" ) );
             }
         "#,
-        ..Rules::default()
-    };
+    );
     let site = site(&[node.address], rules).await;
     let mut client = site.client().await;
     for _ in 0..2 {
@@ -109,9 +112,7 @@ async fn pieces_of_the_nodes_response() {
     }
     // Before the client has seen a piece there is an answer, later only an end.
     assert_eq!(client.get("/every/broken").await.status, 502);
-    let mut client = site.client().await;
-    client.send(request("GET", "/first/broken", &[], b"")).await;
-    assert!(client.try_response("GET").await.is_err());
+    breaks_off(&site, "/first/broken").await;
     site.tidegate.stop().await;
 }
 
@@ -135,8 +136,8 @@ async fn looking_at_pieces_takes_nothing_away() {
         }
     })
     .await;
-    let rules = Rules {
-        response: r#"
+    let rules = on_response(
+        r#"
             $path = http.getPath();
             if( string.endsWith( $path, "/looks" ) || string.endsWith( $path, "/aborts" ) ) {
                 http.setResponseHeader( "X-Seen", http.stream.readResponse( 4 ) . http.stream.readResponse( 100, "7" ) );
@@ -157,8 +158,7 @@ async fn looking_at_pieces_takes_nothing_away() {
                 http.setResponseHeader( "X-Seen", $pieces );
             }
         "#,
-        ..Rules::default()
-    };
+    );
     let site = site(&[node.address], rules).await;
     for kind in ["length", "chunked", "close"] {
         let paths =
@@ -217,9 +217,7 @@ async fn an_abort_before_the_first_piece_is_an_error() {
         assert_eq!((response.status, response.header("X-Left")), (500, Some("yes")), "{phase}");
         assert!(response.text().contains("aborted"), "{phase}: {}", response.text());
         assert_eq!(client.response().await.status, 200, "{phase}");
-        let mut client = site.client().await;
-        client.send(request("GET", &format!("{phase}/begun"), &[], b"")).await;
-        assert!(client.try_response("GET").await.is_err(), "{phase}");
+        breaks_off(&site, &format!("{phase}/begun")).await;
     }
     site.tidegate.stop().await;
 }

@@ -1,35 +1,35 @@
 //! What rules see of the client's TLS.
 
 use tidegate_harness::{
-    Client, Node, Site, json,
+    Client, Node, json,
     tls::{self, Pair, Version},
 };
 
-use super::Rules;
+use super::{on_request, on_response, site_of};
 
 /// Rules know which certificate the client was shown, in a first handshake and in one that resumes a session.
 #[tokio::test]
 async fn the_certificate_that_was_shown() {
     let node = Node::start("n").await;
     let pairs = [("plain", Pair::ecdsa(&["plain.example"])), ("starred", Pair::ecdsa(&["starred.example"]))];
-    let rules = Rules {
-        request: r#"
+    let rules = on_request(
+        r#"
             $answer = ssl.serverSiteName() . "|" . ssl.serverCertName() . "|" . ssl.serverCertCommonName() . "|" . ssl.serverCertSerial();
             http.sendResponse( 200, "text/plain", $answer . "|" . ( ssl.serverCert() != "" ), "" );
         "#,
-        ..Rules::default()
-    };
-    let mut properties = rules.properties();
-    properties["basic"]["ssl_decrypt"] = json!(true);
-    properties["ssl"] = json!({
-        "server_cert_default": "plain",
-        "server_cert_host_mapping": [{ "host": "*.starred.example", "certificate": "starred" }],
+    );
+    let server = json!({
+        "basic": { "ssl_decrypt": true },
+        "ssl": {
+            "server_cert_default": "plain",
+            "server_cert_host_mapping": [{ "host": "*.starred.example", "certificate": "starred" }],
+        },
     });
-    let site = Site::with(&[node.address], properties, json!({}), |mut document| {
+    let site = site_of(&[node.address], rules, server, json!({}), |mut document| {
         for (name, pair) in &pairs {
             document = document.key(name, &pair.certificate, &pair.key);
         }
-        rules.into_document(document)
+        document
     })
     .await;
     for version in [Version::Tls12, Version::Tls13] {
@@ -58,16 +58,14 @@ async fn the_identity_of_a_session() {
     })
     .await;
     let pair = Pair::ecdsa(&["site"]);
-    let rules = Rules {
-        response: r#"http.setResponseHeader( "X-Session", ssl.sslSessionID() );"#,
-        ..Rules::default()
-    };
+    let rules = on_response(r#"http.setResponseHeader( "X-Session", ssl.sslSessionID() );"#);
     for told in [true, false] {
-        let mut properties = rules.properties();
-        properties["basic"]["ssl_decrypt"] = json!(true);
-        properties["ssl"] = json!({ "server_cert_default": "pair", "add_http_headers": told });
-        let site = Site::with(&[node.address], properties, json!({}), |document| {
-            rules.into_document(document.key("pair", &pair.certificate, &pair.key))
+        let server = json!({
+            "basic": { "ssl_decrypt": true },
+            "ssl": { "server_cert_default": "pair", "add_http_headers": told },
+        });
+        let site = site_of(&[node.address], rules, server, json!({}), |document| {
+            document.key("pair", &pair.certificate, &pair.key)
         })
         .await;
         for version in [Version::Tls12, Version::Tls13] {

@@ -11,13 +11,13 @@ use tidegate_harness::{
     wait::takes,
 };
 
-use super::{Rules, metric, site, site_with};
+use super::{Rules, on_request, site, site_with};
 
 #[tokio::test]
 async fn rate_classes_refuse_and_queue() {
     let node = Node::start("n").await;
-    let rules = Rules {
-        request: r#"
+    let rules = on_request(
+        r#"
             if( http.getPath() == "/now" ) {
                 if( rate.use.noQueue( "slow" ) == 0 ) http.sendResponse( 503, "text/plain", "later", "Retry-After: 1" );
             }
@@ -27,9 +27,8 @@ async fn rate_classes_refuse_and_queue() {
             }
             if( http.getPath() == "/none" ) http.setHeader( "X-Rate", rate.use( "nowhere" ) . "," . rate.use.noQueue( "nowhere" ) );
         "#,
-        ..Rules::default()
-    };
-    let site = site_with(&[node.address], rules, json!({}), |document| {
+    );
+    let site = site_with(&[node.address], rules, |document| {
         document.add("rate", "slow", json!({ "basic": { "max_rate_per_minute": 3 } })).add(
             "rate",
             "orderly",
@@ -55,7 +54,7 @@ async fn rate_classes_refuse_and_queue() {
         client.send(request("GET", "/wait", &[&format!("X-Number: {number}")], b"")).await;
         // Whoever comes next comes behind it.
         eventually("the request to ask", async || {
-            let entered = metric(&site, "tidegate_rate_entered_total{class=\"orderly\"}").await;
+            let entered = site.tidegate.metric("tidegate_rate_entered_total{class=\"orderly\"}").await;
             (entered == number + 1).then_some(())
         })
         .await;
@@ -70,8 +69,8 @@ async fn rate_classes_refuse_and_queue() {
     // Two that leave together may overtake each other on their way.
     order.chunks_mut(2).for_each(<[String]>::sort);
     assert_eq!(order, ["0", "1", "2", "3", "4"]);
-    assert_eq!(metric(&site, "tidegate_rate_dropped_total{class=\"slow\"}").await, 3);
-    assert_eq!(metric(&site, "tidegate_rate_entered_total{class=\"orderly\"}").await, 5);
+    assert_eq!(site.tidegate.metric("tidegate_rate_dropped_total{class=\"slow\"}").await, 3);
+    assert_eq!(site.tidegate.metric("tidegate_rate_entered_total{class=\"orderly\"}").await, 5);
     site.tidegate.stop().await;
 }
 
@@ -119,7 +118,7 @@ async fn tables_and_sleep() {
     tokio::io::AsyncWriteExt::write_all(&mut sleeper, &request("GET", "/long", &[], b"")).await.unwrap();
     let sleeping = async |count: u64| {
         eventually("the request to sleep or not", async || {
-            (metric(&site, "tidegate_rule_sleeping").await == count).then_some(())
+            (site.tidegate.metric("tidegate_rule_sleeping").await == count).then_some(())
         })
         .await;
     };
@@ -128,7 +127,7 @@ async fn tables_and_sleep() {
     drop(sleeper);
     sleeping(0).await;
     site.tidegate.line(&["completed /long", "CONNECTION_CLOSED_CLIENT"]).await;
-    let counted = metric(&site, "tidegate_user_counter_total{bits=\"32\",number=\"2\"}").await;
+    let counted = site.tidegate.metric("tidegate_user_counter_total{bits=\"32\",number=\"2\"}").await;
     assert!(counted > 0 && !site.tidegate.scrape().await.contains("number=\"1\""), "{counted}");
     site.tidegate.stop().await;
 }
@@ -204,7 +203,7 @@ async fn requests_of_rules_to_other_servers() {
         "#,
         other.address
     );
-    let site: Site = site(&[node.address], Rules { request: &script, ..Rules::default() }).await;
+    let site: Site = site(&[node.address], on_request(&script)).await;
     let mut client: Client = site.client().await;
     for _ in 0..2 {
         let response = client.get("/get").await;
@@ -217,7 +216,7 @@ async fn requests_of_rules_to_other_servers() {
         assert_eq!(client.get("/none").await.text(), "[]0");
         assert_eq!(client.get("/name").await.text(), "127.0.0.9");
     }
-    assert_eq!(metric(&site, "tidegate_rule_requests_total").await, 6);
+    assert_eq!(site.tidegate.metric("tidegate_rule_requests_total").await, 6);
     site.tidegate.stop().await;
 }
 
@@ -279,10 +278,8 @@ async fn names_are_asked_of_the_name_servers() {
     assert_eq!(client.get("/192.0.2.9").await.text(), "[192.0.2.9] []");
     let (least, most) = (Duration::ZERO, Duration::from_secs(15));
     assert_eq!(takes(least, most, waiting.response()).await.text(), "[] []");
-    let text = tidegate.scrape().await;
-    let failed =
-        text.lines().find_map(|line| line.strip_prefix("tidegate_rule_names_total{outcome=\"failed\"} "));
-    assert!(failed.is_some_and(|failed| failed.trim().parse::<u64>().unwrap() >= 6), "{failed:?}");
+    let failed = tidegate.metric("tidegate_rule_names_total{outcome=\"failed\"}").await;
+    assert!(failed >= 6, "{failed}");
     assert_eq!(node.requests(), 0);
     tidegate.stop().await;
 }

@@ -89,6 +89,9 @@ pub(super) fn method_of(method: &[u8]) -> Option<Method> {
 }
 
 /// What a header is for; `None` = its name only looks like one that frames or addresses the message.
+///
+/// Of [`FRAMING`](crate::edit::FRAMING) only `Trailer` has no role: it goes on as the trailers do. `Proxy-Authorization` is
+/// for us when a client sends it, and a field like any other when a rule gives it to a node.
 pub(super) fn role_of(name: &[u8]) -> Option<Role> {
     // Length and first letter single out nearly every name before anything is compared.
     let is = |exact: &[u8]| name.eq_ignore_ascii_case(exact);
@@ -117,7 +120,8 @@ pub(super) fn role_of(name: &[u8]) -> Option<Role> {
     })
 }
 
-/// Names that a lenient or CGI-style reader (`Content_Length`, `Transfer.Encoding`) takes for a framing header.
+/// Names that a lenient or CGI-style reader (`Content_Length`, `Transfer.Encoding`) takes for a framing header. Those only
+/// that decide where the message ends or whom it is for: whoever mistakes another one reads the same messages.
 fn is_look_alike(name: &[u8]) -> bool {
     const FRAMING: [(&[u8], usize); 3] = [(b"content-length", 13), (b"transfer-encoding", 16), (b"host", 4)];
     // Nearly every name is sorted out here, by its first letter, then by its count of letters.

@@ -134,10 +134,7 @@ impl Taken {
         match &mut self.rest {
             None => {}
             Some(Framing::Length(left)) => {
-                let n = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                self.bytes.extend_from_slice(buffer.slice(0..n));
-                buffer.consume(n);
-                *left -= n as u64;
+                *left -= buffer.pour(usize::try_from(*left).unwrap_or(usize::MAX), &mut self.bytes) as u64;
                 if *left == 0 {
                     self.rest = None;
                 }
@@ -150,8 +147,7 @@ impl Taken {
                 }
             }
             Some(_) => {
-                self.bytes.extend_from_slice(buffer.filled());
-                buffer.consume(usize::MAX);
+                buffer.pour(usize::MAX, &mut self.bytes);
             }
         }
         self.read += (before - buffer.len()) as u64;

@@ -95,9 +95,9 @@ pub(crate) async fn response(
 /// Puts what the node has said before rules.
 fn hear(client: &Client, exchange: &mut Exchange<'_>, pool: &RunningPool, leg: &mut Leg) {
     let Some(talk) = &mut exchange.said_mut().talk else { return };
-    let taken = talk.output.absorb(&mut leg.buffer);
+    let taken = talk.output.held.absorb(&mut leg.buffer);
     if leg.ended {
-        talk.output.finish();
+        talk.output.held.finish();
     }
     tally::exchanged(client, pool, leg.node(), 0, taken as u64);
 }
@@ -114,7 +114,7 @@ pub(super) async fn take_input(
     loop {
         tcp::absorb(client, exchange);
         let Some(talk) = &exchange.said_mut().talk else { return Ok(Given::Done) };
-        if talk.input.is_finished() || talk.input.bytes().len() >= wanted {
+        if talk.input.held.is_finished() || talk.input.held.bytes().len() >= wanted {
             return Ok(Given::Done);
         }
         tcp::read_input(client, exchange).await?;
@@ -135,7 +135,7 @@ pub(super) async fn take_output(
     loop {
         hear(client, exchange, pool, leg);
         let Some(talk) = &exchange.said_mut().talk else { return Ok(Given::Done) };
-        if talk.output.is_finished() || talk.output.bytes().len() >= wanted {
+        if talk.output.held.is_finished() || talk.output.held.bytes().len() >= wanted {
             return Ok(Given::Done);
         }
         leg.fill(client, exchange, pool).await.map_err(|kind| Failure::new(kind, leg.progress()))?;

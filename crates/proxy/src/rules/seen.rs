@@ -1,13 +1,16 @@
 //! What a rule sees of a request in flight, and how its orders are noted: [`Host`] over a client, an exchange and, in the
 //! response phase, a node's answer.
 //!
-//! Reading costs nothing until a rule reads; edits are collected in [`Said`] and written once.
+//! Reading costs nothing until a rule reads; edits are collected in [`Said`] and written once. `shared` and `surroundings`
+//! say what there is beside the request.
+
+mod shared;
+mod surroundings;
 
 use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tidegate_http1::{
@@ -15,21 +18,17 @@ use tidegate_http1::{
     request::{self, Version},
 };
 use tidegate_model::virtual_server::Protocol;
-use tidegate_pool::Standing;
 use tidegate_trafficscript::{
     Host, Phase,
-    host::{
-        Body, CompletionCode, Edit, Interface, Level, Location, NodeState, Order, Place, PoolNode,
-        RateVerdict, Refusal, ServiceLevel, Side, Store, Times, TlsFact,
-    },
+    host::{Body, CompletionCode, Edit, Order, Refusal, Side, Times, TlsFact},
 };
 
 use super::{
     body::Taken,
     fields::{Fields, Shown},
-    late, lines, orders, process,
-    said::{Data, Said},
-    services::{Services, data::Table},
+    late, orders,
+    said::Said,
+    services::Services,
     stage::Stage,
 };
 use crate::{
@@ -64,11 +63,6 @@ impl Seen<'_, '_> {
                 None => self.exchange.server.pool.as_deref(),
             },
         }
-    }
-
-    /// `data.local`
-    fn local_data(&self) -> &Table {
-        self.services().local(self.client.worker.index)
     }
 
     /// Name and value of every field of a message, before edits.
@@ -235,10 +229,11 @@ impl Host for Seen<'_, '_> {
     fn body(&self, side: Side) -> Body<'_> {
         let said = self.exchange.said();
         if let Some(talk) = said.and_then(|said| said.talk.as_ref()) {
-            return match side {
-                Side::Request => Body { bytes: talk.input.bytes(), complete: talk.input.is_finished() },
-                Side::Response => Body { bytes: talk.output.bytes(), complete: talk.output.is_finished() },
+            let held = match side {
+                Side::Request => &talk.input.held,
+                Side::Response => &talk.output.held,
             };
+            return Body { bytes: held.bytes(), complete: held.is_finished() };
         }
         let taken = match side {
             Side::Request => said.and_then(|said| said.request_body.as_ref()),
@@ -342,6 +337,21 @@ impl Host for Seen<'_, '_> {
         own.or_else(|| Some(pool?.settings.persistence.as_ref()?.as_str())).map(Cow::Borrowed)
     }
 
+    fn service_class(&self) -> Option<Cow<'_, str>> {
+        Some(self.exchange.service_level()?.settings.name.as_str().into())
+    }
+
+    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>> {
+        let class = match side {
+            Side::Response => self.exchange.client_bandwidth(),
+            Side::Request => {
+                let of_pool = self.serving().and_then(|pool| pool.settings.bandwidth.as_ref());
+                self.exchange.node_bandwidth(of_pool)
+            }
+        };
+        Some(class?.as_str().into())
+    }
+
     fn retries(&self) -> u32 {
         self.exchange.answered.retries
     }
@@ -418,179 +428,8 @@ impl Host for Seen<'_, '_> {
         orders::take(self, order)
     }
 
-    fn load(&self, store: Store, key: &[u8]) -> Option<Arc<[u8]>> {
-        match store {
-            Store::Connection => self.exchange.said()?.data.get(key),
-            Store::Worker => self.local_data().get(key),
-            Store::Process => self.services().data.get(key),
-        }
-    }
-
-    fn store(&mut self, store: Store, key: &[u8], value: &[u8]) -> bool {
-        match store {
-            Store::Connection => self.exchange.said_mut().data.set(key, value),
-            Store::Worker => self.local_data().set(key, value, self.client.worker.recent()),
-            Store::Process => self.services().data.set(key, value, self.client.worker.recent()),
-        }
-    }
-
-    fn remove(&mut self, store: Store, key: &[u8]) -> bool {
-        match store {
-            Store::Connection => self.exchange.said_mut().data.remove(key),
-            Store::Worker => self.local_data().remove(key),
-            Store::Process => self.services().data.remove(key),
-        }
-    }
-
-    fn reset(&mut self, store: Store, prefix: &[u8]) {
-        match store {
-            Store::Connection => self.exchange.said_mut().data.reset(prefix),
-            Store::Worker => self.local_data().reset(prefix),
-            Store::Process => self.services().data.reset(prefix),
-        }
-    }
-
-    fn usage(&self, store: Store) -> (usize, usize) {
-        match store {
-            Store::Connection => {
-                self.exchange.said().map_or_else(|| Data::default().usage(), |said| said.data.usage())
-            }
-            Store::Worker => self.local_data().usage(),
-            Store::Process => self.services().data.usage(),
-        }
-    }
-
-    fn count(&mut self, index: u32, by: i64, wide: bool) -> bool {
-        self.services().counters.add(self.client.worker.index, index, by, wide)
-    }
-
-    fn rate(&mut self, class: &[u8], context: &[u8]) -> RateVerdict {
-        self.services().rates.try_pass(class, context, self.client.worker.now())
-    }
-
-    fn rate_backlog(&self, class: &[u8], context: &[u8]) -> Option<u32> {
-        self.services().rates.backlog(class, context)
-    }
-
-    fn service_class(&self) -> Option<Cow<'_, str>> {
-        Some(self.exchange.service_level()?.settings.name.as_str().into())
-    }
-
-    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>> {
-        let class = match side {
-            Side::Response => self.exchange.client_bandwidth(),
-            Side::Request => {
-                let of_pool = self.serving().and_then(|pool| pool.settings.bandwidth.as_ref());
-                self.exchange.node_bandwidth(of_pool)
-            }
-        };
-        Some(class?.as_str().into())
-    }
-
-    fn service_level(&self, class: &[u8]) -> Option<ServiceLevel> {
-        let view = self.client.worker.view();
-        let level = named_object(&view.service_levels, class)?;
-        let conforming = level.conforming(self.client.worker.recent());
-        Some(ServiceLevel { conforming, serious: level.settings.serious_threshold })
-    }
-
-    fn pool_nodes(&self, pool: &[u8]) -> Option<Vec<PoolNode>> {
-        let view = self.client.worker.view();
-        let pool = named_object(&view.pools, pool)?;
-        let state = |standing| match standing {
-            Standing::Active => NodeState::Active,
-            Standing::Draining => NodeState::Draining,
-            Standing::Disabled => NodeState::Disabled,
-            Standing::Failed => NodeState::Failed,
-        };
-        let nodes = pool.pool.standings();
-        Some(
-            nodes
-                .map(|(label, standing)| PoolNode { label: Arc::clone(label), state: state(standing) })
-                .collect(),
-        )
-    }
-
-    fn pool_is_full(&self, pool: &[u8]) -> Option<bool> {
-        let view = self.client.worker.view();
-        Some(named_object(&view.pools, pool)?.pool.is_full(self.client.worker.recent()))
-    }
-
-    fn resource(&self, name: &[u8]) -> Option<(Arc<[u8]>, i64)> {
-        let view = self.client.worker.view();
-        let file = named_object(&view.resources, name)?;
-        let age = self.client.worker.now().since(file.since);
-        let changed = self.now().saturating_sub(age).as_secs();
-        Some((Arc::clone(&file.bytes), i64::try_from(changed).unwrap_or(i64::MAX)))
-    }
-
-    fn log(&mut self, level: Level, message: &[u8]) {
-        lines::log(self, level, message);
-    }
-
-    fn warn(&mut self, tag: &'static str, message: &[u8]) {
-        if let Some(held_back) = self.rule.warnings.admit(self.client.worker.recent()) {
-            let (server, rule) = (self.exchange.server.name(), self.rule.program.name());
-            let message = process::printable(message);
-            tracing::warn!(event = tag, virtual_server = %server, rule, held_back, "{message}");
-        }
-    }
-
-    fn event(&mut self, id: &[u8], message: &[u8]) {
-        lines::event(self, id, message);
-    }
-
-    fn now(&self) -> Duration {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-    }
-
-    fn local_offset(&self, at: i64) -> (i32, Cow<'_, str>) {
-        let (offset, zone) = process::local_offset(at);
-        (offset, zone.into())
-    }
-
-    fn random(&mut self) -> u64 {
-        self.client.worker.random()
-    }
-
-    fn secret_bytes(&mut self, bytes: &mut [u8]) {
-        // The system's generator fails only where the process cannot run at all.
-        if aws_lc_rs::rand::fill(bytes).is_err() {
-            bytes.fill_with(|| self.client.worker.random() as u8);
-        }
-    }
-
-    fn host_name(&self) -> (Cow<'_, str>, Cow<'_, str>) {
-        let (host, domain) = process::host_name();
-        (host.into(), domain.into())
-    }
-
-    fn environment(&self, name: &[u8]) -> Option<Vec<u8>> {
-        process::environment(name)
-    }
-
-    fn process_id(&self) -> u32 {
-        std::process::id()
-    }
-
-    fn place(&self, address: IpAddr) -> Option<Place> {
-        self.services().places.place(address)
-    }
-
-    fn location(&self) -> Option<Location> {
-        self.client.worker.view().location(self.services().facts().location.as_ref())
-    }
-
     fn close_socket(&mut self, socket: u32) -> bool {
         self.exchange.said.as_mut().is_some_and(|said| said.sockets.close(socket))
-    }
-
-    fn interfaces(&self) -> Vec<Interface> {
-        process::interfaces()
-    }
-
-    fn rest_port(&self) -> Option<u16> {
-        self.services().facts().rest_port
     }
 }
 
@@ -608,4 +447,13 @@ where
 /// An address as rules write it.
 pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     std::str::from_utf8(text).ok()?.trim_matches(['[', ']']).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    /// What described requests refuse is what live ones do.
+    #[test]
+    fn the_framing_fields_are_those_of_the_language() {
+        assert_eq!(tidegate_trafficscript::host::FRAMING, tidegate_http1::edit::FRAMING);
+    }
 }

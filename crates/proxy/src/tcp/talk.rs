@@ -17,17 +17,44 @@ pub(crate) struct Talk {
 impl Talk {
     /// Bytes that are held.
     pub(crate) fn held(&self) -> usize {
-        self.input.bytes.len() + self.output.bytes.len() + self.output.flushed.len()
+        self.input.held.bytes.len() + self.output.held.bytes.len() + self.output.flushed.len()
+    }
+}
+
+/// What one side has sent and rules hold.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    bytes: Vec<u8>,
+    finished: bool,
+}
+
+impl Held {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Takes what was read, as much of it as may be held. Returns how much that is.
+    pub(crate) fn absorb(&mut self, buffer: &mut Buffer) -> usize {
+        buffer.pour(MAX_TAKEN.saturating_sub(self.bytes.len()), &mut self.bytes)
+    }
+
+    /// The side sends nothing more.
+    pub(crate) fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// Whether nothing more will come.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
     }
 }
 
 /// What the client has sent.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
-    bytes: Vec<u8>,
+    pub(crate) held: Held,
     /// Where the request ends, which may not be there yet.
     end: Option<usize>,
-    finished: bool,
 }
 
 /// What is still to come of a request.
@@ -53,31 +80,9 @@ pub(crate) struct Request {
 }
 
 impl Input {
-    /// Begins with what was sent behind the last request.
-    pub(crate) fn beginning_with(bytes: Vec<u8>) -> Self {
-        Self { bytes, end: None, finished: false }
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Takes what was read, as much of it as may be held. Returns how much that is.
-    pub(crate) fn absorb(&mut self, buffer: &mut Buffer) -> usize {
-        let n = buffer.len().min(MAX_TAKEN.saturating_sub(self.bytes.len()));
-        self.bytes.extend_from_slice(buffer.slice(0..n));
-        buffer.consume(n);
-        n
-    }
-
-    /// The client sends nothing more.
-    pub(crate) fn finish(&mut self) {
-        self.finished = true;
-    }
-
-    /// Whether nothing more will come.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.finished
+    /// Begins with what was sent behind the last request; `finished` = nothing more will come.
+    pub(crate) fn beginning_with(bytes: Vec<u8>, finished: bool) -> Self {
+        Self { held: Held { bytes, finished }, end: None }
     }
 
     /// `request.endsAt`, `request.endsWith`.
@@ -90,24 +95,24 @@ impl Input {
     pub(crate) fn set(&mut self, bytes: Vec<u8>) {
         match self.end {
             Some(end) => {
-                self.end = Some(bytes.len() + end.saturating_sub(self.bytes.len()));
-                let behind = self.bytes.split_off(end.min(self.bytes.len()));
-                self.bytes = bytes;
-                self.bytes.extend_from_slice(&behind);
+                self.end = Some(bytes.len() + end.saturating_sub(self.held.bytes.len()));
+                let behind = self.held.bytes.split_off(end.min(self.held.bytes.len()));
+                self.held.bytes = bytes;
+                self.held.bytes.extend_from_slice(&behind);
             }
-            None => self.bytes = bytes,
+            None => self.held.bytes = bytes,
         }
     }
 
     /// `request.skip`
     pub(crate) fn skip(&mut self, count: usize) {
-        self.bytes.drain(..count.min(self.bytes.len()));
+        self.held.bytes.drain(..count.min(self.held.bytes.len()));
         self.end = self.end.map(|end| end.saturating_sub(count));
     }
 
     /// The request, when its rules are over.
     pub(crate) fn take(&mut self) -> Request {
-        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut bytes = std::mem::take(&mut self.held.bytes);
         let (rest, behind) = match self.end.take() {
             None => (Rest::Unbounded, Vec::new()),
             Some(end) if end > bytes.len() => (Rest::More((end - bytes.len()) as u64), Vec::new()),
@@ -120,8 +125,7 @@ impl Input {
 /// What the node has answered.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    bytes: Vec<u8>,
-    finished: bool,
+    pub(crate) held: Held,
     /// For the client before the rules are over.
     pub(crate) flushed: Vec<u8>,
     /// `response.close`
@@ -129,52 +133,30 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Takes what was read, as much of it as may be held. Returns how much that is.
-    pub(crate) fn absorb(&mut self, buffer: &mut Buffer) -> usize {
-        let n = buffer.len().min(MAX_TAKEN.saturating_sub(self.bytes.len()));
-        self.bytes.extend_from_slice(buffer.slice(0..n));
-        buffer.consume(n);
-        n
-    }
-
-    /// The node sends nothing more.
-    pub(crate) fn finish(&mut self) {
-        self.finished = true;
-    }
-
-    /// Whether nothing more will come.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.finished
-    }
-
     /// `response.set`
     pub(crate) fn set(&mut self, bytes: Vec<u8>) {
-        self.bytes = bytes;
+        self.held.bytes = bytes;
     }
 
     /// `response.append`; false = it would be too much.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> bool {
-        let fits = self.bytes.len() + bytes.len() <= MAX_TAKEN;
+        let fits = self.held.bytes.len() + bytes.len() <= MAX_TAKEN;
         if fits {
-            self.bytes.extend_from_slice(bytes);
+            self.held.bytes.extend_from_slice(bytes);
         }
         fits
     }
 
     /// `response.flush`: so many bytes, or all, are for the client now.
     pub(crate) fn flush(&mut self, count: Option<usize>) {
-        let count = count.unwrap_or(self.bytes.len()).min(self.bytes.len());
-        self.flushed.extend(self.bytes.drain(..count));
+        let count = count.unwrap_or(self.held.bytes.len()).min(self.held.bytes.len());
+        self.flushed.extend(self.held.bytes.drain(..count));
     }
 
     /// All that is for the client, when the rules are over.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.flushed);
-        bytes.append(&mut self.bytes);
+        bytes.append(&mut self.held.bytes);
         bytes
     }
 }
@@ -184,7 +166,7 @@ mod tests {
     use super::*;
 
     fn input(bytes: &str) -> Input {
-        Input::beginning_with(bytes.as_bytes().to_vec())
+        Input::beginning_with(bytes.as_bytes().to_vec(), false)
     }
 
     /// What rules do; the request, what is still to come of it, and what is behind it.
@@ -255,7 +237,7 @@ mod tests {
         output.set(b"abc".to_vec());
         assert!(output.append(b"def"));
         output.flush(Some(2));
-        assert_eq!((output.bytes(), &output.flushed[..]), (&b"cdef"[..], &b"ab"[..]));
+        assert_eq!((output.held.bytes(), &output.flushed[..]), (&b"cdef"[..], &b"ab"[..]));
         output.flush(None);
         assert!(output.append(b"g") && !output.append(&vec![0; MAX_TAKEN]));
         assert_eq!(output.take(), b"abcdefg");

@@ -17,8 +17,7 @@ pub(super) struct Family {
     pub(super) unit: Option<&'static str>,
     /// One sentence.
     pub(super) help: &'static str,
-    /// Labels of its own besides the object's, for the page.
-    #[cfg_attr(not(test), expect(dead_code, reason = "told by the page of metrics"))]
+    /// Labels of its own besides the object's: the one of [`Samples::Each`]; of others, for the page.
     pub(super) labels: &'static str,
     pub(super) level: Level,
     pub(super) samples: Samples,
@@ -46,6 +45,10 @@ pub(super) enum Kind {
 pub(super) enum Samples {
     /// Once.
     Process(fn(&Observation, SystemTime, &mut Lines)),
+    /// Once: one sample.
+    Value(fn(&Observation) -> u64),
+    /// Once: a sample for each value of the label.
+    Each(fn(&Observation) -> Vec<(&str, u64)>),
     /// From every virtual server.
     Server(fn(&VirtualServer, &mut Lines)),
     /// From every pool.
@@ -66,6 +69,27 @@ impl Family {
         samples: fn(&Observation, SystemTime, &mut Lines),
     ) -> Self {
         Self::new(name, kind, help, Samples::Process(samples))
+    }
+
+    /// Of the process: a number.
+    pub(super) const fn value(
+        name: &'static str,
+        kind: Kind,
+        help: &'static str,
+        sample: fn(&Observation) -> u64,
+    ) -> Self {
+        Self::new(name, kind, help, Samples::Value(sample))
+    }
+
+    /// Of the process: a number for each value of a label.
+    pub(super) const fn each(
+        label: &'static str,
+        name: &'static str,
+        kind: Kind,
+        help: &'static str,
+        samples: fn(&Observation) -> Vec<(&str, u64)>,
+    ) -> Self {
+        Self::new(name, kind, help, Samples::Each(samples)).labels(label)
     }
 
     const fn server(

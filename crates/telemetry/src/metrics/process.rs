@@ -32,64 +32,32 @@ pub(super) const FAMILIES: &[Family] = &[
         out.seconds_with("", micros(of.control.system.cpu));
     })
     .unit("seconds"),
-    Family::process("process_resident_memory_bytes", Gauge, "Resident memory of the process.", |of, _, out| {
-        out.value(of.control.system.resident);
-    })
-    .unit("bytes"),
-    Family::process("process_open_fds", Gauge, "Descriptors the process has open.", |of, _, out| {
-        out.value(of.control.system.descriptors_open);
-    }),
-    Family::process("process_max_fds", Gauge, "Descriptors the process may have open.", |of, _, out| {
-        out.value(of.control.system.descriptors_open + of.control.system.descriptors_free);
-    }),
-    Family::process("tidegate_workers", Gauge, "Data workers.", |of, _, out| out.value(of.process.workers as u64)),
-    Family::process("tidegate_ready", Gauge, "Whether the health address says ready.", |of, _, out| {
-        out.value(u64::from(of.control.ready));
-    }),
-    Family::process("tidegate_config_generation", Gauge, "Number of the snapshot with which the documents that serve became active; 0 = none yet.", |of, _, out| {
-        out.value(of.control.config_generation);
-    }),
-    Family::process("tidegate_snapshot_generation", Gauge, "Number of the running snapshot; grows with every change of documents or nodes.", |of, _, out| {
-        out.value(of.process.snapshot);
-    }),
-    Family::process("tidegate_config_last_reload_successful", Gauge, "Whether the last reading of documents could be imported.", |of, _, out| {
-        out.value(u64::from(of.control.imported.is_some() && !of.control.last_import_failed));
-    }),
+    Family::value("process_resident_memory_bytes", Gauge, "Resident memory of the process.", |of| of.control.system.resident).unit("bytes"),
+    Family::value("process_open_fds", Gauge, "Descriptors the process has open.", |of| of.control.system.descriptors_open),
+    Family::value("process_max_fds", Gauge, "Descriptors the process may have open.", |of| of.control.system.descriptors_open + of.control.system.descriptors_free),
+    Family::value("tidegate_workers", Gauge, "Data workers.", |of| of.process.workers as u64),
+    Family::value("tidegate_ready", Gauge, "Whether the health address says ready.", |of| u64::from(of.control.ready)),
+    Family::value("tidegate_config_generation", Gauge, "Number of the snapshot with which the documents that serve became active; 0 = none yet.", |of| of.control.config_generation),
+    Family::value("tidegate_snapshot_generation", Gauge, "Number of the running snapshot; grows with every change of documents or nodes.", |of| of.process.snapshot),
+    Family::value("tidegate_config_last_reload_successful", Gauge, "Whether the last reading of documents could be imported.", |of| u64::from(of.control.imported.is_some() && !of.control.last_import_failed)),
     Family::process("tidegate_config_last_reload_success_timestamp_seconds", Gauge, "When documents were imported last, in seconds since 1970.", |of, _, out| {
         if let Some(at) = of.control.imported {
             out.seconds_with("", since_epoch(at));
         }
     })
     .unit("seconds"),
-    Family::process("tidegate_config_reloads", Counter, "Readings of documents, by outcome.", |of, _, out| {
-        out.with("outcome", "failure", of.control.imports_failed);
-        out.with("outcome", "success", of.control.imports);
-    })
-    .labels("outcome"),
-    Family::process("tidegate_closed_listeners", Gauge, "Listening addresses that could not be opened.", |of, _, out| {
-        out.value(of.control.listeners_closed);
-    }),
-    Family::process("tidegate_connections", Gauge, "Client connections open now.", |of, _, out| {
-        out.value(of.process.connections);
-    }),
-    Family::process("tidegate_connections_accepted", Counter, "Client connections accepted.", |of, _, out| {
-        out.value(of.process.totals.connections);
-    }),
-    Family::process("tidegate_accept_failures", Counter, "Connections that could not be accepted for want of descriptors or memory.", |of, _, out| {
-        out.value(of.process.totals.accept_failures);
-    }),
-    Family::process("tidegate_requests", Counter, "Requests.", |of, _, out| out.value(of.process.totals.requests)),
-    Family::process("tidegate_received_bytes", Counter, "Bytes read from clients.", |of, _, out| {
-        out.value(of.process.totals.bytes_in);
-    })
-    .unit("bytes"),
-    Family::process("tidegate_sent_bytes", Counter, "Bytes written to clients.", |of, _, out| {
-        out.value(of.process.totals.bytes_out);
-    })
-    .unit("bytes"),
-    Family::process("tidegate_node_failed_attempts", Counter, "Attempts at nodes that failed, retried or not.", |of, _, out| {
-        out.value(of.process.totals.node_failures);
-    }),
+    Family::each("outcome", "tidegate_config_reloads", Counter, "Readings of documents, by outcome.", |of| vec![
+        ("failure", of.control.imports_failed),
+        ("success", of.control.imports),
+    ]),
+    Family::value("tidegate_closed_listeners", Gauge, "Listening addresses that could not be opened.", |of| of.control.listeners_closed),
+    Family::value("tidegate_connections", Gauge, "Client connections open now.", |of| of.process.connections),
+    Family::value("tidegate_connections_accepted", Counter, "Client connections accepted.", |of| of.process.totals.connections),
+    Family::value("tidegate_accept_failures", Counter, "Connections that could not be accepted for want of descriptors or memory.", |of| of.process.totals.accept_failures),
+    Family::value("tidegate_requests", Counter, "Requests.", |of| of.process.totals.requests),
+    Family::value("tidegate_received_bytes", Counter, "Bytes read from clients.", |of| of.process.totals.bytes_in).unit("bytes"),
+    Family::value("tidegate_sent_bytes", Counter, "Bytes written to clients.", |of| of.process.totals.bytes_out).unit("bytes"),
+    Family::value("tidegate_node_failed_attempts", Counter, "Attempts at nodes that failed, retried or not.", |of| of.process.totals.node_failures),
     Family::process("http_server_request_duration_seconds", Histogram, "From the first byte of a request to the last of its response, by class of status; upgraded connections left out.", |of, _, out| {
         for (class, durations) in of.process.totals.durations() {
             out.histogram(&label("http_response_status_class", class.unwrap_or("none")), durations);
@@ -105,18 +73,18 @@ pub(super) const FAMILIES: &[Family] = &[
         out.histogram("", &of.process.totals.queue);
     })
     .unit("seconds"),
-    Family::process("tidegate_tls_handshakes", Counter, "TLS handshakes with clients, by version.", |of, _, out| {
-        out.with("tls_protocol_version", "1.2", of.process.totals.tls12);
-        out.with("tls_protocol_version", "1.3", of.process.totals.tls13);
-    })
-    .labels("tls_protocol_version"),
-    Family::process("tidegate_client_certificates_refused", Counter, "Handshakes that failed for the client's certificate, by reason.", |of, _, out| {
+    Family::each("tls_protocol_version", "tidegate_tls_handshakes", Counter, "TLS handshakes with clients, by version.", |of| vec![
+        ("1.2", of.process.totals.tls12),
+        ("1.3", of.process.totals.tls13),
+    ]),
+    Family::each("reason", "tidegate_client_certificates_refused", Counter, "Handshakes that failed for the client's certificate, by reason.", |of| {
         let totals = &of.process.totals;
-        out.with("reason", "expired", totals.client_certificates_expired);
-        out.with("reason", "invalid", totals.client_certificates_invalid);
-        out.with("reason", "missing", totals.client_certificates_missing);
-    })
-    .labels("reason"),
+        vec![
+            ("expired", totals.client_certificates_expired),
+            ("invalid", totals.client_certificates_invalid),
+            ("missing", totals.client_certificates_missing),
+        ]
+    }),
     Family::process("tidegate_certificate_not_after_timestamp_seconds", Gauge, "End of a certificate's validity, in seconds since 1970.", |of, _, out| {
         for certificate in &of.certificates {
             let labels = format!(
@@ -139,28 +107,15 @@ pub(super) const FAMILIES: &[Family] = &[
     })
     .unit("seconds")
     .labels("pool"),
-    Family::process("tidegate_discovery_alarms", Gauge, "Pools whose discovery needs a look: faulty settings, repeated failures, an old answer, a removal held.", |of, _, out| {
-        out.value(of.control.sources.iter().filter(|source| source.alarm).count() as u64);
-    }),
-    Family::process("tidegate_events", Counter, "Events of the event log, those with a tag.", |of, _, out| {
-        out.value(of.control.events);
-    }),
-    Family::process("tidegate_event_log_dropped_lines", Counter, "Lines of the event log dropped because standard output did not take them.", |of, _, out| {
-        out.value(of.control.log_lines_dropped);
-    }),
-    Family::process("tidegate_event_log_held_back", Counter, "Events of the event log held back because they repeated.", |of, _, out| {
-        out.value(of.process.events_held_back);
-    }),
-    Family::process("tidegate_trace_spans_exported", Counter, "Spans of requests that the collector of traces took.", |of, _, out| {
-        out.value(of.control.traces.exported);
-    }),
-    Family::process("tidegate_trace_spans_dropped", Counter, "Spans of requests that were dropped, by reason: no room in the queue, refused by the collector, collector out of reach.", |of, _, out| {
-        out.with("reason", "queue_full", of.control.traces.queue_full);
-        out.with("reason", "refused", of.control.traces.refused);
-        out.with("reason", "undelivered", of.control.traces.undelivered);
-    })
-    .labels("reason"),
-    Family::process("tidegate_trace_export_failures", Counter, "Requests to the collector of traces that failed, tried again or not.", |of, _, out| {
-        out.value(of.control.traces.failures);
-    }),
+    Family::value("tidegate_discovery_alarms", Gauge, "Pools whose discovery needs a look: faulty settings, repeated failures, an old answer, a removal held.", |of| of.control.sources.iter().filter(|source| source.alarm).count() as u64),
+    Family::value("tidegate_events", Counter, "Events of the event log, those with a tag.", |of| of.control.events),
+    Family::value("tidegate_event_log_dropped_lines", Counter, "Lines of the event log dropped because standard output did not take them.", |of| of.control.log_lines_dropped),
+    Family::value("tidegate_event_log_held_back", Counter, "Events of the event log held back because they repeated.", |of| of.process.events_held_back),
+    Family::value("tidegate_trace_spans_exported", Counter, "Spans of requests that the collector of traces took.", |of| of.control.traces.exported),
+    Family::each("reason", "tidegate_trace_spans_dropped", Counter, "Spans of requests that were dropped, by reason: no room in the queue, refused by the collector, collector out of reach.", |of| vec![
+        ("queue_full", of.control.traces.queue_full),
+        ("refused", of.control.traces.refused),
+        ("undelivered", of.control.traces.undelivered),
+    ]),
+    Family::value("tidegate_trace_export_failures", Counter, "Requests to the collector of traces that failed, tried again or not.", |of| of.control.traces.failures),
 ];

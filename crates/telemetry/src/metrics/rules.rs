@@ -9,23 +9,12 @@ use super::{
 };
 use crate::{
     counters::RuleTotals,
-    observation::{Observation, Rate},
+    observation::{BandwidthClass, Observation, Rate},
 };
 
 pub(super) const FAMILIES: &[Family] = &[
-    Family::process("tidegate_rule_executions", Counter, "Runs of a rule that were begun.", |of, _, out| {
-        each_rule(of, out, |totals| totals.executions);
-    })
-    .labels("rule"),
-    Family::process(
-        "tidegate_rule_aborts",
-        Counter,
-        "Runs of a rule that a limit or a fault has ended.",
-        |of, _, out| {
-            each_rule(of, out, |totals| totals.aborts);
-        },
-    )
-    .labels("rule"),
+    Family::each("rule", "tidegate_rule_executions", Counter, "Runs of a rule that were begun.", |of| rules(of, |totals| totals.executions)),
+    Family::each("rule", "tidegate_rule_aborts", Counter, "Runs of a rule that a limit or a fault has ended.", |of| rules(of, |totals| totals.aborts)),
     Family::process(
         "tidegate_rule_endings",
         Counter,
@@ -48,193 +37,58 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     )
     .labels("ending, rule"),
-    Family::process(
-        "tidegate_rule_slow",
-        Counter,
-        "Runs of a rule that took longer than trafficscript.execution_time_warning.",
-        |of, _, out| {
-            each_rule(of, out, |totals| totals.execution_time_warnings);
-        },
-    )
-    .labels("rule"),
-    Family::process("tidegate_rate_entered", Counter, "Requests that asked a rate class.", |of, _, out| {
-        each_rate(of, out, |rate| rate.entered);
-    })
-    .labels("class"),
-    Family::process(
-        "tidegate_rate_dropped",
-        Counter,
-        "Requests that a rate class did not let pass, or that gave up waiting.",
-        |of, _, out| {
-            each_rate(of, out, |rate| rate.dropped);
-        },
-    )
-    .labels("class"),
-    Family::process("tidegate_rate_waiting", Gauge, "Requests that wait in a rate class.", |of, _, out| {
-        each_rate(of, out, |rate| rate.waiting);
-    })
-    .labels("class"),
-    Family::process(
-        "tidegate_rate_contexts",
-        Gauge,
-        "Contexts that a rate class counts apart.",
-        |of, _, out| {
-            each_rate(of, out, |rate| rate.contexts);
-        },
-    )
-    .labels("class"),
-    Family::process(
-        "tidegate_rate_contexts_full",
-        Counter,
-        "Requests whose context a rate class had to count together with others.",
-        |of, _, out| {
-            each_rate(of, out, |rate| rate.contexts_full);
-        },
-    )
-    .labels("class"),
-    Family::process(
-        "tidegate_rule_names",
-        Counter,
-        "Questions of rules for names, by outcome.",
-        |of, _, out| {
-            let services = &of.rule_services;
-            let known = services.names_remembered + services.names_failed + services.names_refused;
-            out.with("outcome", "answered", services.names_asked.saturating_sub(known));
-            out.with("outcome", "failed", services.names_failed);
-            out.with("outcome", "refused", services.names_refused);
-            out.with("outcome", "remembered", services.names_remembered);
-        },
-    )
-    .labels("outcome"),
-    Family::process(
-        "tidegate_rule_requests",
-        Counter,
-        "Requests of rules to other servers.",
-        |of, _, out| {
-            out.value(of.rule_services.fetches);
-        },
-    ),
-    Family::process(
-        "tidegate_rule_request_failures",
-        Counter,
-        "Requests of rules to other servers that failed, by reason.",
-        |of, _, out| {
-            let services = &of.rule_services;
-            let named = services.fetches_refused + services.fetches_too_large;
-            out.with("reason", "other", services.fetches_failed.saturating_sub(named));
-            out.with("reason", "refused", services.fetches_refused);
-            out.with("reason", "too_large", services.fetches_too_large);
-        },
-    )
-    .labels("reason"),
-    Family::process(
-        "tidegate_rule_request_connections",
-        Counter,
-        "Connections opened to other servers for rules.",
-        |of, _, out| {
-            out.value(of.rule_services.fetch_connections);
-        },
-    ),
-    Family::process(
-        "tidegate_rule_directory_questions",
-        Counter,
-        "Questions of rules to directories (auth.query) that came to an end, by outcome.",
-        |of, _, out| {
-            let services = &of.rule_services;
-            out.with("outcome", "confirmed", services.directories_confirmed);
-            out.with("outcome", "denied", services.directories_denied);
-            let other = services.directories_failed.saturating_sub(services.directories_refused);
-            out.with("outcome", "failed", other);
-            out.with("outcome", "refused", services.directories_refused);
-        },
-    )
-    .labels("outcome"),
-    Family::process(
-        "tidegate_rule_sockets_opened",
-        Counter,
-        "Connections that rules opened (tcp.connect).",
-        |of, _, out| {
-            out.value(of.rule_services.sockets_opened);
-        },
-    ),
-    Family::process("tidegate_rule_sockets", Gauge, "Connections of rules that are open.", |of, _, out| {
-        out.value(of.rule_services.sockets_open);
+    Family::each("rule", "tidegate_rule_slow", Counter, "Runs of a rule that took longer than trafficscript.execution_time_warning.", |of| rules(of, |totals| totals.execution_time_warnings)),
+    Family::each("class", "tidegate_rate_entered", Counter, "Requests that asked a rate class.", |of| rates(of, |rate| rate.entered)),
+    Family::each("class", "tidegate_rate_dropped", Counter, "Requests that a rate class did not let pass, or that gave up waiting.", |of| rates(of, |rate| rate.dropped)),
+    Family::each("class", "tidegate_rate_waiting", Gauge, "Requests that wait in a rate class.", |of| rates(of, |rate| rate.waiting)),
+    Family::each("class", "tidegate_rate_contexts", Gauge, "Contexts that a rate class counts apart.", |of| rates(of, |rate| rate.contexts)),
+    Family::each("class", "tidegate_rate_contexts_full", Counter, "Requests whose context a rate class had to count together with others.", |of| rates(of, |rate| rate.contexts_full)),
+    Family::each("outcome", "tidegate_rule_names", Counter, "Questions of rules for names, by outcome.", |of| {
+        let services = &of.rule_services;
+        let known = services.names_remembered + services.names_failed + services.names_refused;
+        vec![
+            ("answered", services.names_asked.saturating_sub(known)),
+            ("failed", services.names_failed),
+            ("refused", services.names_refused),
+            ("remembered", services.names_remembered),
+        ]
     }),
-    Family::process(
-        "tidegate_rule_datagrams",
-        Counter,
-        "Datagrams that rules sent (udp.sendTo).",
-        |of, _, out| {
-            out.value(of.rule_services.datagrams);
-        },
-    ),
-    Family::process(
-        "tidegate_rule_socket_failures",
-        Counter,
-        "Calls of tcp.* and udp.sendTo that failed, by reason.",
-        |of, _, out| {
-            let services = &of.rule_services;
-            out.with("reason", "other", services.sockets_failed.saturating_sub(services.sockets_refused));
-            out.with("reason", "refused", services.sockets_refused);
-        },
-    )
-    .labels("reason"),
-    Family::process("tidegate_rule_sleeping", Gauge, "Requests that a rule lets sleep.", |of, _, out| {
-        out.value(of.rule_services.sleeping);
+    Family::value("tidegate_rule_requests", Counter, "Requests of rules to other servers.", |of| of.rule_services.fetches),
+    Family::each("reason", "tidegate_rule_request_failures", Counter, "Requests of rules to other servers that failed, by reason.", |of| {
+        let services = &of.rule_services;
+        let named = services.fetches_refused + services.fetches_too_large;
+        vec![
+            ("other", services.fetches_failed.saturating_sub(named)),
+            ("refused", services.fetches_refused),
+            ("too_large", services.fetches_too_large),
+        ]
     }),
-    Family::process(
-        "tidegate_rule_sleeps_refused",
-        Counter,
-        "Sleeps that rules were refused because too many slept.",
-        |of, _, out| {
-            out.value(of.rule_services.sleeps_refused);
-        },
-    ),
-    Family::process(
-        "tidegate_service_level_conforming",
-        Gauge,
-        "Percentage of the requests of the last 10 seconds that conform to a service level class.",
-        |of, _, out| {
-            for class in &of.service_levels {
-                out.with("class", &class.name, u64::from(class.conforming));
-            }
-        },
-    )
-    .labels("class"),
-    Family::process(
-        "tidegate_bandwidth_sent_bytes",
-        Counter,
-        "Bytes written under a bandwidth class, before TLS.",
-        |of, _, out| {
-            for class in &of.bandwidth {
-                out.with("class", &class.name, class.totals.bytes_out);
-            }
-        },
-    )
-    .labels("class")
-    .unit("bytes"),
-    Family::process(
-        "tidegate_bandwidth_limit_bytes_per_second",
-        Gauge,
-        "Bytes per second that a bandwidth class permits.",
-        |of, _, out| {
-            for class in &of.bandwidth {
-                out.with("class", &class.name, u64::from(class.maximum) * 125);
-            }
-        },
-    )
-    .labels("class"),
-    Family::process(
-        "tidegate_bandwidth_waits",
-        Counter,
-        "Times that a write had to wait for its bandwidth class.",
-        |of, _, out| {
-            for class in &of.bandwidth {
-                out.with("class", &class.name, class.totals.waits);
-            }
-        },
-    )
-    .labels("class"),
+    Family::value("tidegate_rule_request_connections", Counter, "Connections opened to other servers for rules.", |of| of.rule_services.fetch_connections),
+    Family::each("outcome", "tidegate_rule_directory_questions", Counter, "Questions of rules to directories (auth.query) that came to an end, by outcome.", |of| {
+        let services = &of.rule_services;
+        vec![
+            ("confirmed", services.directories_confirmed),
+            ("denied", services.directories_denied),
+            ("failed", services.directories_failed.saturating_sub(services.directories_refused)),
+            ("refused", services.directories_refused),
+        ]
+    }),
+    Family::value("tidegate_rule_sockets_opened", Counter, "Connections that rules opened (tcp.connect).", |of| of.rule_services.sockets_opened),
+    Family::value("tidegate_rule_sockets", Gauge, "Connections of rules that are open.", |of| of.rule_services.sockets_open),
+    Family::value("tidegate_rule_datagrams", Counter, "Datagrams that rules sent (udp.sendTo).", |of| of.rule_services.datagrams),
+    Family::each("reason", "tidegate_rule_socket_failures", Counter, "Calls of tcp.* and udp.sendTo that failed, by reason.", |of| {
+        let services = &of.rule_services;
+        vec![
+            ("other", services.sockets_failed.saturating_sub(services.sockets_refused)),
+            ("refused", services.sockets_refused),
+        ]
+    }),
+    Family::value("tidegate_rule_sleeping", Gauge, "Requests that a rule lets sleep.", |of| of.rule_services.sleeping),
+    Family::value("tidegate_rule_sleeps_refused", Counter, "Sleeps that rules were refused because too many slept.", |of| of.rule_services.sleeps_refused),
+    Family::each("class", "tidegate_service_level_conforming", Gauge, "Percentage of the requests of the last 10 seconds that conform to a service level class.", |of| of.service_levels.iter().map(|class| (&*class.name, u64::from(class.conforming))).collect()),
+    Family::each("class", "tidegate_bandwidth_sent_bytes", Counter, "Bytes written under a bandwidth class, before TLS.", |of| bandwidth(of, |class| class.totals.bytes_out)).unit("bytes"),
+    Family::each("class", "tidegate_bandwidth_limit_bytes_per_second", Gauge, "Bytes per second that a bandwidth class permits.", |of| bandwidth(of, |class| u64::from(class.maximum) * 125)),
+    Family::each("class", "tidegate_bandwidth_waits", Counter, "Times that a write had to wait for its bandwidth class.", |of| bandwidth(of, |class| class.totals.waits)),
     Family::process(
         "tidegate_user_counter",
         Counter,
@@ -247,19 +101,8 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     )
     .labels("bits, number"),
-    Family::process("tidegate_rule_data_bytes", Gauge, "Bytes that rules keep in data.*.", |of, _, out| {
-        out.value(of.rule_services.data_bytes);
-    })
-    .unit("bytes"),
-    Family::process(
-        "tidegate_rule_data_limit_bytes",
-        Gauge,
-        "Most bytes that rules may keep in data.*.",
-        |of, _, out| {
-            out.value(of.rule_services.data_limit);
-        },
-    )
-    .unit("bytes"),
+    Family::value("tidegate_rule_data_bytes", Gauge, "Bytes that rules keep in data.*.", |of| of.rule_services.data_bytes).unit("bytes"),
+    Family::value("tidegate_rule_data_limit_bytes", Gauge, "Most bytes that rules may keep in data.*.", |of| of.rule_services.data_limit).unit("bytes"),
 ];
 
 /// Most user counters of each width that are shown.
@@ -272,14 +115,14 @@ fn each_user_counter(bits: &str, counts: impl Iterator<Item = u64>, out: &mut Li
     }
 }
 
-fn each_rule(of: &Observation, out: &mut Lines, count: fn(&RuleTotals) -> u64) {
-    for rule in &of.rules {
-        out.with("rule", rule.name.as_str(), count(&rule.totals));
-    }
+fn rules(of: &Observation, count: fn(&RuleTotals) -> u64) -> Vec<(&str, u64)> {
+    of.rules.iter().map(|rule| (rule.name.as_str(), count(&rule.totals))).collect()
 }
 
-fn each_rate(of: &Observation, out: &mut Lines, count: fn(&Rate) -> u64) {
-    for rate in &of.rates {
-        out.with("class", &rate.name, count(rate));
-    }
+fn rates(of: &Observation, count: fn(&Rate) -> u64) -> Vec<(&str, u64)> {
+    of.rates.iter().map(|rate| (&*rate.name, count(rate))).collect()
+}
+
+fn bandwidth(of: &Observation, count: fn(&BandwidthClass) -> u64) -> Vec<(&str, u64)> {
+    of.bandwidth.iter().map(|class| (&*class.name, count(class))).collect()
 }

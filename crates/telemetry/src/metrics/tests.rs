@@ -193,7 +193,12 @@ fn the_page_of_metrics_is_up_to_date() {
     )
     .unwrap();
     for (title, label, is) in [
-        ("The process", "", (|s| matches!(s, Samples::Process(_))) as fn(&Samples) -> bool),
+        (
+            "The process",
+            "",
+            (|s| matches!(s, Samples::Process(_) | Samples::Value(_) | Samples::Each(_)))
+                as fn(&Samples) -> bool,
+        ),
         ("Virtual servers", "virtual_server", |s| matches!(s, Samples::Server(_))),
         ("Pools", "pool", |s| matches!(s, Samples::Pool(_))),
         ("Nodes", "pool, node", |s| matches!(s, Samples::Node(_))),

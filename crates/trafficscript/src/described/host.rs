@@ -1,18 +1,10 @@
 //! What rules see of a described request.
 
-use std::{
-    borrow::Cow,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
-use super::{COUNTERS, Described, Pool, STORE, Stream};
+use super::{Described, Stream};
 use crate::{
-    host::{
-        Body, CompletionCode, Edit, Host, Interface, Level, Location, Order, Phase, Place, PoolNode,
-        RateVerdict, Refusal, ServiceLevel, Side, Store, Times, TlsFact,
-    },
+    host::{Body, CompletionCode, Edit, Host, Order, Phase, Refusal, Shared, Side, Times, TlsFact},
     library::{is_framing, is_target_byte, is_token, usual_reason},
 };
 
@@ -31,16 +23,6 @@ pub(super) fn apply(headers: &mut Vec<(Vec<u8>, Vec<u8>)>, edit: Edit<'_>) {
     let at = headers.iter().position(|(known, _)| is_it(known)).unwrap_or(headers.len());
     headers.retain(|(known, _)| !is_it(known));
     headers.splice(at..at, after.into_iter().map(|value| (name.to_vec(), value)));
-}
-
-impl Described {
-    fn pool_named(&self, name: &[u8]) -> Option<Pool> {
-        let name = String::from_utf8_lossy(name);
-        match &self.pools {
-            None => Some(Pool::default()),
-            Some(pools) => pools.get(&*name).cloned(),
-        }
-    }
 }
 
 impl Host for Described {
@@ -186,6 +168,22 @@ impl Host for Described {
             .map(String::from_utf8_lossy)
     }
 
+    fn service_class(&self) -> Option<Cow<'_, str>> {
+        let ordered = self.orders.iter().rev().find_map(|order| match order {
+            Order::ServiceLevel(class) => Some(class.as_deref()),
+            _ => None,
+        });
+        ordered.flatten().map(String::from_utf8_lossy)
+    }
+
+    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>> {
+        let ordered = self.orders.iter().rev().find_map(|order| match order {
+            Order::Bandwidth(of, class) if *of == side => Some(class.as_deref()),
+            _ => None,
+        });
+        ordered.flatten().map(String::from_utf8_lossy)
+    }
+
     fn retries(&self) -> u32 {
         self.retries
     }
@@ -294,150 +292,7 @@ impl Host for Described {
         possible
     }
 
-    fn load(&self, store: Store, key: &[u8]) -> Option<Arc<[u8]>> {
-        self.stores.get(&store)?.get(key).cloned()
-    }
-
-    fn store(&mut self, store: Store, key: &[u8], value: &[u8]) -> bool {
-        let (used, most) = self.usage(store);
-        let values = self.stores.entry(store).or_default();
-        let old = values.get(key).map_or(0, |old| key.len() + old.len());
-        if used - old + key.len() + value.len() > most {
-            return false;
-        }
-        values.insert(key.to_vec(), value.into());
-        true
-    }
-
-    fn remove(&mut self, store: Store, key: &[u8]) -> bool {
-        self.stores.get_mut(&store).is_some_and(|values| values.remove(key).is_some())
-    }
-
-    fn reset(&mut self, store: Store, prefix: &[u8]) {
-        if let Some(values) = self.stores.get_mut(&store) {
-            values.retain(|key, _| !key.starts_with(prefix));
-        }
-    }
-
-    fn usage(&self, store: Store) -> (usize, usize) {
-        let values = self.stores.get(&store);
-        let used = values.map_or(0, |values| values.iter().map(|(key, value)| key.len() + value.len()).sum());
-        (used, STORE)
-    }
-
-    fn count(&mut self, index: u32, by: i64, _wide: bool) -> bool {
-        let known = (1..=COUNTERS).contains(&index);
-        if known {
-            let counter = self.counters.entry(index).or_default();
-            *counter = counter.wrapping_add(by);
-        }
-        known
-    }
-
-    fn rate(&mut self, class: &[u8], _context: &[u8]) -> RateVerdict {
-        self.rate_of(class)
-    }
-
-    fn rate_backlog(&self, class: &[u8], _context: &[u8]) -> Option<u32> {
-        (self.rate_of(class) != RateVerdict::NoClass).then_some(self.backlog)
-    }
-
-    fn service_class(&self) -> Option<Cow<'_, str>> {
-        let ordered = self.orders.iter().rev().find_map(|order| match order {
-            Order::ServiceLevel(class) => Some(class.as_deref()),
-            _ => None,
-        });
-        ordered.flatten().map(String::from_utf8_lossy)
-    }
-
-    fn bandwidth_class(&self, side: Side) -> Option<Cow<'_, str>> {
-        let ordered = self.orders.iter().rev().find_map(|order| match order {
-            Order::Bandwidth(of, class) if *of == side => Some(class.as_deref()),
-            _ => None,
-        });
-        ordered.flatten().map(String::from_utf8_lossy)
-    }
-
-    fn service_level(&self, class: &[u8]) -> Option<ServiceLevel> {
-        match &self.service_levels {
-            None => Some(ServiceLevel { conforming: 100, serious: 0 }),
-            Some(levels) => levels.get(&*String::from_utf8_lossy(class)).copied(),
-        }
-    }
-
-    fn pool_nodes(&self, pool: &[u8]) -> Option<Vec<PoolNode>> {
-        self.pool_named(pool).map(|pool| pool.nodes)
-    }
-
-    fn pool_is_full(&self, pool: &[u8]) -> Option<bool> {
-        self.pool_named(pool).map(|pool| pool.is_full)
-    }
-
-    fn resource(&self, name: &[u8]) -> Option<(Arc<[u8]>, i64)> {
-        self.files.get(&*String::from_utf8_lossy(name)).cloned()
-    }
-
-    fn log(&mut self, level: Level, message: &[u8]) {
-        self.lines.push((level, message.to_vec()));
-    }
-
-    fn event(&mut self, id: &[u8], message: &[u8]) {
-        self.events.push((id.to_vec(), message.to_vec()));
-    }
-
-    fn now(&self) -> Duration {
-        self.now
-    }
-
-    fn local_offset(&self, _at: i64) -> (i32, Cow<'_, str>) {
-        (self.zone.0, Cow::Borrowed(&self.zone.1))
-    }
-
-    fn random(&mut self) -> u64 {
-        // SplitMix64.
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn secret_bytes(&mut self, bytes: &mut [u8]) {
-        for piece in bytes.chunks_mut(8) {
-            let random = self.random().to_le_bytes();
-            piece.copy_from_slice(random.get(..piece.len()).unwrap_or_default());
-        }
-    }
-
-    fn host_name(&self) -> (Cow<'_, str>, Cow<'_, str>) {
-        (Cow::Borrowed(&self.host_name.0), Cow::Borrowed(&self.host_name.1))
-    }
-
-    fn environment(&self, name: &[u8]) -> Option<Vec<u8>> {
-        let value = self.environment.get(&*String::from_utf8_lossy(name))?;
-        Some(value.clone().into_bytes())
-    }
-
-    fn process_id(&self) -> u32 {
-        1
-    }
-
-    fn place(&self, address: IpAddr) -> Option<Place> {
-        self.places.as_ref()?.place(address)
-    }
-
-    fn location(&self) -> Option<Location> {
-        self.location.clone()
-    }
-
     fn close_socket(&mut self, socket: u32) -> bool {
         self.sockets.remove(&socket)
-    }
-
-    fn interfaces(&self) -> Vec<Interface> {
-        self.interfaces.clone()
-    }
-
-    fn rest_port(&self) -> Option<u16> {
-        self.rest_port
     }
 }

@@ -1,62 +1,7 @@
-//! What rules ask of others than the request: places of addresses, directories, sockets, interfaces. Plain values that
-//! flow from a [`Host`](super::Host) or an [`Answer`](super::Answer) to the functions of `geo.*`, `auth.*`, `tcp.*`,
-//! `udp.*` and `sys.*`.
+//! What rules ask of directories and by sockets of their own: plain values that flow in a [`Need`](super::Need) from the
+//! functions of `auth.*`, `tcp.*` and `udp.*`, and in an [`Answer`](super::Answer) back to them.
 
-use std::{fmt, net::IpAddr, time::Duration};
-
-/// A point on the globe.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Position {
-    /// Degrees north, -90 to 90.
-    pub latitude: f64,
-    /// Degrees east, -180 to 180.
-    pub longitude: f64,
-}
-
-/// Where an address is, as far as a database knows; what it does not know is empty.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Place {
-    /// ISO 3166-1, two letters.
-    pub country_code: String,
-    /// English name of the country.
-    pub country: String,
-    /// English name of the city.
-    pub city: String,
-    /// English name of the largest subdivision of the country.
-    pub region: String,
-    /// Code of that subdivision, ISO 3166-2 without the country.
-    pub region_code: String,
-    /// Where about it is.
-    pub position: Option<Position>,
-}
-
-/// A database of places.
-pub trait Places: fmt::Debug + Send + Sync {
-    /// Where an address is; `None` = the database does not have it.
-    fn place(&self, address: IpAddr) -> Option<Place>;
-}
-
-/// Where this traffic manager is: an entry of the catalogue `locations`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Location {
-    /// Its name.
-    pub name: String,
-    /// `basic.latitude`, `basic.longitude`.
-    pub position: Position,
-}
-
-/// A network interface of the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Interface {
-    /// Such as `eth0`.
-    pub name: String,
-    /// Its addresses with the bits of their network, in the order of the system.
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// It is switched on.
-    pub is_up: bool,
-    /// It leads to this host only.
-    pub is_loopback: bool,
-}
+use std::{fmt, time::Duration};
 
 /// A question to a directory, `auth.query`.
 #[derive(Clone, PartialEq, Eq)]

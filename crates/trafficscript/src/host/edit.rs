@@ -1,6 +1,19 @@
 //! Edits of header fields: what a rule orders, and what becomes of the values of one field. An edit of a response that has
 //! not come yet is kept and made when it is there.
 
+/// Fields that frame a message or belong to one connection. They are the proxy's own: a host refuses to edit them.
+pub const FRAMING: [&[u8]; 9] = [
+    b"connection",
+    b"content-length",
+    b"expect",
+    b"keep-alive",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+];
+
 /// An edit of a message's header fields. Names are compared without regard to case.
 ///
 /// The host refuses what would not be a header field (RFC 9110 §5.1, §5.5) and the fields that frame the message

@@ -19,7 +19,7 @@ use indexmap::IndexMap;
 
 use super::{Call, Interrupt, Outcome, make::charge_elements};
 use crate::{
-    host::{Answer, Edit, Need, Side},
+    host::{Answer, Edit, FRAMING, Need, Side},
     value::{Container, Text, Value, cast},
 };
 
@@ -245,18 +245,7 @@ fn keep_only<'p>(call: &mut Call<'_, 'p>, side: Side, always: &[&[u8]]) -> Outco
 
 /// Whether a field frames the message or belongs to the connection: the proxy's own.
 pub(crate) fn is_framing(name: &[u8]) -> bool {
-    const FRAMING: [&str; 9] = [
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "expect",
-    ];
-    FRAMING.iter().any(|framing| framing.as_bytes().eq_ignore_ascii_case(name))
+    FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name))
 }
 
 /// The first `most` bytes of a body (0 = all of it), waiting for them. `None` with a warning if they cannot be had. Who makes

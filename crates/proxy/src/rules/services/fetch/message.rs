@@ -10,22 +10,10 @@ use hyper::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue},
     http::response::Parts,
 };
+use tidegate_http1::edit::FRAMING;
 use tidegate_trafficscript::host::{Fetch, Fetched};
 
 use super::target::Target;
-
-/// Fields that frame the message or belong to the connection: the proxy's own.
-const OWN: [&str; 9] = [
-    "connection",
-    "content-length",
-    "expect",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// The message. Header fields of the rule that are the proxy's own are left out; what cannot be a field is an error
 /// that the rule gets to see.
@@ -43,7 +31,7 @@ pub(super) fn request(fetch: &Fetch, target: &Target) -> Result<Request<Full<Byt
             .map_err(|_| format!("{:?} cannot be the name of a header", shown()))?;
         let value = HeaderValue::from_bytes(value.trim_ascii())
             .map_err(|_| format!("the value of the header {:?} has bytes that may not be in one", shown()))?;
-        if !OWN.contains(&name.as_str()) {
+        if !FRAMING.contains(&name.as_str().as_bytes()) {
             fields.append(name, value);
         }
     }
