@@ -3,9 +3,16 @@
 use std::net::SocketAddr;
 
 use rustix::process::Signal;
-use tidegate_harness::{Client, Node, RawNode, Site, Value, json, wait::takes, wire::Wire, within};
+use rustls::ClientConnection;
+use tidegate_harness::{
+    Client, Node, RawNode, Site, Value, json,
+    tls::{self, Pair, Version},
+    wait::takes,
+    wire::Wire,
+    within,
+};
 
-use super::{TcpNode, ask, line, nobody, of};
+use super::{TcpNode, ask, line, nobody, of, tls_echo};
 use crate::rules::{Rules, on_request, on_response, site_of};
 
 /// Every line is a request.
@@ -379,6 +386,52 @@ async fn long_answers_to_pipelined_lines() {
         assert!(answer.iter().all(|&byte| byte == n), "answer {n}");
     }
     drop((serving.await.unwrap(), client));
+    site.tidegate.stop().await;
+}
+
+#[tokio::test]
+async fn passed_through_tls_is_routed_by_the_name_that_is_asked_for() {
+    let rule = r#"
+        $name = ssl.getTLSServerName();
+        log.info( "name <" . $name . "> session " . string.len( ssl.sslSessionID() ) );
+        if( $name == "other" ) pool.use( "other" );
+    "#;
+    let [one, other] = [Pair::ecdsa(&["one"]), Pair::ecdsa(&["other"])];
+    let nodes = [tls_echo(tls::server(&one, false)).await, tls_echo(tls::server(&other, false)).await];
+    let site = site("ssl", &[nodes[0].address], &[nodes[1].address], on_request(rule)).await;
+    for (name, pair) in [("one", &one), ("other", &other)] {
+        let stream = Client::tls_stream(site.address, &tls::client(Version::Both), name).await.unwrap();
+        assert_eq!(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec(), pair.der(), "{name}");
+        assert_eq!(ask(&mut Client::over(stream, site.address), "hello").await, "hello", "{name}");
+        site.tidegate.line(&[&format!("name <{name}> session 64")]).await;
+    }
+    // What is no TLS has no name, and nobody waits for it.
+    let mut plain = site.client().await;
+    plain.send("GET / HTTP/1.1\r\n\r\n").await;
+    site.tidegate.line(&["name <> session 0"]).await;
+    assert!(!plain.rest().await.starts_with(b"HTTP"), "the node's answer is an alert");
+    site.tidegate.stop().await;
+}
+
+/// However it comes: the rule waits for all of it.
+#[tokio::test]
+async fn the_name_is_waited_for() {
+    let node = RawNode::start().await;
+    let rule = "log.info( ssl.getTLSServerName() );";
+    let site = site("https", &[node.address], &[], on_request(rule)).await;
+    let name = "a-name.example".try_into().unwrap();
+    let mut tls = ClientConnection::new(tls::client(Version::Both), name).unwrap();
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).unwrap();
+    let mut client = site.client().await;
+    for piece in hello.chunks(40) {
+        client.send(piece).await;
+        tokio::task::yield_now().await;
+    }
+    site.tidegate.line(&["a-name.example"]).await;
+    let mut wire = node.accept().await;
+    assert_eq!(within("the message", wire.exactly(hello.len())).await.unwrap(), hello);
+    drop((wire, client));
     site.tidegate.stop().await;
 }
 
