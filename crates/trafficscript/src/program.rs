@@ -189,11 +189,6 @@ impl Uses {
         calls.map(|(function, line)| (function.name, *line)).min_by_key(|(_, line)| *line)
     }
 
-    /// Whether a request that the rule sees may go elsewhere than the one before it, or nowhere.
-    pub fn diverts(&self) -> bool {
-        self.functions.iter().any(|(function, _)| function.traits.diverts)
-    }
-
     /// The first call that has no subject where HTTP is spoken, or is not: its line, and why.
     pub fn pointless(&self, speaks_http: bool) -> Option<(u32, String)> {
         let calls = self.functions.iter().filter(|(function, _)| !function.subject().is_there(speaks_http));

@@ -446,8 +446,14 @@ async fn a_long_answer_is_over_before_a_line_that_goes_elsewhere() {
         if( string.startsWith( $line, "other" ) ) pool.use( "other" );
         if( string.startsWith( $line, "rule" ) ) request.sendResponse( "r:rule\r\n" );
     "#;
-    let site = site("client_first", &[node.address], &[other.address], on_request(rule)).await;
-    for (next, expected) in [("other", "o:other"), ("rule", "r:rule")] {
+    for (response, next, expected) in [
+        ("", "other", "o:other"),
+        ("", "rule", "r:rule"),
+        ("response.append( '' );", "other", "o:other"),
+        ("response.append( '' );", "rule", "r:rule"),
+    ] {
+        let rules = Rules { request: rule, response, ..Rules::default() };
+        let site = site("client_first", &[node.address], &[other.address], rules).await;
         let mut client = site.client().await;
         client.send(format!("long\r\n{next}\r\n")).await;
         let mut wire = node.accept().await;
@@ -463,8 +469,50 @@ async fn a_long_answer_is_over_before_a_line_that_goes_elsewhere() {
         let pieces = answer.chunks(LONG / 16).zip(b'a'..);
         assert!(pieces.into_iter().all(|(piece, byte)| piece.iter().all(|&got| got == byte)), "{next}");
         assert_eq!(line(&mut client).await, expected);
-        drop(serving.await.unwrap());
+        drop((serving.await.unwrap(), client));
+        site.tidegate.stop().await;
     }
+}
+
+/// Nobody has to know where their answers end.
+#[tokio::test]
+async fn lines_in_advance_for_the_same_node_are_not_waited_for() {
+    let (node, other) = (TcpNode::lines("n").await, TcpNode::lines("o").await);
+    let rule =
+        "request.endsWith( \"\\n\" ); if( request.getLine() == \"other\\r\\n\" ) pool.use( \"other\" );";
+    let site = site("client_first", &[node.address], &[other.address], on_request(rule)).await;
+    let mut client = site.client().await;
+    let all = (0..200).map(|n| format!("{n}\r\n")).collect::<Vec<_>>().concat();
+    // With 50 ms for each it would take 10 s.
+    let answers = async {
+        client.send(all).await;
+        for n in 0..200 {
+            assert_eq!(line(&mut client).await, format!("n:{n}"));
+        }
+        client.send("other\r\n1\r\nother\r\n").await;
+        for expected in ["o:other", "n:1", "o:other"] {
+            assert_eq!(line(&mut client).await, expected);
+        }
+    };
+    takes(std::time::Duration::ZERO, std::time::Duration::from_secs(5), answers).await;
+    drop(client);
+    site.tidegate.stop().await;
+}
+
+/// A client that has asked and finished sending is there for its answer.
+#[tokio::test]
+async fn a_long_answer_goes_to_a_client_that_has_finished() {
+    let node = RawNode::start().await;
+    let site = site("client_first", &[node.address], &[], on_request(LINES)).await;
+    let data = super::noise(5, 9 << 20);
+    let mut client = site.client().await;
+    client.send("long\r\n").await;
+    client.finish().await;
+    let mut wire = node.accept().await;
+    assert_eq!(within("the line", wire.line()).await.unwrap(), "long");
+    wire.send(&data).await.unwrap();
+    assert!(client.rest().await == data);
+    drop((wire, client));
     site.tidegate.stop().await;
 }
 
