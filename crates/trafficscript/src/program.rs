@@ -189,6 +189,11 @@ impl Uses {
         calls.map(|(function, line)| (function.name, *line)).min_by_key(|(_, line)| *line)
     }
 
+    /// Whether it calls a function of the library.
+    pub fn calls(&self, name: &str) -> bool {
+        self.functions.iter().any(|(function, _)| function.name == name)
+    }
+
     /// The first call that has no subject where HTTP is spoken, or is not: its line, and why.
     pub fn pointless(&self, speaks_http: bool) -> Option<(u32, String)> {
         let calls = self.functions.iter().filter(|(function, _)| !function.subject().is_there(speaks_http));
