@@ -1,7 +1,7 @@
 //! Edits of a head that are collected first and written once: what rules change of a request or a response.
 //!
-//! Until they are written, a head that is looked at through its edits shows them. Written, they give the bytes of a
-//! head that the strict parser takes again: nothing gets past it by being edited in.
+//! Until they are written, a head that is looked at through its edits shows them. Nothing gets past the strict parser by being
+//! edited in: a request is parsed again, a response is made of lines that were and of edits that it would take.
 
 use smallvec::SmallVec;
 

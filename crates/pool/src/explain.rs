@@ -130,7 +130,7 @@ impl Pool {
             return "the session of the request lives there".to_owned();
         }
         if choice.trial {
-            return "it had failed and its rest is over: this request finds out whether it works".to_owned();
+            return "it had failed and its rest is over: it is found out whether it works".to_owned();
         }
         let by_key =
             session.key != 0 && self.prepared(session).is_some_and(|prepared| prepared.tokens().is_some());

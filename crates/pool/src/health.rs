@@ -2,8 +2,8 @@
 //!
 //! In: failures and successes of requests (passive monitoring) and verdicts of monitors. Out: the next state and
 //! whether the node failed or recovered. What a monitor failed, only monitors recover, whatever requests find or had found;
-//! what requests alone failed is tried again with live traffic, one request at a time, once the rest time has
-//! passed. [`Health`] packs into one word so that a request reads it with a single load.
+//! what requests alone failed is tried again with live traffic once the rest time has passed: by one request, and by others
+//! only where there is no other node. [`Health`] packs into one word so that a request reads it with a single load.
 
 use std::time::Duration;
 

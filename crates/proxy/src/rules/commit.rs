@@ -240,7 +240,7 @@ mod tests {
             taken
         };
         let unread = || Taken::of_response(ResponseFraming::Length(9));
-        // node sends, node may, client may, status without a body; body; framing
+        // node sends, node may, client may, status without a body; body; length
         let table = [
             ((true, true, true, false), None, NewLength::Same),
             ((true, true, true, false), Some(unread()), NewLength::Same),

@@ -412,11 +412,11 @@ impl Host for Seen<'_, '_> {
 
     fn tls(&self, fact: TlsFact) -> Option<Cow<'_, str>> {
         let Some(connection) = self.client.stream.server_tls() else {
-            return match (self.hello(), fact) {
-                (Hello::Said { name, .. }, TlsFact::ServerName) => name.map(Cow::Owned),
-                (Hello::Said { session, .. }, TlsFact::SessionId) => Some(session.into()),
-                _ => None,
-            };
+            if !matches!(fact, TlsFact::ServerName | TlsFact::SessionId) {
+                return None;
+            }
+            let Hello::Said { name, session } = self.hello() else { return None };
+            return if fact == TlsFact::ServerName { name } else { Some(session) }.map(Cow::Owned);
         };
         Some(match fact {
             TlsFact::Cipher => crate::tls::headers::cipher(connection).into(),

@@ -101,6 +101,11 @@ impl Rules {
             && same(&self.completion, &other.completion)
     }
 
+    /// Whether a request may go elsewhere than the one before it by them, or be answered by them.
+    pub(crate) fn divert(&self) -> bool {
+        self.request.iter().any(|rule| rule.program.uses().diverts())
+    }
+
     /// Whether there are any.
     pub(crate) fn are_some(&self) -> bool {
         !(self.request.is_empty() && self.response.is_empty() && self.completion.is_empty())

@@ -32,6 +32,9 @@ use crate::{
 /// A node that has answered and then said nothing for so long has said all, where the process waits for its end.
 const SILENCE_AT_THE_END: Duration = Duration::from_secs(1);
 
+/// The same, where several requests were there before their answers: what was heard may be of an earlier one.
+const SILENCE_BEHIND_MANY: Duration = Duration::from_secs(5);
+
 /// A node that has said nothing for so long has answered, where the next request was there before its answer and may go to
 /// another node.
 const SILENCE_BEFORE_THE_NEXT: Duration = Duration::from_millis(50);
@@ -73,9 +76,8 @@ pub(crate) struct Manner {
     pub(crate) rules: bool,
     /// The client may have sent something behind the request that was read already.
     pub(crate) more_is_here: bool,
-    /// A request that came before the answer to the last one waits until the node is silent. Else it is looked at at once: it
-    /// may be for the same node.
-    pub(crate) settles: bool,
+    /// The next request may go to another node or be answered in another way: what this one has still to say would be lost.
+    pub(crate) may_leave: bool,
     /// `tcp.proxy_close`
     pub(crate) proxy_close: bool,
     /// How long the node may take to begin its answer.
@@ -86,8 +88,6 @@ pub(crate) struct Manner {
 #[derive(Debug)]
 pub(crate) struct Leg {
     pub(crate) connection: NodeConnection,
-    /// The pool whose node it leads to.
-    pool: Arc<RunningPool>,
     /// Bytes of the node that were read and not consumed.
     pub(crate) buffer: Buffer,
     up: BodyRelay,
@@ -113,7 +113,9 @@ pub(crate) struct Leg {
     reused: bool,
     /// Whether the client had sent another request when the node began to answer; `None` = nobody has looked yet.
     overtakes: Option<bool>,
-    /// Runs while the node is silent and another request waits.
+    /// The request before was taken up while nobody knew whether the answer to the one before that was over.
+    crowded: bool,
+    /// Runs while the node is silent and another request waits, or the client has finished.
     silence: Option<Pin<Box<Sleep>>>,
     /// What is counted already of `up` and `down`.
     counted: (u64, u64),
@@ -121,10 +123,9 @@ pub(crate) struct Leg {
 
 impl Leg {
     /// A leg over a new connection; nothing is asked yet.
-    pub(crate) fn new(worker: &Worker, connection: NodeConnection, pool: &Arc<RunningPool>) -> Self {
+    pub(crate) fn new(worker: &Worker, connection: NodeConnection) -> Self {
         Self {
             connection,
-            pool: Arc::clone(pool),
             buffer: worker.buffers.lend(),
             up: BodyRelay::new(worker.buffers.lend_output(), Framing::None),
             upload: Upload::Sent,
@@ -139,14 +140,10 @@ impl Leg {
             node_first: false,
             reused: false,
             overtakes: None,
+            crowded: false,
             silence: None,
             counted: (0, 0),
         }
-    }
-
-    /// The pool it was claimed in.
-    pub(crate) fn pool(&self) -> &Arc<RunningPool> {
-        &self.pool
     }
 
     /// The node at the other end.
@@ -169,27 +166,9 @@ impl Leg {
         !self.ended
     }
 
-    /// It gets another request, in the pool of today.
-    pub(crate) fn reuse(&mut self, pool: &Arc<RunningPool>) {
+    /// It gets another request.
+    pub(crate) fn reuse(&mut self) {
         self.reused = true;
-        self.pool = Arc::clone(pool);
-    }
-
-    /// Leaves the node.
-    pub(crate) fn leave(mut self) {
-        if self.pool.settings.node_close_with_rst {
-            self.connection.reset_on_close();
-        }
-    }
-
-    /// Whether nobody knows if the last answer is over, because the client had sent more before it began.
-    pub(crate) fn is_unsettled(&self) -> bool {
-        self.overtakes == Some(true)
-    }
-
-    /// The last answer is over.
-    pub(crate) fn settle(&mut self) {
-        self.overtakes = Some(false);
     }
 
     /// Whether its end says nothing about the node: it was closed while nobody asked anything.
@@ -219,6 +198,7 @@ impl Leg {
         self.unbounded = request.rest == Rest::Unbounded;
         (self.heard, self.delivered) = (false, false);
         self.counted = (0, 0);
+        self.crowded |= self.overtakes == Some(true);
         (self.overtakes, self.silence) = (None, None);
         request.bytes.len() as u64
     }
@@ -294,7 +274,9 @@ impl Leg {
         let mut last = guard.now();
         poll_fn(|cx| {
             let mut moving = false;
-            let event = self.step(cx, (stream, buffer), &worker.pipes, manner, &mut moving);
+            // What comes next may go elsewhere, or nowhere.
+            let may_leave = || manner.may_leave || worker.is_draining() || worker.rebuilt(pool).is_some();
+            let event = self.step(cx, (stream, buffer), &worker.pipes, (manner, &may_leave), &mut moving);
             if moving || event.is_some() {
                 let (up, down) = self.uncounted();
                 answered.bytes_in += up;
@@ -358,7 +340,7 @@ impl Leg {
         cx: &mut Context<'_>,
         (client, from_client): (&mut Stream, &mut Buffer),
         pipes: &Pipes,
-        manner: Manner,
+        (manner, may_leave): (Manner, &dyn Fn() -> bool),
         moving: &mut bool,
     ) -> Option<Event> {
         // Who goes first may use up the task's share of the thread.
@@ -378,7 +360,7 @@ impl Leg {
         }
         if manner.more_is_here || !from_client.is_empty() {
             self.overtakes.get_or_insert(true);
-            return self.poll_next(cx, manner);
+            return self.poll_next(cx, may_leave);
         }
         let read = client.poll_fill(cx, from_client, BUFFER);
         self.overtakes.get_or_insert(matches!(read, Poll::Ready(Ok(1..))));
@@ -389,27 +371,33 @@ impl Leg {
                 None
             }
             // It has asked all it will ask, and is there for the answer.
-            Poll::Ready(Ok(0)) => match self.poll_silence(cx, SILENCE_AT_THE_END) {
+            Poll::Ready(Ok(0)) => match self.poll_silence(cx, self.end_of_answers()) {
                 Poll::Ready(()) => Some(Event::ClientDone),
                 Poll::Pending => None,
             },
-            Poll::Ready(Ok(_)) => self.poll_next(cx, manner),
+            Poll::Ready(Ok(_)) => self.poll_next(cx, may_leave),
             Poll::Ready(Err(_)) => Some(Event::Failed(Kind::ClientGone)),
             Poll::Pending => None,
         }
     }
 
     /// Another request is there. A client that had not waited for the answer does not say that the answer is over: only the
-    /// node's silence does, where that is to be known.
-    fn poll_next(&mut self, cx: &mut Context<'_>, manner: Manner) -> Option<Event> {
-        let waits = manner.settles && self.is_unsettled();
+    /// node's silence does.
+    fn poll_next(&mut self, cx: &mut Context<'_>, may_leave: &dyn Fn() -> bool) -> Option<Event> {
+        let waits = self.overtakes == Some(true) && may_leave();
         if waits && self.poll_silence(cx, SILENCE_BEFORE_THE_NEXT).is_pending() {
             return None;
         }
         Some(Event::Next)
     }
 
-    /// Whether the node has been silent for so long since it was first asked. It begins anew with whatever the node says.
+    /// How long a node is silent that has answered a client which has finished. Where requests came before their answers, what
+    /// was heard may be of an earlier one: the last answer may still begin.
+    fn end_of_answers(&self) -> Duration {
+        if self.crowded { SILENCE_BEHIND_MANY } else { SILENCE_AT_THE_END }
+    }
+
+    /// Whether the node has been silent for so long since this was first asked. It begins anew with whatever the node says.
     fn poll_silence(&mut self, cx: &mut Context<'_>, time: Duration) -> Poll<()> {
         self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(time))).as_mut().poll(cx)
     }

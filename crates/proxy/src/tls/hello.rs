@@ -24,13 +24,27 @@ pub(crate) enum Hello {
 /// (2 and 32).
 const SESSION: usize = 43;
 
-/// Reads what a client has sent first.
+/// Longest first message, and most records it comes in. Those of today have some 2 KB in one; what is larger is not looked at.
+const LONGEST: usize = 16 * 1024;
+const MOST_RECORDS: usize = 16;
+
+/// RFC 8446 §5.1.
+const RECORD_HEADER: usize = 5;
+const HANDSHAKE: u8 = 22;
+
+/// Reads what a client has sent first. Only a message that is all there is taken apart, however its bytes come in.
 pub(crate) fn read(bytes: &[u8]) -> Hello {
+    let end = match end_of_message(bytes) {
+        End::At(end) => end,
+        End::Awaited => return Hello::Awaited,
+        End::None => return Hello::None,
+    };
     let mut acceptor = Acceptor::default();
-    let mut rest = bytes;
-    loop {
-        // Nothing more is taken where the message is complete, or larger than any may be.
-        let taken = if rest.is_empty() { 0 } else { acceptor.read_tls(&mut rest).unwrap_or(0) };
+    let mut rest = bytes.get(..end).unwrap_or(bytes);
+    while !rest.is_empty() {
+        if acceptor.read_tls(&mut rest).is_err() {
+            return Hello::None;
+        }
         match acceptor.accept() {
             Ok(Some(accepted)) => {
                 let session = bytes.get(SESSION + 1..).unwrap_or_default();
@@ -41,11 +55,51 @@ pub(crate) fn read(bytes: &[u8]) -> Hello {
                     session: hex(session),
                 };
             }
-            Ok(None) if taken == 0 => return if rest.is_empty() { Hello::Awaited } else { Hello::None },
             Ok(None) => {}
             Err(_) => return Hello::None,
         }
     }
+    Hello::None
+}
+
+/// Where the records of the first message end.
+enum End {
+    At(usize),
+    Awaited,
+    None,
+}
+
+fn end_of_message(bytes: &[u8]) -> End {
+    let (mut at, mut message, mut wanted) = (0, 0, None);
+    for _ in 0..MOST_RECORDS {
+        let rest = bytes.get(at..).unwrap_or_default();
+        if rest.first().is_some_and(|kind| *kind != HANDSHAKE) {
+            return End::None;
+        }
+        let Some((&[_, _, _, high, low], body)) = rest.split_first_chunk::<RECORD_HEADER>() else {
+            return End::Awaited;
+        };
+        let length = usize::from(high) << 8 | usize::from(low);
+        if length > LONGEST {
+            return End::None;
+        }
+        if wanted.is_none() {
+            // RFC 8446 §4: the message's own length is in its first record, unless somebody plays with them.
+            let Some(&[_, a, b, c]) = body.first_chunk::<4>() else {
+                return if length < 4 { End::None } else { End::Awaited };
+            };
+            wanted = Some(4 + (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)));
+        }
+        at += RECORD_HEADER + length;
+        message += length;
+        match wanted {
+            Some(wanted) if wanted > LONGEST || at > 2 * LONGEST => return End::None,
+            _ if at > bytes.len() => return End::Awaited,
+            Some(wanted) if message >= wanted => return End::At(at),
+            _ => {}
+        }
+    }
+    End::None
 }
 
 #[cfg(test)]
@@ -87,6 +141,25 @@ mod tests {
         }
         let Hello::Said { name, .. } = read(&first_of("192.0.2.1")) else { panic!("no message") };
         assert_eq!(name, None);
+    }
+
+    #[test]
+    fn a_message_may_come_in_a_few_records() {
+        let whole = first_of("shop.example");
+        let in_records = |size: usize| {
+            let records = whole[RECORD_HEADER..].chunks(size);
+            let record =
+                |body: &[u8]| [&[HANDSHAKE, 3, 1, (body.len() >> 8) as u8, body.len() as u8], body].concat();
+            records.map(record).collect::<Vec<_>>().concat()
+        };
+        let bytes = in_records(whole.len() / 10);
+        for end in 0..bytes.len() {
+            assert_eq!(read(&bytes[..end]), Hello::Awaited, "{end} of {}", bytes.len());
+        }
+        let Hello::Said { name, .. } = read(&bytes) else { panic!("no message") };
+        assert_eq!(name.as_deref(), Some("shop.example"));
+        // Who sends a byte at a time buys no work by it.
+        assert_eq!(read(&in_records(1)), Hello::None);
     }
 
     #[test]

@@ -2,32 +2,41 @@
 //! virtual server would never come to an end. Our own requests are known by the addresses of the connections they come over.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// So deep rules may ask each other.
 pub(super) const MOST_DEPTH: u8 = 8;
 
-/// The open connections of rules by their own addresses, and how deep the request is that goes over each: 1 = a client of others
-/// has asked for it. As many as there are connections.
+/// The connections of rules that have a request, by their own addresses, and how deep that is: 1 = a client of others has asked
+/// for it. Several connections to different servers may have one address. As many as there are connections.
 #[derive(Debug, Default)]
-pub(super) struct Depths(Mutex<HashMap<SocketAddr, u8>>);
+pub(super) struct Depths {
+    requests: Mutex<BTreeMap<(SocketAddr, u64), u8>>,
+    opened: AtomicU64,
+}
 
 impl Depths {
     /// How deep a request is that comes from this address; 0 = it is none of ours.
     pub(super) fn of(&self, client: SocketAddr) -> u8 {
-        self.lock().get(&canonical(client)).copied().unwrap_or(0)
+        let client = canonical(client);
+        let requests = self.lock();
+        requests.range((client, 0)..=(client, u64::MAX)).map(|(_, depth)| *depth).max().unwrap_or(0)
     }
 
-    /// A connection has been opened from this address.
+    /// A connection from this address, over which nothing has been asked yet.
     pub(super) fn opened(self: &Arc<Self>, from: SocketAddr) -> Mark {
-        Mark { depths: Arc::clone(self), address: canonical(from) }
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        Mark { depths: Arc::clone(self), key: (canonical(from), number) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(SocketAddr, u64), u8>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -35,23 +44,23 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// An open connection. Dropping it forgets the address.
+/// An open connection. Dropping it forgets what goes over it.
 #[derive(Debug)]
 pub(super) struct Mark {
     depths: Arc<Depths>,
-    address: SocketAddr,
+    key: (SocketAddr, u64),
 }
 
 impl Mark {
-    /// A request of this depth goes over the connection.
+    /// A request of this depth goes over the connection from now on.
     pub(super) fn set(&self, depth: u8) {
-        self.depths.lock().insert(self.address, depth);
+        self.depths.lock().insert(self.key, depth);
     }
 }
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        self.depths.lock().remove(&self.address);
+        self.depths.lock().remove(&self.key);
     }
 }
 
@@ -69,7 +78,13 @@ mod tests {
             mark.set(depth);
             assert_eq!(depths.of(address), depth);
         }
+        // To another server, from the same address.
+        let other = depths.opened(address);
+        other.set(2);
+        assert_eq!(depths.of(address), 3);
         drop(mark);
+        assert_eq!(depths.of(address), 2);
+        drop(other);
         assert_eq!((depths.of(address), depths.lock().len()), (0, 0));
     }
 }
