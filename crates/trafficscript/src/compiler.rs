@@ -1,6 +1,7 @@
 //! From the structure of a rule to its program: names become slots and call sites, imported subs are found, everything
 //! that can be known before the rule runs is checked.
 
+mod append;
 mod body;
 mod call;
 mod expression;

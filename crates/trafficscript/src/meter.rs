@@ -130,6 +130,14 @@ impl Meter {
         self.made(bytes)
     }
 
+    /// So many bytes added to a string of so many.
+    pub fn append(&mut self, length: usize, added: usize) -> Result<(), Reached> {
+        if length.saturating_add(added) > self.limits.string {
+            return Err(Reached::String(self.limits.string));
+        }
+        self.made(added)
+    }
+
     /// So many bytes made, of more than one value.
     #[inline]
     pub fn made(&mut self, bytes: usize) -> Result<(), Reached> {

@@ -54,6 +54,10 @@ pub(crate) enum Op {
     Binary(Binary),
     /// so many values → string
     Concatenate(u16),
+    /// so many values → ; appends them to a variable
+    Append(u16, u16),
+    /// container, key, so many values → element with them appended
+    AppendIndex(u16),
     Unary(Unary),
     Jump(u32),
     /// condition →

@@ -1,5 +1,6 @@
 //! Tests of the language as a whole: text in, log lines out.
 
+mod append;
 mod faults;
 mod limits;
 mod patterns;

@@ -7,7 +7,7 @@ use crate::{
     note::Severity,
     program::{Number, Op},
     syntax::{Block, Expression, Id, Node, Place, Span},
-    value::{Text, Value},
+    value::Value,
 };
 
 /// Most variables of a body.
@@ -173,17 +173,29 @@ impl<'c, 'a> Body<'c, 'a> {
         let op = match value {
             Value::Int(number) => self.compiler.number(Number::Int(*number)),
             Value::Double(number) => self.compiler.number(Number::Double(*number)),
-            Value::Text(Text::Constant(bytes)) => Op::Text(self.compiler.text(bytes)),
-            Value::Text(Text::Made(bytes)) => Op::Text(self.compiler.text(bytes)),
+            Value::Text(text) => Op::Text(self.compiler.text(text)),
             Value::Container(_) => return false,
         };
-        let left = self.compiler.ops.len().saturating_sub(back);
+        self.take_back(back);
+        self.emit(op, place);
+        true
+    }
+
+    /// Takes the last instructions away.
+    fn take_back(&mut self, count: usize) {
+        let left = self.compiler.ops.len().saturating_sub(count);
         self.compiler.ops.truncate(left);
         while self.compiler.lines.last().is_some_and(|(first, _)| *first as usize >= left) {
             self.compiler.lines.pop();
         }
-        self.emit(op, place);
-        true
+    }
+
+    /// Takes the last instruction away if it concatenates, and gives how many values it does.
+    pub(super) fn take_concatenation(&mut self) -> Option<u16> {
+        let last = self.compiler.ops.len().checked_sub(1).filter(|last| *last >= self.barrier)?;
+        let Some(Op::Concatenate(count)) = self.compiler.ops.get(last).copied() else { return None };
+        self.take_back(1);
+        Some(count)
     }
 
     /// The slot of a variable that is read, or `set`.

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Where a value is put.
-enum Target {
+pub(super) enum Target {
     Slot(u16),
     Capture(u8),
     /// Container and key are on the stack; the level of the container.
@@ -231,6 +231,9 @@ impl Body<'_, '_> {
     }
 
     fn assign(&mut self, target: Id, operator: Option<Binary>, value: Id, place: Place, wanted: bool) {
+        if self.append(target, operator, value, place, wanted) {
+            return;
+        }
         let target = self.target(target);
         if let Some(operator) = operator {
             match target {
@@ -288,7 +291,7 @@ impl Body<'_, '_> {
     }
 
     /// Prepares the place that is assigned to: containers on the way are made where there are none.
-    fn target(&mut self, id: Id) -> Target {
+    pub(super) fn target(&mut self, id: Id) -> Target {
         let node = self.node(id);
         match node.expression {
             Expression::Capture(number) => Target::Capture(number),

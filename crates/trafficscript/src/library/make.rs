@@ -94,8 +94,8 @@ pub(super) fn part<'p>(call: &mut Call<'_, 'p>, text: &Argument<'_, 'p>, range: 
             let bytes: &'p [u8] = bytes;
             Ok(Value::Text(Text::Constant(bytes.get(range).unwrap_or_default())))
         }
-        Text::Made(bytes) => {
-            let bytes = bytes.get(range).unwrap_or_default();
+        made => {
+            let bytes = made.get(range).unwrap_or_default();
             call.charge(bytes.len())?;
             Ok(Value::from(bytes))
         }

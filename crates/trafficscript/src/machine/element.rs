@@ -177,7 +177,7 @@ impl<'p> Machine<'p> {
     }
 
     /// Puts a value that is owned and has so many levels into a container that is in `level` others.
-    fn set(
+    pub(super) fn set(
         &mut self,
         container: &Value<'p>,
         key: &Value<'p>,
