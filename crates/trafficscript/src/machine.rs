@@ -13,7 +13,7 @@ use std::rc::Rc;
 use crate::{
     host::{Answer, Host, Need, tag},
     library::{CAPTURES, Call, Interrupt, Subject},
-    meter::{Limits, Meter, Reached},
+    meter::{Limits, Meter, Reached, WARNING},
     pattern::PatternCache,
     program::{CallSite, Number, Op, Program, UNKNOWN_LEVEL},
     value::{Container, MAX_LEVELS, Text, Value, cast, own},
@@ -443,6 +443,7 @@ impl<'p> Machine<'p> {
         if self.strict {
             return Err(Interrupt::Abort(line));
         }
+        self.meter.steps(WARNING)?;
         host.warn(tag::FAULT, line.as_bytes());
         Ok(())
     }

@@ -72,6 +72,9 @@ impl fmt::Display for Reached {
 /// Bytes whose handling counts as one instruction.
 pub(crate) const BYTES_PER_INSTRUCTION: usize = 1024;
 
+/// Instructions that telling people of a fault counts for.
+pub(crate) const WARNING: u32 = 5;
+
 /// What is left of the limits.
 #[derive(Debug)]
 pub struct Meter {

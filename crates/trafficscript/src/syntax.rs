@@ -60,6 +60,16 @@ pub(crate) enum Binary {
     Or,
 }
 
+impl Binary {
+    /// Whether it gives 1 or 0.
+    pub(crate) fn compares(self) -> bool {
+        matches!(
+            self,
+            Self::Less | Self::LessEqual | Self::Greater | Self::GreaterEqual | Self::Equal | Self::NotEqual
+        )
+    }
+}
+
 /// Operators with one operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unary {

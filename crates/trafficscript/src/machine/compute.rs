@@ -4,7 +4,7 @@
 use super::{Machine, operate};
 use crate::{
     host::Host,
-    library::Interrupt,
+    library::{Interrupt, NUMBER},
     meter::Reached,
     syntax::{Binary, Unary},
     value::{Value, cast},
@@ -61,7 +61,14 @@ impl<'p> Machine<'p> {
             _ => 0,
         };
         let bytes = length(left) + length(right);
-        if operator == Binary::Concatenate { self.meter.charge(bytes) } else { self.meter.work(bytes) }
+        match operator {
+            Binary::Concatenate => self.meter.charge(bytes),
+            // Two strings are compared as they are, at the speed of copying.
+            _ if matches!((left, right), (Value::Text(_), Value::Text(_))) && operator.compares() => {
+                self.meter.work(bytes)
+            }
+            _ => self.meter.work(bytes.saturating_mul(NUMBER)),
+        }
     }
 
     #[cold]
@@ -93,7 +100,7 @@ impl<'p> Machine<'p> {
     pub(super) fn unary(&mut self, operator: Unary, host: &mut dyn Host) -> Result<(), Interrupt> {
         let value = self.pop();
         if let Value::Text(text) = &value {
-            self.meter.work(text.len())?;
+            self.meter.work(text.len().saturating_mul(NUMBER))?;
         }
         let result = if let Some(result) = operate::unary(operator, &value) {
             result

@@ -2,6 +2,7 @@
 
 use super::super::{
     Call, Function, Outcome,
+    cost::{DECODE, Found, charge_times},
     make::{Output, charge_work},
     row::works,
 };
@@ -27,11 +28,13 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
 /// `string.htmlencode(s)` → `<`, `>`, `"`, `&` as `&lt;`, `&gt;`, `&quot;`, `&amp;`; bytes below 32 and 127 as `&#N;`.
 fn htmlencode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
-    charge_work(call, text.len())?;
+    charge_times(call, text.len(), DECODE)?;
+    let mut found = Found::default();
     let mut output = Output::default();
     let mut rest = &*text;
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'<' | b'>' | b'"' | b'&' | 0..=31 | 127))
     {
+        found.another(call)?;
         let (before, special) = rest.split_at(at);
         output.push(call, before)?;
         let Some((byte, behind)) = special.split_first() else { break };
@@ -56,9 +59,11 @@ const LONGEST_REFERENCE: usize = 10;
 fn htmldecode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
     charge_work(call, text.len())?;
+    let mut found = Found::default();
     let mut output = Output::default();
     let mut rest = &*text;
     while let Some(at) = memchr::memchr(b'&', rest) {
+        found.another(call)?;
         let (before, reference) = rest.split_at(at);
         output.push(call, before)?;
         rest = if let Some((character, behind)) = decoded(reference) {
