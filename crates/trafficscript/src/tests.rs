@@ -2,6 +2,7 @@
 
 mod append;
 mod faults;
+mod foreign;
 mod limits;
 mod patterns;
 mod statements;

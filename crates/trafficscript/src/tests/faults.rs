@@ -61,7 +61,7 @@ fn exact_lines() {
         ("$x = ;", "Error 1:6 a value expected, found `;`"),
         ("$x = 1 +;", "Error 1:9 a value expected, found `;`"),
         ("$x = (1;", "Error 1:8 `)` expected behind an expression, found `;`"),
-        ("if $x { }", "Error 1:4 `(` expected behind `if`, found $x"),
+        ("if $x { }", "Error 1:4 `(` expected behind `if`, found $x | write if( … ) { … }"),
         (
             "if( 1 ) {\n",
             "Error 2:1 `}` expected, found the end of the rule | the block that begins in line 1 has no `}`",
