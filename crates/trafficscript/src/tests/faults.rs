@@ -265,6 +265,41 @@ fn what_a_rule_uses() {
     assert!(computed.program.is_some() && computed.notes.is_empty());
 }
 
+#[test]
+fn calls_that_exclude_each_other_are_told() {
+    const LISTS: &str = "make a rule for each list of it";
+    const PROTOCOLS: &str = "make a rule for each protocol of it";
+    for (text, wanted) in [
+        (
+            "http.getResponseBody();\npool.use( \"x\" );",
+            format!(
+                "Warning 2:1 no list of rules admits all calls: http.getResponseBody (line 1) works in response rules, \
+                 pool.use (line 2) works in request rules | {LISTS}"
+            ),
+        ),
+        (
+            "$x = http.getPath();\n if( request.endsWith( $x ) ) log.info( 1 );",
+            format!(
+                "Warning 2:6 no virtual server has both: http.getPath (line 1) is for the protocol http, \
+                 request.endsWith (line 2) for others | {PROTOCOLS}"
+            ),
+        ),
+        ("f(); sub f() { pool.use( \"x\" ); test.response(); }", String::new()),
+        ("http.getResponseBody(); pool.use( \"x\" ); $x = rule.getState();", String::new()),
+        ("sub f() { http.getResponseBody(); } sub g() { pool.use( \"x\" ); }", String::new()),
+        ("http.getResponseBody(); http.getPath(); http.setResponseHeader( \"a\", \"b\" );", String::new()),
+        ("pool.use( \"x\" ); request.getRemoteIP(); http.getHeader( \"a\" );", String::new()),
+    ] {
+        let found = notes(text);
+        if text.starts_with("f()") {
+            assert!(found.iter().any(|note| note.contains("no list of rules")), "{text}: {found:?}");
+            continue;
+        }
+        let told: Vec<_> = found.iter().map(String::as_str).collect();
+        assert_eq!(told, wanted.lines().collect::<Vec<_>>(), "{text}");
+    }
+}
+
 fn send_and_sync<T: Send + Sync>(_: &T) {}
 
 #[test]
