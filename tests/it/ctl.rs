@@ -73,6 +73,14 @@ async fn objects_are_made_shown_changed_and_deleted() {
 
     let rule = file(directory.path(), "rule", "http.redirect( \"/\" );\n");
     ctl.ok(&["put", "rules/away", &rule]).await;
+    let faulty = file(directory.path(), "faulty", "http.redirct( \"/\" );\n");
+    let written = ctl.run(&["ctl", "put", "rules/faulty", &faulty]).await;
+    assert_eq!((written.status, written.out.as_str()), (1, "rules/faulty is made\n"), "{written:?}");
+    for told in ["does-not-run; line 1 column 1", "http.redirct", "rules/faulty has errors and does not run"]
+    {
+        assert!(written.err.contains(told), "{written:?}");
+    }
+    ctl.ok(&["delete", "rules/faulty"]).await;
     assert_eq!(ctl.ok(&["get", "rules/away"]).await, "http.redirect( \"/\" );\n");
     assert_eq!(ctl.ok(&["delete", "rules/away"]).await, "rules/away is deleted\n");
     // What YAML a GET prints can be put again.

@@ -113,7 +113,7 @@ pub(crate) enum Write {
 }
 
 /// What a write came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Written {
     /// Whether the object is new.
     pub(crate) created: bool,
@@ -121,6 +121,8 @@ pub(crate) struct Written {
     pub(crate) shown: Option<Json>,
     /// Values that are kept and not acted on.
     pub(crate) not_acted_on: Vec<String>,
+    /// Why the object, a rule, does not run.
+    pub(crate) errors: Vec<String>,
 }
 
 type Outcome = Result<Written, Refusal>;
@@ -423,18 +425,24 @@ fn write(imported: &Imported, layer: &mut Layer, traffic_manager: &str, write: &
                 return Err(Refusal::new("resource.no_space", text));
             }
             *layer = restored;
-            return Ok(Written { created: false, shown: None, not_acted_on: Vec::new() });
+            return Ok(Written::default());
         }
     };
     let created = change.created;
     layer.apply(change)?;
     let running = Running { imported, layer, traffic_manager };
-    let (shown, not_acted_on) = match write {
-        Write::Put { version, expert, .. } => {
-            (running.get(*version, *of, name, expert), running.not_acted_on(*of, name))
-        }
-        Write::PutContent { .. } => (None, running.not_acted_on(*of, name)),
-        Write::Delete { .. } | Write::Restore { .. } => (None, Vec::new()),
-    };
-    Ok(Written { created, shown, not_acted_on })
+    let written = Written { created, ..Written::default() };
+    Ok(match write {
+        Write::Put { version, expert, .. } => Written {
+            shown: running.get(*version, *of, name, expert),
+            not_acted_on: running.not_acted_on(*of, name),
+            ..written
+        },
+        Write::PutContent { .. } => Written {
+            not_acted_on: running.not_acted_on(*of, name),
+            errors: running.rule_errors(*of, name),
+            ..written
+        },
+        Write::Delete { .. } | Write::Restore { .. } => written,
+    })
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::{
+    edit::FRAMING,
     head::{is_field_value, is_token},
     limits::{MAX_CHUNK_EXTENSION, MAX_TRAILERS},
 };
@@ -270,16 +271,12 @@ fn trailer_name(line: &[u8]) -> Result<&[u8], ChunkError> {
 /// Fields that mean something before the body and must not come after it (RFC 9110 §6.5.1): dropped. More than frames the
 /// message: whoever puts trailers among the headers would take them for what the head says of client and body.
 fn is_forbidden_trailer(name: &[u8]) -> bool {
-    const FORBIDDEN: [&[u8]; 18] = [
-        b"content-length",
-        b"transfer-encoding",
+    const FORBIDDEN: [&[u8]; 14] = [
         b"host",
-        b"connection",
-        b"keep-alive",
-        b"te",
-        b"trailer",
-        b"upgrade",
         b"authorization",
+        b"proxy-authorization",
+        b"location",
+        b"cache-control",
         b"cookie",
         b"set-cookie",
         b"content-encoding",
@@ -290,7 +287,7 @@ fn is_forbidden_trailer(name: &[u8]) -> bool {
         b"x-forwarded-proto",
         b"x-cluster-client-ip",
     ];
-    FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+    FRAMING.iter().chain(&FORBIDDEN).any(|forbidden| name.eq_ignore_ascii_case(forbidden))
         // What only a proxy may tell a node.
         || name.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"sslclient"))
 }

@@ -69,7 +69,9 @@ pub enum NewLength {
 pub enum Role {
     /// Passed on as it is.
     Other,
-    /// Between node and proxy only: `Connection`, `Keep-Alive`, `Proxy-Connection`.
+    /// Between node and proxy only, as the next.
+    Connection,
+    /// `Keep-Alive`, `Proxy-Connection`.
     HopByHop,
     /// Named by `Connection`.
     NamedByConnection,
@@ -172,7 +174,7 @@ impl ResponseHead {
                     fault = Some(ResponseError("the node's response has more than one Transfer-Encoding"));
                 }
                 Role::SetCookie => *cookies = true,
-                Role::HopByHop => drop(connection.get_or_insert(index)),
+                Role::Connection => drop(connection.get_or_insert(index)),
                 _ => {}
             }
             index += 1;
@@ -307,7 +309,7 @@ impl ResponseHead {
         let (mut options, mut closes) = (0, false);
         for index in first..self.headers.len() {
             let Some(header) = self.headers.get(index).copied() else { break };
-            if header.role() != Role::HopByHop || !header.name(bytes).eq_ignore_ascii_case(b"connection") {
+            if header.role() != Role::Connection {
                 continue;
             }
             let value = header.value(bytes);
@@ -333,7 +335,8 @@ impl ResponseHead {
 
     /// `close` and `keep-alive` (RFC 9112 §9.3). False = the option is another one.
     fn persistence_option(&mut self, option: &[u8], old: bool, closes: &mut bool) -> bool {
-        if option.eq_ignore_ascii_case(b"keep-alive") {
+        // Nearly always written so.
+        if option == b"keep-alive" || option.eq_ignore_ascii_case(b"keep-alive") {
             self.keep_alive |= old;
             true
         } else if option.eq_ignore_ascii_case(b"close") {
@@ -404,7 +407,7 @@ fn role_of(name: &[u8]) -> Role {
         (7, b'u') if is(b"upgrade") => Role::Upgrade,
         (8, b'l') if is(b"location") => Role::Location,
         (10, b's') if is(b"set-cookie") => Role::SetCookie,
-        (10, b'c') if is(b"connection") => Role::HopByHop,
+        (10, b'c') if is(b"connection") => Role::Connection,
         (10, b'k') if is(b"keep-alive") => Role::HopByHop,
         (14, b'c') if is(b"content-length") => Role::ContentLength,
         (16, b'p') if is(b"proxy-connection") => Role::HopByHop,

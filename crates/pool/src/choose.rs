@@ -7,6 +7,7 @@ use tidegate_model::{Moment, persistence::FailureMode, pool::NodeState};
 
 use crate::{
     algorithm::{self, Candidates, rendezvous},
+    health::Health,
     node::Node,
     persistence::Prepared,
     pool::Pool,
@@ -37,7 +38,7 @@ pub struct Choice<'pool> {
     pub slot: Slot,
     /// Chosen because the session lives there.
     pub sticky: bool,
-    /// The node had failed; this request finds out whether it works again.
+    /// The node had failed; this request finds out whether it works again, or goes along with one that does.
     pub trial: bool,
 }
 
@@ -310,7 +311,10 @@ impl Pool {
             return Ok(choice(slot, true));
         }
         if roster.ready.is_empty() {
-            return Err(NoNode::AllFailed);
+            return self
+                .trial_to_join(&roster, tried)
+                .map(|slot| choice(slot, true))
+                .ok_or(NoNode::AllFailed);
         }
         let candidates =
             Candidates { pool: self, roster: &roster, tried, now, random, careful: roster.careful };
@@ -334,6 +338,18 @@ impl Pool {
         roster.resting.iter().copied().find(|slot| {
             let node = &self.members[*slot as usize].node;
             !tried.leaves_out(Slot(*slot)) && self.has_room(node) && self.try_failed::<REAL>(node, now)
+        })
+    }
+
+    /// A failed node that a request is trying already. Where there is nothing else, others go along instead of being refused
+    /// for as long as that one takes.
+    fn trial_to_join(&self, roster: &Roster, tried: &Tried) -> Option<u32> {
+        if self.settings.failure_pool.is_some() {
+            return None;
+        }
+        roster.resting.iter().copied().find(|slot| {
+            let node = &self.members[*slot as usize].node;
+            Health::is_trial(node.health_word()) && !tried.leaves_out(Slot(*slot)) && self.has_room(node)
         })
     }
 

@@ -1,8 +1,8 @@
 //! The health of one node as a pure state machine.
 //!
 //! In: failures and successes of requests (passive monitoring) and verdicts of monitors. Out: the next state and
-//! whether the node failed or recovered. The two judges are apart: what a monitor failed, only monitors recover,
-//! and what requests failed is tried again with live traffic, one request at a time, once the rest time has
+//! whether the node failed or recovered. What a monitor failed, only monitors recover, whatever requests find or had found;
+//! what requests alone failed is tried again with live traffic, one request at a time, once the rest time has
 //! passed. [`Health`] packs into one word so that a request reads it with a single load.
 
 use std::time::Duration;
@@ -234,8 +234,9 @@ impl Health {
             Event::MonitorsFailed => next.monitor_failed = true,
             Event::MonitorsPassed => {
                 if self.monitor_failed {
-                    next.monitor_failed = false;
-                    next.introducing = true;
+                    // What requests had found before has been found out by the monitor too, and is over with it.
+                    next =
+                        Self { monitor_failed: false, introducing: true, ..next.on(Event::PassiveOff, now) };
                 }
             }
             Event::PassiveOff => {

@@ -121,6 +121,7 @@ impl Proxy {
             fetches_failed: fetches.failed,
             fetches_refused: fetches.refused,
             fetches_too_large: fetches.too_large,
+            fetches_too_deep: fetches.too_deep,
             directories_confirmed: directories.confirmed,
             directories_denied: directories.denied,
             directories_failed: directories.failed,

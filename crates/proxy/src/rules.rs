@@ -13,6 +13,7 @@
 //! suspended, and only then is anything allocated for waiting. Virtual servers without rules pay one comparison.
 
 mod body;
+mod codings;
 mod commit;
 mod fields;
 pub(crate) mod generic;

@@ -133,6 +133,8 @@ async fn one(
             if !exchange.server.rules.completion.is_empty() {
                 exchange.said_mut().failure = Some(failure);
             }
+            // What fails then has failed already.
+            let _settled = Box::pin(forward::generic::settle(client, exchange, conversation)).await;
             report(client, exchange, failure).await
         }
     };
@@ -158,7 +160,7 @@ async fn answer(
             request = talk.input.take();
         }
     } else {
-        match rules::generic::request(client, exchange).await? {
+        match rules::generic::request(client, exchange, conversation).await? {
             rules::generic::Next::Forward(left) => request = left,
             rules::generic::Next::Replied(behind) => {
                 conversation.behind = behind;

@@ -15,6 +15,7 @@
 pub(crate) mod certificate;
 pub(crate) mod choose;
 pub mod headers;
+pub(crate) mod hello;
 pub mod node;
 pub(crate) mod outbound;
 pub mod server;

@@ -288,7 +288,7 @@ fn note_end(client: &mut Client, exchange: &mut Exchange<'_>, flow: Flow) {
 async fn answer(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Flow, Failure> {
     let server = Rc::clone(&exchange.server);
     let mut chosen = None;
-    if !server.rules.request.is_empty() {
+    if !server.rules.request.is_empty() || server.rules.read_answers {
         // Not boxed: it takes no more room than what comes behind it, in the same place.
         if let Verdict::Answered(flow) = rules::request(client, exchange).await? {
             return Ok(flow);

@@ -154,6 +154,8 @@ pub struct RuleServices {
     pub fetches_refused: u64,
     /// Responses that were too large.
     pub fetches_too_large: u64,
+    /// Those of them refused because rules asked each other too deep.
+    pub fetches_too_deep: u64,
     /// Questions to directories (`auth.query`) that were answered with a user.
     pub directories_confirmed: u64,
     /// Answers that there is no such user, or that the password is another.

@@ -358,7 +358,11 @@ pub trait Host: Shared + Surroundings {
     fn memory(&self) -> usize;
     /// Whether the client speaks TLS to us.
     fn is_tls(&self) -> bool;
-    /// Something about the TLS session; `None` without one.
+    /// Whether the client speaks TLS that is passed through, as it seems, and its first message is not all there.
+    fn awaits_hello(&self) -> bool {
+        false
+    }
+    /// Something about the TLS session; `None` without one. Of TLS that is passed through, what the client's first message says.
     fn tls(&self, fact: TlsFact) -> Option<Cow<'_, str>>;
     /// The client's certificate (DER), and the certificates of its chain.
     fn client_certificates(&self) -> Vec<Cow<'_, [u8]>>;

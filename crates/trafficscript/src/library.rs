@@ -160,8 +160,6 @@ pub struct Traits {
     pub waits: bool,
     /// It looks into a database of places.
     pub places: bool,
-    /// It sends the request elsewhere, answers it, or ends the connection.
-    pub diverts: bool,
     /// It is about the bytes of protocols other than HTTP.
     pub bytes: bool,
 }

@@ -217,9 +217,9 @@ impl Uses {
         calls.map(|(function, line)| (function.name, *line)).min_by_key(|(_, line)| *line)
     }
 
-    /// Whether a request that the rule sees may go elsewhere than the one before it, or nowhere.
-    pub fn diverts(&self) -> bool {
-        self.functions.iter().any(|(function, _)| function.traits.diverts)
+    /// Whether it calls a function of the library.
+    pub fn calls(&self, name: &str) -> bool {
+        self.functions.iter().any(|(function, _)| function.name == name)
     }
 
     /// The first call that has no subject where HTTP is spoken, or is not: its line, and why.

@@ -81,7 +81,6 @@ const fn function(name: &'static str, arity: (u8, u8), does: crate::library::Nat
             bandwidth: false,
             waits: false,
             places: false,
-            diverts: false,
             bytes: false,
         },
     }
@@ -117,7 +116,6 @@ pub(crate) const FUNCTIONS: &[Function] = &[
             bandwidth: false,
             waits: false,
             places: false,
-            diverts: false,
             bytes: false,
         },
         ..function("test.pool", (1, 1), |_| Ok(Value::EMPTY))

@@ -3,9 +3,16 @@
 use std::net::SocketAddr;
 
 use rustix::process::Signal;
-use tidegate_harness::{Client, Node, RawNode, Site, Value, json, wait::takes, wire::Wire, within};
+use rustls::ClientConnection;
+use tidegate_harness::{
+    Client, Node, RawNode, Site, Value, json,
+    tls::{self, Pair, Version},
+    wait::takes,
+    wire::Wire,
+    within,
+};
 
-use super::{TcpNode, ask, line, nobody, of};
+use super::{TcpNode, ask, line, nobody, of, tls_echo};
 use crate::rules::{Rules, on_request, on_response, site_of};
 
 /// Every line is a request.
@@ -382,6 +389,52 @@ async fn long_answers_to_pipelined_lines() {
     site.tidegate.stop().await;
 }
 
+#[tokio::test]
+async fn passed_through_tls_is_routed_by_the_name_that_is_asked_for() {
+    let rule = r#"
+        $name = ssl.getTLSServerName();
+        log.info( "name <" . $name . "> session " . string.len( ssl.sslSessionID() ) );
+        if( $name == "other" ) pool.use( "other" );
+    "#;
+    let [one, other] = [Pair::ecdsa(&["one"]), Pair::ecdsa(&["other"])];
+    let nodes = [tls_echo(tls::server(&one, false)).await, tls_echo(tls::server(&other, false)).await];
+    let site = site("ssl", &[nodes[0].address], &[nodes[1].address], on_request(rule)).await;
+    for (name, pair) in [("one", &one), ("other", &other)] {
+        let stream = Client::tls_stream(site.address, &tls::client(Version::Both), name).await.unwrap();
+        assert_eq!(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec(), pair.der(), "{name}");
+        assert_eq!(ask(&mut Client::over(stream, site.address), "hello").await, "hello", "{name}");
+        site.tidegate.line(&[&format!("name <{name}> session 64")]).await;
+    }
+    // What is no TLS has no name, and nobody waits for it.
+    let mut plain = site.client().await;
+    plain.send("GET / HTTP/1.1\r\n\r\n").await;
+    site.tidegate.line(&["name <> session 0"]).await;
+    assert!(!plain.rest().await.starts_with(b"HTTP"), "the node's answer is an alert");
+    site.tidegate.stop().await;
+}
+
+/// However it comes: the rule waits for all of it.
+#[tokio::test]
+async fn the_name_is_waited_for() {
+    let node = RawNode::start().await;
+    let rule = "log.info( ssl.getTLSServerName() );";
+    let site = site("https", &[node.address], &[], on_request(rule)).await;
+    let name = "a-name.example".try_into().unwrap();
+    let mut tls = ClientConnection::new(tls::client(Version::Both), name).unwrap();
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).unwrap();
+    let mut client = site.client().await;
+    for piece in hello.chunks(40) {
+        client.send(piece).await;
+        tokio::task::yield_now().await;
+    }
+    site.tidegate.line(&["a-name.example"]).await;
+    let mut wire = node.accept().await;
+    assert_eq!(within("the message", wire.exactly(hello.len())).await.unwrap(), hello);
+    drop((wire, client));
+    site.tidegate.stop().await;
+}
+
 /// The rule may send the next line elsewhere, whatever it has done with the one before.
 #[tokio::test]
 async fn a_long_answer_is_over_before_a_line_that_goes_elsewhere() {
@@ -393,8 +446,14 @@ async fn a_long_answer_is_over_before_a_line_that_goes_elsewhere() {
         if( string.startsWith( $line, "other" ) ) pool.use( "other" );
         if( string.startsWith( $line, "rule" ) ) request.sendResponse( "r:rule\r\n" );
     "#;
-    let site = site("client_first", &[node.address], &[other.address], on_request(rule)).await;
-    for (next, expected) in [("other", "o:other"), ("rule", "r:rule")] {
+    for (response, next, expected) in [
+        ("", "other", "o:other"),
+        ("", "rule", "r:rule"),
+        ("response.append( '' );", "other", "o:other"),
+        ("response.append( '' );", "rule", "r:rule"),
+    ] {
+        let rules = Rules { request: rule, response, ..Rules::default() };
+        let site = site("client_first", &[node.address], &[other.address], rules).await;
         let mut client = site.client().await;
         client.send(format!("long\r\n{next}\r\n")).await;
         let mut wire = node.accept().await;
@@ -410,8 +469,50 @@ async fn a_long_answer_is_over_before_a_line_that_goes_elsewhere() {
         let pieces = answer.chunks(LONG / 16).zip(b'a'..);
         assert!(pieces.into_iter().all(|(piece, byte)| piece.iter().all(|&got| got == byte)), "{next}");
         assert_eq!(line(&mut client).await, expected);
-        drop(serving.await.unwrap());
+        drop((serving.await.unwrap(), client));
+        site.tidegate.stop().await;
     }
+}
+
+/// Nobody has to know where their answers end.
+#[tokio::test]
+async fn lines_in_advance_for_the_same_node_are_not_waited_for() {
+    let (node, other) = (TcpNode::lines("n").await, TcpNode::lines("o").await);
+    let rule =
+        "request.endsWith( \"\\n\" ); if( request.getLine() == \"other\\r\\n\" ) pool.use( \"other\" );";
+    let site = site("client_first", &[node.address], &[other.address], on_request(rule)).await;
+    let mut client = site.client().await;
+    let all = (0..200).map(|n| format!("{n}\r\n")).collect::<Vec<_>>().concat();
+    // With 50 ms for each it would take 10 s.
+    let answers = async {
+        client.send(all).await;
+        for n in 0..200 {
+            assert_eq!(line(&mut client).await, format!("n:{n}"));
+        }
+        client.send("other\r\n1\r\nother\r\n").await;
+        for expected in ["o:other", "n:1", "o:other"] {
+            assert_eq!(line(&mut client).await, expected);
+        }
+    };
+    takes(std::time::Duration::ZERO, std::time::Duration::from_secs(5), answers).await;
+    drop(client);
+    site.tidegate.stop().await;
+}
+
+/// A client that has asked and finished sending is there for its answer.
+#[tokio::test]
+async fn a_long_answer_goes_to_a_client_that_has_finished() {
+    let node = RawNode::start().await;
+    let site = site("client_first", &[node.address], &[], on_request(LINES)).await;
+    let data = super::noise(5, 9 << 20);
+    let mut client = site.client().await;
+    client.send("long\r\n").await;
+    client.finish().await;
+    let mut wire = node.accept().await;
+    assert_eq!(within("the line", wire.line()).await.unwrap(), "long");
+    wire.send(&data).await.unwrap();
+    assert!(client.rest().await == data);
+    drop((wire, client));
     site.tidegate.stop().await;
 }
 

@@ -34,6 +34,27 @@ const REQUEST: &str = r#"
     if( $path == "/answer" ) { $b = http.getBody(); http.sendResponse( 200, "text/plain", $b, "" ); }
 "#;
 
+/// What a response rule could not read is not asked for.
+#[tokio::test]
+async fn nodes_are_asked_for_codings_that_rules_take_off() {
+    const ACCEPTED: &str = "gzip, br;q=0.9, zstd";
+    let node = Node::start("n").await;
+    for (rule, expected) in [
+        ("if( http.getPath() == \"/never\" ) http.getResponseBody();", "gzip"),
+        ("http.setResponseHeader( \"X-A\", \"b\" );", ACCEPTED),
+    ] {
+        let site = site(&[node.address], on_response(rule)).await;
+        let mut client = site.client().await;
+        let accepted = format!("Accept-Encoding: {ACCEPTED}");
+        assert_eq!(client.request("GET", "/", &[&accepted], b"").await.status, 200);
+        assert_eq!(node.only().header("Accept-Encoding"), Some(expected));
+        assert_eq!(client.request("GET", "/", &[], b"").await.status, 200);
+        assert_eq!(node.only().header("Accept-Encoding"), None);
+        drop(client);
+        site.tidegate.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn request_bodies() {
     let node = Node::start("n").await;

@@ -19,6 +19,7 @@ use tidegate_harness::{
     ldap::{self, Person},
     places::{self, Record},
     tls::{self, Authority},
+    within,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -26,6 +27,25 @@ use tokio::{
 };
 
 use super::{Rules, on_request, site, site_with};
+
+/// A rule that asks its own virtual server does not do so for ever.
+#[tokio::test]
+async fn rules_ask_each_other_to_a_bounded_depth() {
+    let node = Node::start("n").await;
+    let rule = r#"
+        $body = http.request.get( "http://127.0.0.1:" . request.getLocalPort() . "/", "", 10 );
+        if( $1 == 200 ) $reply = $body . "."; else $reply = $2;
+        http.sendResponse( 200, "text/plain", $reply, "" );
+    "#;
+    let site = site(&[node.address], on_request(rule)).await;
+    for _ in 0..3 {
+        let response = within("the answer", site.get("/")).await;
+        assert_eq!(response.text(), "rules ask servers whose rules ask servers, more than 8 deep........");
+    }
+    let refused = site.tidegate.metric("tidegate_rule_request_failures_total{reason=\"too_deep\"}").await;
+    assert_eq!(refused, 3);
+    site.tidegate.stop().await;
+}
 
 fn database(city: &'static str) -> Vec<u8> {
     let here = Record {

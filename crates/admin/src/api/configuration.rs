@@ -151,6 +151,7 @@ pub(super) fn noted(api: &Api, mut answer: Answer, written: &Written) -> Answer 
     if !api.keeps {
         answer.notices.push("not-kept; without a state directory this is lost at the next start".to_owned());
     }
+    answer.notices.extend(written.errors.iter().map(|error| format!("does-not-run; {error}")));
     answer.notices.extend(written.not_acted_on.iter().map(|told| format!("not-acted-on; {told}")));
     answer
 }

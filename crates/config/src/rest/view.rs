@@ -8,6 +8,7 @@ use std::{
 use base64::Engine as _;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
+use tidegate_trafficscript::{Options, Severity, compile};
 
 use super::{
     TRAFFIC_MANAGERS, Type, Version,
@@ -168,6 +169,20 @@ impl<'a> Running<'a> {
             let message = acted_on::not_acted_on(of.0, section, key, definition, value)?;
             Some(format!("{section}.{key}: {message}"))
         });
+        told.collect()
+    }
+
+    /// Why a rule does not run, one sentence for each error; nothing for what is no rule.
+    pub fn rule_errors(&self, of: Type, name: &str) -> Vec<String> {
+        if of.path() != "rules" {
+            return Vec::new();
+        }
+        let Some(text) = self.content(of, name) else { return Vec::new() };
+        // Whether names may be computed is a setting; the log tells of it.
+        let options = Options { variable_pool_use: true, ..Options::default() };
+        let compiled = compile(name, &text, &options, &|import| self.content(of, import));
+        let errors = compiled.notes.iter().filter(|note| note.severity == Severity::Error);
+        let told = errors.map(|note| format!("line {} column {}: {}", note.line, note.column, note.message));
         told.collect()
     }
 

@@ -120,7 +120,7 @@ fn lines_that_were_edited_in_are_not_named_by_the_nodes_connection() {
     let mut out = Vec::new();
     head.edited(bytes, &edits, &Limits::default(), &request, &mut edited, &mut out).unwrap();
     let roles: Vec<_> = edited.headers().iter().map(Header::role).collect();
-    assert_eq!(roles, [Role::HopByHop, Role::NamedByConnection, Role::ContentLength, Role::Other]);
+    assert_eq!(roles, [Role::Connection, Role::NamedByConnection, Role::ContentLength, Role::Other]);
     assert_eq!(edited.header(&out, b"x-a"), Some(&b"rule"[..]));
 }
 

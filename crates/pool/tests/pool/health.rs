@@ -49,7 +49,8 @@ fn random_events_keep_the_invariants() {
                 assert!(until <= now && event == Event::Try, "{}", what());
             }
             if health.passive != Passive::Working && next.passive == Passive::Working {
-                assert!(event == Event::Success && next.introducing, "{}", what());
+                let returns = event == Event::MonitorsPassed && health.monitor_failed;
+                assert!((event == Event::Success || returns) && next.introducing, "{}", what());
             }
             if let Some(moment) = next.next_try() {
                 assert!(moment <= now.after(rest.max(TRIAL_PATIENCE)), "{}", what());
@@ -68,6 +69,51 @@ fn random_events_keep_the_invariants() {
         assert!(health.on(Event::Removed, now).gone);
         assert!(!health.on(Event::Removed, now).usable(now));
     }
+}
+
+/// Whether a request is trying the node.
+fn is_tried(health: &Health) -> bool {
+    matches!(health.passive, Passive::Trial { .. }) && !health.monitor_failed
+}
+
+#[test]
+fn requests_go_along_with_the_one_that_tries_the_only_node() {
+    let try_it = |settings: &std::sync::Arc<tidegate_model::Pool>| {
+        let pool = build(settings, &nodes(1..=1));
+        let node = &member(&pool, 1).node;
+        for _ in 0..3 {
+            node.record_failure(FailureKind::Connect, pool.settings(), T0);
+        }
+        let choose = |now| pool.choose(&Session::NONE, &Tried::none(), now, 0).map(|choice| choice.trial);
+        assert_eq!(choose(after(59)), Err(NoNode::AllFailed));
+        assert_eq!(choose(after(60)), Ok(true));
+        let along = choose(after(60));
+        let mut tried = Tried::none();
+        tried.add(pool.find(node.label()).unwrap());
+        assert_eq!(pool.choose(&Session::NONE, &tried, after(60), 0).err(), Some(NoNode::AllFailed));
+        node.record_failure(FailureKind::Connect, pool.settings(), after(61));
+        assert_eq!(choose(after(61)), Err(NoNode::AllFailed), "the rest begins anew");
+        along
+    };
+    assert_eq!(try_it(&std::sync::Arc::new(settings())), Ok(true));
+    // Where there is a failure pool, it serves meanwhile.
+    let other = with(|settings| settings.failure_pool = Some("other".into()));
+    assert_eq!(try_it(&other), Err(NoNode::AllFailed));
+}
+
+#[test]
+fn a_monitor_that_found_the_same_failure_ends_it() {
+    let pool = build(&std::sync::Arc::new(settings()), &nodes(1..=2));
+    let node = &member(&pool, 1).node;
+    let fail =
+        || (0..3).filter_map(|_| node.record_failure(FailureKind::Connect, pool.settings(), T0)).count();
+    assert_eq!(fail(), 1);
+    assert_eq!(node.set_monitor_verdict(&"m".into(), false, after(1)), None);
+    assert_eq!(node.set_monitor_verdict(&"m".into(), true, after(3)), Some(HealthChange::Working));
+    // One that sees nothing wrong says nothing of what requests find.
+    assert_eq!(fail(), 1);
+    assert_eq!(node.set_monitor_verdict(&"m".into(), true, after(4)), None);
+    assert!(!node.health().in_rotation());
 }
 
 #[test]
@@ -91,14 +137,17 @@ fn choices_agree_with_health_at_every_moment() {
             match pool.choose(&Session::NONE, &Tried::none(), now, random.next()) {
                 Ok(choice) => {
                     let health = before[usize::from(number(&choice)) - 1];
-                    assert!(health.usable(now), "seed {seed} step {step} {health:?}");
+                    // Where there is no other, requests go along with the one that tries a node.
+                    let joins = usable == 0 && is_tried(&health);
+                    assert!(health.usable(now) || joins, "seed {seed} step {step} {health:?}");
                     assert_eq!(choice.trial, !health.in_rotation(), "seed {seed} step {step}");
                     // A failed node whose rest is over is tried at once.
                     let due = before.iter().any(|health| !health.in_rotation() && health.usable(now));
-                    assert_eq!(choice.trial, due, "seed {seed} step {step}");
+                    assert_eq!(choice.trial, due || joins, "seed {seed} step {step}");
                 }
                 Err(none) => {
                     assert_eq!((none, usable), (NoNode::AllFailed, 0), "seed {seed} step {step}");
+                    assert!(!before.iter().any(is_tried), "seed {seed} step {step}");
                 }
             }
         }

@@ -64,8 +64,7 @@ impl RequestBody {
                 }
                 let length = length as usize;
                 let mut whole = client.worker.buffers.lend_output();
-                whole.bytes.extend_from_slice(buffer.slice(0..length));
-                buffer.consume(length);
+                buffer.pour(length, &mut whole.bytes);
                 exchange.answered.bytes_in += length as u64;
                 Ok(Self::Whole(whole))
             }

@@ -62,7 +62,7 @@ pub(crate) async fn to_pool(
     loop {
         if search.pool().settings.max_connections_per_node.is_some() {
             // It could be in its own way.
-            leave(conversation, search.pool());
+            leave(client, exchange, conversation).await?;
         }
         let mut claimed = match search.node(client, exchange).await? {
             Found::Node(claimed) => claimed,
@@ -76,16 +76,16 @@ pub(crate) async fn to_pool(
         match try_node(client, exchange, from, conversation, (&mut request, speaks)).await {
             Ok(After::Next) => return Ok(Flow::KeepAlive),
             Ok(After::End(flow)) => {
-                leave(conversation, pool);
+                abandon(conversation);
                 return Ok(flow);
             }
             Ok(After::Retry) => {
-                leave(conversation, pool);
+                abandon(conversation);
                 search.again(client, exchange);
             }
             Err(failure) => {
                 let blame = blame(conversation.leg.as_ref(), &failure, speaks);
-                leave(conversation, pool);
+                abandon(conversation);
                 let known_end = request.rest != Rest::Unbounded || exchange.said().is_some();
                 let at_hand =
                     failure.progress == Progress::Unsent || (request.rest == Rest::Whole && known_end);
@@ -112,12 +112,58 @@ fn blame(leg: Option<&Leg>, failure: &Failure, speaks: Speaks) -> Blame {
 }
 
 /// Closes the connection to the node of the last request, if there is one.
-fn leave(conversation: &mut Conversation, pool: &RunningPool) {
-    if let Some(mut leg) = conversation.leg.take()
-        && pool.settings.node_close_with_rst
-    {
-        leg.connection.reset_on_close();
+fn abandon(conversation: &mut Conversation) {
+    if let Some(leg) = conversation.leg.take() {
+        leg.leave();
     }
+}
+
+/// The same, once the client has what that node says.
+async fn leave(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    conversation: &mut Conversation,
+) -> Result<(), Failure> {
+    settle(client, exchange, conversation).await?;
+    abandon(conversation);
+    Ok(())
+}
+
+/// To be called before anything else speaks to the client than the node of the last request: where the client had sent more
+/// before the answer began, what the node still says reaches the client, until it is silent.
+pub(crate) async fn settle(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    conversation: &mut Conversation,
+) -> Result<(), Failure> {
+    let Some(leg) = conversation.leg.as_mut().filter(|leg| leg.is_unsettled()) else { return Ok(()) };
+    let (pool, node) = (Arc::clone(leg.pool()), Arc::clone(leg.node()));
+    let manner = Manner {
+        rules: !exchange.server.rules.response.is_empty(),
+        more_is_here: true,
+        settles: true,
+        proxy_close: exchange.server.settings.generic.proxy_close,
+        reply_limit: None,
+    };
+    loop {
+        match leg.relay(client, exchange, &pool, manner).await {
+            Event::Heard => {}
+            Event::Spoke => {
+                let from = (&pool, &node);
+                match Box::pin(rules::generic::response(client, exchange, from, leg, false)).await? {
+                    Verdict::GoOn => {}
+                    // The rule has closed the connection.
+                    Verdict::Retry | Verdict::Answered(_) => {
+                        return Err(Failure::new(Kind::ClientGone, Progress::Answered));
+                    }
+                }
+            }
+            // Whoever speaks next finds out that the client has gone.
+            Event::Next | Event::NodeDone | Event::ClientDone | Event::Failed(_) => break,
+        }
+    }
+    leg.settle();
+    Ok(())
 }
 
 /// Sends the request to the claimed node and relays until it is done with it.
@@ -138,9 +184,7 @@ async fn try_node(
     let manner = Manner {
         rules: has_rules,
         more_is_here: !conversation.behind.is_empty(),
-        may_leave: exchange.server.rules.divert()
-            || pool.settings.max_connections_per_node.is_some()
-            || pool.pool.members().len() > 1,
+        settles: false,
         proxy_close: settings.generic.proxy_close,
         reply_limit: reply_limit(exchange, pool, speaks),
     };
@@ -202,7 +246,7 @@ fn node_done(leg: &Leg, request: &Request, speaks: Speaks, asks_again: bool) -> 
 /// Makes `conversation.leg` a way to the claimed node.
 async fn reach(
     client: &mut Client,
-    exchange: &Exchange<'_>,
+    exchange: &mut Exchange<'_>,
     pool: &Arc<RunningPool>,
     claim: &mut Claim,
     conversation: &mut Conversation,
@@ -216,13 +260,13 @@ async fn reach(
     if conversation.leg.as_mut().is_some_and(|leg| Arc::ptr_eq(leg.node(), claim.node()) && leg.is_usable()) {
         tally::reused(client, pool, claim.node());
         if let Some(leg) = &mut conversation.leg {
-            leg.reuse();
+            leg.reuse(pool);
         }
         return Ok(());
     }
-    leave(conversation, pool);
+    leave(client, exchange, conversation).await?;
     let connection = attempt::connect(client, exchange, pool, claim, open).await?;
-    let mut leg = Leg::new(&client.worker, connection);
+    let mut leg = Leg::new(&client.worker, connection, pool);
     if speaks == Speaks::ServerFirst && exchange.server.settings.generic.server_first_banner.is_some() {
         swallow_banner(client, exchange, &mut leg, reply_limit(exchange, pool, speaks)).await?;
     }

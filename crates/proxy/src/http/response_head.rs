@@ -62,7 +62,7 @@ pub(crate) fn compose(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, rewr
     out.extend_from_slice(b"\r\n");
     let server = rewrite.server;
     let dropped = head.headers().iter().filter(|header| match header.role() {
-        Role::HopByHop | Role::NamedByConnection => true,
+        Role::Connection | Role::HopByHop | Role::NamedByConnection => true,
         Role::Upgrade => rewrite.connection != ConnectionHeader::Upgrade,
         Role::TransferEncoding => rewrite.framing != BodyHeader::Keep,
         Role::ContentLength => rewrite.framing == BodyHeader::Drop,

@@ -18,7 +18,12 @@ use crate::{
     failure::{Failure, Kind, Progress},
     forward::attempt::Answer,
     http::request_head::is_reserved,
-    rules::{body::Taken, reply::is_bodyless, said::ResponseEdits},
+    rules::{
+        body::Taken,
+        codings,
+        reply::is_bodyless,
+        said::{RequestEdits, ResponseEdits},
+    },
     snapshot::RunningRule,
     virtual_server::Exchange,
 };
@@ -37,8 +42,15 @@ fn is_too_large(head: &[u8]) -> bool {
 /// Writes the edits of the request phase into the request's head.
 #[inline(never)]
 pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    let reads_answers = exchange.server.rules.read_answers;
+    if exchange.said.is_none() && !reads_answers {
+        return Ok(());
+    }
+    let mut edits = std::mem::take(&mut exchange.said_mut().request);
+    if reads_answers {
+        ask_for_decodable(exchange, &mut edits);
+    }
     let Some(said) = &mut exchange.said else { return Ok(()) };
-    let edits = std::mem::take(&mut said.request);
     if let Some(trace) = &mut exchange.trace {
         trace.edited(|name| edits.fields.gives(name));
     }
@@ -100,6 +112,19 @@ pub(super) fn request(client: &Client, exchange: &mut Exchange<'_>) -> Result<()
         exchange.said_mut().client_wants_head = Some(wants_head);
     }
     Ok(())
+}
+
+/// Response rules read the answer's body: it is asked for in a coding that they can take off.
+fn ask_for_decodable(exchange: &Exchange<'_>, edits: &mut RequestEdits) {
+    const FIELD: &[u8] = b"Accept-Encoding";
+    let bytes = exchange.head_bytes();
+    let own = exchange.head.headers().iter().map(|header| (header.name(bytes), header.value(bytes)));
+    let mut accepted = Vec::new();
+    edits.fields.values(FIELD, own, &mut |value| accepted.push(value.to_vec()));
+    if let Some(left) = codings::decodable(&accepted) {
+        // Where rules have edited all the fields they may, it stays as it is.
+        let _refused = edits.fields.set(FIELD, &left);
+    }
 }
 
 fn is_connection(name: &[u8]) -> bool {

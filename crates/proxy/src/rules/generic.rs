@@ -9,10 +9,11 @@ use super::{Ending, Verdict, body::MAX_TAKEN, stage::Stage, start};
 use crate::{
     connection::{Client, Flow},
     failure::{Failure, Kind, Progress},
+    forward::generic::settle,
     snapshot::RunningPool,
     tally,
     tcp::{
-        self,
+        self, Conversation,
         leg::Leg,
         talk::{Request, Rest},
     },
@@ -33,7 +34,11 @@ pub(crate) enum Next {
 const TOO_LARGE: Given = Given::Refused("it is more than rules may hold");
 
 /// Runs the request rules.
-pub(crate) async fn request(client: &mut Client, exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
+pub(crate) async fn request(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    conversation: &mut Conversation,
+) -> Result<Next, Failure> {
     let server = Rc::clone(&exchange.server);
     tcp::absorb(client, exchange);
     if let Some(suspended) = start(&server.rules.request, client, exchange, &mut Stage::Request) {
@@ -41,6 +46,7 @@ pub(crate) async fn request(client: &mut Client, exchange: &mut Exchange<'_>) ->
     }
     match exchange.take_ending() {
         Some(Ending::Close { data, read }) => {
+            Box::pin(settle(client, exchange, conversation)).await?;
             return Ok(Next::Close(close(client, exchange, data, read).await));
         }
         Some(_) => return Err(Failure::new(Kind::Discard, Progress::Unsent)),
@@ -49,6 +55,7 @@ pub(crate) async fn request(client: &mut Client, exchange: &mut Exchange<'_>) ->
     let Some(talk) = &mut exchange.said_mut().talk else { return Ok(Next::Forward(Request::default())) };
     let (request, reply) = (talk.input.take(), talk.reply.take());
     let Some(reply) = reply else { return Ok(Next::Forward(request)) };
+    Box::pin(settle(client, exchange, conversation)).await?;
     send(client, exchange, reply).await?;
     Ok(match request.rest {
         // What is still to come of it would be taken for the next one.

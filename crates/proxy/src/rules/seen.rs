@@ -17,7 +17,7 @@ use tidegate_http1::{
     edit,
     request::{self, Version},
 };
-use tidegate_model::virtual_server::Protocol;
+use tidegate_model::virtual_server::{Protocol, Speaks};
 use tidegate_trafficscript::{
     Host, Phase,
     host::{Body, CompletionCode, Edit, Order, Refusal, Side, Times, TlsFact},
@@ -35,6 +35,7 @@ use crate::{
     access,
     connection::Client,
     snapshot::{RunningPool, RunningRule},
+    tls::hello::{self, Hello},
     virtual_server::Exchange,
 };
 
@@ -62,6 +63,18 @@ impl Seen<'_, '_> {
                 Some(chosen) => chosen.pool.as_deref(),
                 None => self.exchange.server.pool.as_deref(),
             },
+        }
+    }
+
+    /// What the client's first bytes say as TLS that is passed through.
+    fn hello(&self) -> Hello {
+        let is_first =
+            matches!(self.exchange.server.settings.protocol, Protocol::Generic(_, Speaks::ClientFirst));
+        match (&self.stage, self.exchange.said().and_then(|said| said.talk.as_ref())) {
+            (Stage::Request, Some(talk)) if is_first && !self.client.is_tls() => {
+                hello::read(talk.input.held.bytes())
+            }
+            _ => Hello::None,
         }
     }
 
@@ -393,8 +406,18 @@ impl Host for Seen<'_, '_> {
         self.client.is_tls()
     }
 
+    fn awaits_hello(&self) -> bool {
+        self.hello() == Hello::Awaited
+    }
+
     fn tls(&self, fact: TlsFact) -> Option<Cow<'_, str>> {
-        let connection = self.client.stream.server_tls()?;
+        let Some(connection) = self.client.stream.server_tls() else {
+            return match (self.hello(), fact) {
+                (Hello::Said { name, .. }, TlsFact::ServerName) => name.map(Cow::Owned),
+                (Hello::Said { session, .. }, TlsFact::SessionId) => Some(session.into()),
+                _ => None,
+            };
+        };
         Some(match fact {
             TlsFact::Cipher => crate::tls::headers::cipher(connection).into(),
             TlsFact::ServerName => connection.server_name()?.into(),

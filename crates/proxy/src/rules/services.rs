@@ -27,6 +27,7 @@ pub(crate) mod rate;
 pub(crate) mod sockets;
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -149,10 +150,17 @@ impl Services {
 
     /// Gets what a rule waits for. `None`: that is not for here but for whoever has the request. To be awaited on a
     /// worker; dropping the future gives up what was waited for.
-    pub(crate) async fn answer<C: Fn() -> Moment + Unpin>(&self, need: &Need, clock: C) -> Option<Answer> {
+    pub(crate) async fn answer<C: Fn() -> Moment + Unpin>(
+        &self,
+        need: &Need,
+        client: SocketAddr,
+        clock: C,
+    ) -> Option<Answer> {
         Some(match need {
             Need::Sleep(time) => self.sleep(*time).await,
-            Need::Fetch(fetch) => Answer::Fetched(Box::pin(self.fetcher.fetch(fetch.as_ref().clone())).await),
+            Need::Fetch(fetch) => {
+                Answer::Fetched(Box::pin(self.fetcher.fetch(fetch.as_ref().clone(), client)).await)
+            }
             Need::Resolve(name, v6) => Answer::Resolved(Box::pin(self.names.resolve(name, *v6)).await),
             Need::ResolveAny(name) => {
                 Answer::Resolved(match Box::pin(self.names.resolve(name, false)).await {
@@ -207,6 +215,7 @@ mod tests {
     use super::{names::tests::Shared, *};
 
     const NOW: Moment = Moment(1000);
+    const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
     fn services() -> Services {
         Services::new(2, &Handle::current(), Arc::new(Shared::default()), 10_000)
@@ -258,7 +267,7 @@ mod tests {
             (Need::Write(Vec::new()), None),
         ];
         for (need, expected) in table {
-            assert_eq!(services.answer(&need, || NOW).await, expected, "{need:?}");
+            assert_eq!(services.answer(&need, CLIENT, || NOW).await, expected, "{need:?}");
         }
         assert_eq!(services.sleepers(), (0, 0));
     }
@@ -268,12 +277,12 @@ mod tests {
         let services = services();
         services.sleeping.store(MOST_SLEEPING, Ordering::Relaxed);
         let need = Need::Sleep(Duration::ZERO);
-        assert!(matches!(services.answer(&need, || NOW).await, Some(Answer::Refused(_))));
+        assert!(matches!(services.answer(&need, CLIENT, || NOW).await, Some(Answer::Refused(_))));
         assert_eq!(services.sleepers(), (MOST_SLEEPING, 1));
         services.sleeping.store(0, Ordering::Relaxed);
         // Who gives up does not sleep any more.
         let need = Need::Sleep(Duration::from_hours(1));
-        let long = services.answer(&need, || NOW);
+        let long = services.answer(&need, CLIENT, || NOW);
         assert!(tokio::time::timeout(Duration::from_millis(5), long).await.is_err());
         assert_eq!(services.sleepers(), (0, 1));
     }

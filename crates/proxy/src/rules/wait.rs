@@ -68,7 +68,8 @@ pub(super) async fn fulfil(
         | Need::Rate { .. } => {
             let worker = Rc::clone(&client.worker);
             let shared = &worker.shared;
-            let answer = shared.services.answer(&need, || shared.now());
+            let peer = exchange.said().and_then(|said| said.client_before).unwrap_or(client.peer);
+            let answer = shared.services.answer(&need, peer, || shared.now());
             Ok(within(client, exchange, answer).await?.unwrap_or(Given::Done))
         }
     }

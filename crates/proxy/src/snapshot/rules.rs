@@ -15,6 +15,8 @@ pub(crate) struct Rules {
     pub(crate) request: Vec<Arc<RunningRule>>,
     pub(crate) response: Vec<Arc<RunningRule>>,
     pub(crate) completion: Vec<Arc<RunningRule>>,
+    /// Response rules read bodies without their coding.
+    pub(crate) read_answers: bool,
 }
 
 /// A rule in executable form.
@@ -76,9 +78,15 @@ impl Rules {
             let enabled = entries.iter().filter(|entry| entry.enabled);
             enabled.filter_map(|entry| catalogue.get(&entry.rule).cloned()).collect()
         };
+        let response: Vec<Arc<RunningRule>> = run(&settings.response_rules);
+        let read_answers = response.iter().any(|rule| {
+            let uses = rule.program.uses();
+            uses.calls("http.getResponseBody") || uses.calls("http.getResponseBodyLines")
+        });
         Self {
             request: run(&settings.request_rules),
-            response: run(&settings.response_rules),
+            response,
+            read_answers,
             completion: run(&settings.completion_rules),
         }
     }
@@ -91,11 +99,6 @@ impl Rules {
         same(&self.request, &other.request)
             && same(&self.response, &other.response)
             && same(&self.completion, &other.completion)
-    }
-
-    /// Whether a request may go elsewhere than the one before it by them, or be answered by them.
-    pub(crate) fn divert(&self) -> bool {
-        self.request.iter().any(|rule| rule.program.uses().diverts())
     }
 
     /// Whether there are any.

@@ -73,8 +73,9 @@ pub(crate) struct Manner {
     pub(crate) rules: bool,
     /// The client may have sent something behind the request that was read already.
     pub(crate) more_is_here: bool,
-    /// The next request may go to another node or be answered in another way: what this one has still to say would be lost.
-    pub(crate) may_leave: bool,
+    /// A request that came before the answer to the last one waits until the node is silent. Else it is looked at at once: it
+    /// may be for the same node.
+    pub(crate) settles: bool,
     /// `tcp.proxy_close`
     pub(crate) proxy_close: bool,
     /// How long the node may take to begin its answer.
@@ -85,6 +86,8 @@ pub(crate) struct Manner {
 #[derive(Debug)]
 pub(crate) struct Leg {
     pub(crate) connection: NodeConnection,
+    /// The pool whose node it leads to.
+    pool: Arc<RunningPool>,
     /// Bytes of the node that were read and not consumed.
     pub(crate) buffer: Buffer,
     up: BodyRelay,
@@ -118,9 +121,10 @@ pub(crate) struct Leg {
 
 impl Leg {
     /// A leg over a new connection; nothing is asked yet.
-    pub(crate) fn new(worker: &Worker, connection: NodeConnection) -> Self {
+    pub(crate) fn new(worker: &Worker, connection: NodeConnection, pool: &Arc<RunningPool>) -> Self {
         Self {
             connection,
+            pool: Arc::clone(pool),
             buffer: worker.buffers.lend(),
             up: BodyRelay::new(worker.buffers.lend_output(), Framing::None),
             upload: Upload::Sent,
@@ -138,6 +142,11 @@ impl Leg {
             silence: None,
             counted: (0, 0),
         }
+    }
+
+    /// The pool it was claimed in.
+    pub(crate) fn pool(&self) -> &Arc<RunningPool> {
+        &self.pool
     }
 
     /// The node at the other end.
@@ -160,9 +169,27 @@ impl Leg {
         !self.ended
     }
 
-    /// It gets another request.
-    pub(crate) fn reuse(&mut self) {
+    /// It gets another request, in the pool of today.
+    pub(crate) fn reuse(&mut self, pool: &Arc<RunningPool>) {
         self.reused = true;
+        self.pool = Arc::clone(pool);
+    }
+
+    /// Leaves the node.
+    pub(crate) fn leave(mut self) {
+        if self.pool.settings.node_close_with_rst {
+            self.connection.reset_on_close();
+        }
+    }
+
+    /// Whether nobody knows if the last answer is over, because the client had sent more before it began.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.overtakes == Some(true)
+    }
+
+    /// The last answer is over.
+    pub(crate) fn settle(&mut self) {
+        self.overtakes = Some(false);
     }
 
     /// Whether its end says nothing about the node: it was closed while nobody asked anything.
@@ -267,8 +294,7 @@ impl Leg {
         let mut last = guard.now();
         poll_fn(|cx| {
             let mut moving = false;
-            let may_leave = || manner.may_leave || worker.rebuilt(pool).is_some();
-            let event = self.step(cx, (stream, buffer), &worker.pipes, (manner, &may_leave), &mut moving);
+            let event = self.step(cx, (stream, buffer), &worker.pipes, manner, &mut moving);
             if moving || event.is_some() {
                 let (up, down) = self.uncounted();
                 answered.bytes_in += up;
@@ -332,7 +358,7 @@ impl Leg {
         cx: &mut Context<'_>,
         (client, from_client): (&mut Stream, &mut Buffer),
         pipes: &Pipes,
-        (manner, may_leave): (Manner, &dyn Fn() -> bool),
+        manner: Manner,
         moving: &mut bool,
     ) -> Option<Event> {
         // Who goes first may use up the task's share of the thread.
@@ -352,7 +378,7 @@ impl Leg {
         }
         if manner.more_is_here || !from_client.is_empty() {
             self.overtakes.get_or_insert(true);
-            return self.poll_next(cx, may_leave);
+            return self.poll_next(cx, manner);
         }
         let read = client.poll_fill(cx, from_client, BUFFER);
         self.overtakes.get_or_insert(matches!(read, Poll::Ready(Ok(1..))));
@@ -362,24 +388,30 @@ impl Leg {
                 self.tell(cx);
                 None
             }
-            Poll::Ready(Ok(0)) => Some(Event::ClientDone),
-            Poll::Ready(Ok(_)) => self.poll_next(cx, may_leave),
+            // It has asked all it will ask, and is there for the answer.
+            Poll::Ready(Ok(0)) => match self.poll_silence(cx, SILENCE_AT_THE_END) {
+                Poll::Ready(()) => Some(Event::ClientDone),
+                Poll::Pending => None,
+            },
+            Poll::Ready(Ok(_)) => self.poll_next(cx, manner),
             Poll::Ready(Err(_)) => Some(Event::Failed(Kind::ClientGone)),
             Poll::Pending => None,
         }
     }
 
     /// Another request is there. A client that had not waited for the answer does not say that the answer is over: only the
-    /// node's silence does.
-    fn poll_next(&mut self, cx: &mut Context<'_>, may_leave: &dyn Fn() -> bool) -> Option<Event> {
-        if self.overtakes == Some(true) && may_leave() {
-            let silence =
-                self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE_BEFORE_THE_NEXT)));
-            if silence.as_mut().poll(cx).is_pending() {
-                return None;
-            }
+    /// node's silence does, where that is to be known.
+    fn poll_next(&mut self, cx: &mut Context<'_>, manner: Manner) -> Option<Event> {
+        let waits = manner.settles && self.is_unsettled();
+        if waits && self.poll_silence(cx, SILENCE_BEFORE_THE_NEXT).is_pending() {
+            return None;
         }
         Some(Event::Next)
+    }
+
+    /// Whether the node has been silent for so long since it was first asked. It begins anew with whatever the node says.
+    fn poll_silence(&mut self, cx: &mut Context<'_>, time: Duration) -> Poll<()> {
+        self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(time))).as_mut().poll(cx)
     }
 
     /// Sends what there is of the request.

@@ -140,7 +140,7 @@ fn line(lines: &mut Vec<u8>, name: &str, value: &str) {
     lines.extend_from_slice(b"\r\n");
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         // Writing to a string cannot fail.

@@ -56,11 +56,12 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::value("tidegate_rule_requests", Counter, "Requests of rules to other servers.", |of| of.rule_services.fetches),
     Family::each("reason", "tidegate_rule_request_failures", Counter, "Requests of rules to other servers that failed, by reason.", |of| {
         let services = &of.rule_services;
-        let named = services.fetches_refused + services.fetches_too_large;
+        let named = services.fetches_refused + services.fetches_too_large + services.fetches_too_deep;
         vec![
             ("other", services.fetches_failed.saturating_sub(named)),
             ("refused", services.fetches_refused),
             ("too_large", services.fetches_too_large),
+            ("too_deep", services.fetches_too_deep),
         ]
     }),
     Family::value("tidegate_rule_request_connections", Counter, "Connections opened to other servers for rules.", |of| of.rule_services.fetch_connections),

@@ -226,6 +226,7 @@ fn rule_services() -> RuleServices {
         fetches_failed: 9,
         fetches_refused: 10,
         fetches_too_large: 11,
+        fetches_too_deep: 12,
         directories_confirmed: 20,
         directories_denied: 14,
         directories_failed: 5,

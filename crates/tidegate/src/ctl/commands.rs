@@ -121,10 +121,14 @@ impl Commands {
             }
             _ => {
                 let done = if answer.status == StatusCode::CREATED { "made" } else { "changed" };
-                print(format!("{what} is {done} and serving\n").as_bytes());
+                let serving = if does_not_run(answer) { "" } else { " and serving" };
+                print(format!("{what} is {done}{serving}\n").as_bytes());
             }
         }
         tell(&answer.notices);
+        if does_not_run(answer) {
+            return Err(Failure::refused(format!("{what} has errors and does not run")));
+        }
         Ok(())
     }
 
@@ -324,6 +328,11 @@ impl Commands {
 
 fn not_found(text: impl Into<String>) -> Failure {
     Failure::new(Kind::NotFound, text)
+}
+
+/// Whether what was written is a rule with errors.
+fn does_not_run(answer: &Answer) -> bool {
+    answer.notices.iter().any(|notice| notice.starts_with("does-not-run;"))
 }
 
 fn tell(notices: &[String]) {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Described;
 use crate::{
     host::{Edit, Level, Order, Phase, Reply, Side},
-    library::usual_reason,
+    library::{is_framing, usual_reason},
 };
 
 /// Most bytes of a body that are shown.
@@ -247,9 +247,7 @@ fn head(text: &mut String, reply: &Reply) {
 /// Whether a field of the node's stays in a reply that takes the place of its response: not if the reply has one of this
 /// name, nor where it says how long the node's body is.
 fn stays(name: &[u8], reply: &Reply) -> bool {
-    let frames =
-        [&b"content-length"[..], b"transfer-encoding"].iter().any(|own| name.eq_ignore_ascii_case(own));
-    !frames && !reply.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
+    !is_framing(name) && !reply.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name))
 }
 
 fn fields(text: &mut String, headers: &[(Vec<u8>, Vec<u8>)]) {

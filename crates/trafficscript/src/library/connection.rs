@@ -16,12 +16,12 @@ use crate::{
 pub(super) const FUNCTIONS: &[Function] = &[
     works("connection.discard", "", (0, 0),
         "Closes the connection at once and ends the rules of the phase.",
-        discard).diverts().only(TRAFFIC),
-    deprecated("connection.drop", "", (0, 0), "connection.discard", discard).diverts().only(TRAFFIC),
+        discard).only(TRAFFIC),
+    deprecated("connection.drop", "", (0, 0), "connection.discard", discard).only(TRAFFIC),
     works("connection.close", "data[, read]", (1, 2),
         "Writes data, closes the connection and ends the rules of the phase. Unless `read` is 0, what the \
          client still sends is read first.",
-        close).diverts().only(TRAFFIC),
+        close).only(TRAFFIC),
     works("connection.getVirtualServer", "", (0, 0), "Name of the virtual server.", |call| {
         let name = call.host.virtual_server().into_owned();
         call.make(name)

@@ -12,7 +12,7 @@ use crate::{
 
 /// At least `want` bytes of a side, or all there will ever be, as long as rules may have so many. `None` = they are still
 /// to come and the rule has to wait for them.
-fn arrived(call: &mut Call<'_, '_>, side: Side, want: usize) -> Result<usize, Interrupt> {
+pub(super) fn arrived(call: &mut Call<'_, '_>, side: Side, want: usize) -> Result<usize, Interrupt> {
     let want = want.min(call.meter.limits().body);
     let answer = call.answer();
     let body = call.host.body(side);

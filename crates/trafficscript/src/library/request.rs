@@ -65,7 +65,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         raw::ends_with).of_bytes().only(REQUEST).waits(),
     works("request.sendResponse", "data", (1, 1),
         "Answers the request with bytes when all rules are done; no node gets it. For protocols other than HTTP.",
-        raw::send_response).diverts().of_bytes().only(REQUEST),
+        raw::send_response).of_bytes().only(REQUEST),
     works("request.retry", "", (0, 0),
         "Sends the request to a node again and ends the rules of the phase. 0 if it cannot be sent again.",
         |call| {

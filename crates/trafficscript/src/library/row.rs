@@ -39,16 +39,10 @@ impl Function {
         self
     }
 
-    /// The same function, which sends the request elsewhere, answers it, or ends the connection.
-    pub(super) const fn diverts(mut self) -> Self {
-        self.traits.diverts = true;
-        self
-    }
-
     /// The same function, whose first argument names the pool that the request goes to.
     pub(super) const fn names_pool(mut self) -> Self {
         self.traits.pool = Some(0);
-        self.diverts()
+        self
     }
 
     /// The same function, whose first argument names a bandwidth class.
@@ -65,7 +59,6 @@ const NO_TRAITS: Traits = Traits {
     bandwidth: false,
     waits: false,
     places: false,
-    diverts: false,
     bytes: false,
 };
 

@@ -8,11 +8,11 @@ use x509_parser::{
 };
 
 use super::{
-    Call, Function, Outcome, clock,
+    Call, Function, Outcome, clock, raw,
     row::{REQUEST, never, works},
 };
 use crate::{
-    host::{Order, TlsFact},
+    host::{Order, Side, TlsFact},
     value::Value,
 };
 
@@ -30,8 +30,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Cipher suite, version and bits of the client's TLS, as in the header `SSLClientCipher`.",
         |call| fact(call, TlsFact::Cipher)),
     works("ssl.getTLSServerName", "", (0, 0),
-        "The name that the client asked for (SNI).",
-        |call| fact(call, TlsFact::ServerName)),
+        "The name that the client asks for (SNI); in request rules of TLS that is passed through, too.",
+        |call| in_hello(call, TlsFact::ServerName)).waits(),
     works("ssl.setTLSServerName", "name", (1, 1), "The name to ask a node for (SNI).", |call| {
         let name = call.text(0)?.to_vec();
         if !call.host.order(Order::ServerName(name.clone())) {
@@ -40,8 +40,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Value::EMPTY)
     }).only(REQUEST),
     works("ssl.sslSessionID", "", (0, 0),
-        "Identity of the client's TLS session in hexadecimal.",
-        |call| fact(call, TlsFact::SessionId)),
+        "Identity of the client's TLS session in hexadecimal; in request rules of TLS that is passed through, of the session \
+         that the client wants to resume.",
+        |call| in_hello(call, TlsFact::SessionId)).waits(),
     works("ssl.serverSiteName", "", (0, 0),
         "The row of the host mapping whose certificate the client was shown; empty for the default.",
         |call| fact(call, TlsFact::SiteName)),
@@ -152,6 +153,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "Secrets of the client's TLS session.",
         "secrets of TLS sessions are not given away"),
 ];
+
+/// What the client's first message says, waiting for all of it where TLS is passed through.
+fn in_hello<'p>(call: &mut Call<'_, 'p>, what: TlsFact) -> Outcome<'p> {
+    if call.host.awaits_hello() {
+        let there = call.host.body(Side::Request).bytes.len();
+        raw::arrived(call, Side::Request, there + 1)?;
+    }
+    fact(call, what)
+}
 
 fn fact<'p>(call: &mut Call<'_, 'p>, fact: TlsFact) -> Outcome<'p> {
     let text = call.host.tls(fact).map(String::from).unwrap_or_default();

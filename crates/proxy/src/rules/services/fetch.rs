@@ -9,12 +9,14 @@
 //! `HEAD` and `DELETE` share idle connections; `POST` and `PUT` open one of their own, since they could not be sent
 //! again over another when an idle one turns out closed; so does what trusts certificates of its own.
 
+mod depth;
 mod message;
 mod target;
 
 use std::{
     collections::HashMap,
     fmt,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -42,7 +44,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::target::{Server, Target, target};
+use self::{
+    depth::{Depths, MOST_DEPTH, Mark},
+    target::{Server, Target, target},
+};
 use super::{dial::dial, names::Names};
 use crate::tls::{node::native_roots, outbound::Trusted, provider};
 
@@ -77,7 +82,22 @@ const MOST_IDLE_PER_SERVER: usize = 8;
 /// How long a connection is kept idle.
 const IDLE_TIME: Duration = Duration::from_secs(10);
 
-type Sender = SendRequest<Full<Bytes>>;
+/// A connection to a server.
+struct Sender {
+    requests: SendRequest<Full<Bytes>>,
+    mark: Mark,
+}
+
+impl Sender {
+    async fn send(
+        &mut self,
+        request: hyper::Request<Full<Bytes>>,
+        depth: u8,
+    ) -> hyper::Result<Response<Incoming>> {
+        self.mark.set(depth);
+        self.requests.send_request(request).await
+    }
+}
 
 /// Counters since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +112,8 @@ pub(crate) struct FetchCounters {
     pub(crate) refused: u64,
     /// Responses given up because they were too large.
     pub(crate) too_large: u64,
+    /// Requests refused because rules asked each other too deep.
+    pub(crate) too_deep: u64,
 }
 
 /// Makes requests for rules. Cheap to clone.
@@ -115,11 +137,13 @@ struct Inner {
     /// Made with the first request that needs it.
     tls: OnceLock<Result<Arc<ClientConfig>, String>>,
     held: AtomicUsize,
+    depths: Arc<Depths>,
     requests: AtomicU64,
     connections: AtomicU64,
     failed: AtomicU64,
     refused: AtomicU64,
     too_large: AtomicU64,
+    too_deep: AtomicU64,
 }
 
 /// Idle connections by server.
@@ -154,20 +178,29 @@ impl Fetcher {
             idle: Mutex::default(),
             tls,
             held: AtomicUsize::new(0),
+            depths: Arc::default(),
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             too_large: AtomicU64::new(0),
+            too_deep: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner), runtime }
     }
 
-    /// Makes a request. The error is what the rule gets to see. Dropping the future ends the request.
-    pub(crate) async fn fetch(&self, fetch: Fetch) -> Result<Fetched, String> {
+    /// Makes a request for a rule that a request of `client` runs. The error is what the rule gets to see. Dropping the future
+    /// ends the request.
+    pub(crate) async fn fetch(&self, fetch: Fetch, client: SocketAddr) -> Result<Fetched, String> {
         self.inner.requests.fetch_add(1, Ordering::Relaxed);
         let inner = Arc::clone(&self.inner);
-        let mut task = Task(self.runtime.spawn(async move { inner.within_time(fetch).await }));
+        let depth = inner.depths.of(client) + 1;
+        if depth > MOST_DEPTH {
+            self.inner.too_deep.fetch_add(1, Ordering::Relaxed);
+            self.inner.failed.fetch_add(1, Ordering::Relaxed);
+            return Err(format!("rules ask servers whose rules ask servers, more than {MOST_DEPTH} deep"));
+        }
+        let mut task = Task(self.runtime.spawn(async move { inner.within_time(fetch, depth).await }));
         let result = (&mut task.0).await.unwrap_or_else(|_| Err("the process is ending".to_owned()));
         if result.is_err() {
             self.inner.failed.fetch_add(1, Ordering::Relaxed);
@@ -184,6 +217,7 @@ impl Fetcher {
             failed: read(&self.inner.failed),
             refused: read(&self.inner.refused),
             too_large: read(&self.inner.too_large),
+            too_deep: read(&self.inner.too_deep),
         }
     }
 }
@@ -199,7 +233,7 @@ fn client_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
 }
 
 impl Inner {
-    async fn within_time(self: Arc<Self>, fetch: Fetch) -> Result<Fetched, String> {
+    async fn within_time(self: Arc<Self>, fetch: Fetch, depth: u8) -> Result<Fetched, String> {
         let Ok(_waiting) = self.waiting.try_acquire() else {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(format!("{MOST_WAITING} requests of rules are in progress already"));
@@ -207,24 +241,24 @@ impl Inner {
         let limit = fetch.timeout.unwrap_or(TIMEOUT).min(LONGEST_TIMEOUT);
         let run = async {
             let _permit = self.at_once.acquire().await;
-            Box::pin(self.run(fetch)).await
+            Box::pin(self.run(fetch, depth)).await
         };
         tokio::time::timeout(limit, run)
             .await
             .unwrap_or_else(|_| Err(format!("timeout: no complete response within {limit:?}")))
     }
 
-    async fn run(self: &Arc<Self>, fetch: Fetch) -> Result<Fetched, String> {
+    async fn run(self: &Arc<Self>, fetch: Fetch, depth: u8) -> Result<Fetched, String> {
         let target = target(&fetch.url)?;
         // What one rule trusts is nothing to another.
         let shares = fetch.trusted.is_none() && matches!(fetch.method, "GET" | "HEAD" | "DELETE");
         if shares {
             while let Some(mut sender) = self.take_idle(&target) {
                 // Closed since: the next one, or a fresh one.
-                if sender.ready().await.is_err() {
+                if sender.requests.ready().await.is_err() {
                     continue;
                 }
-                match sender.send_request(message::request(&fetch, &target)?).await {
+                match sender.send(message::request(&fetch, &target)?, depth).await {
                     Ok(response) => return self.finish(&target, sender, response, shares).await,
                     // The server closed it while the request was on its way: it has not seen the request, or will
                     // see it twice, which these methods allow.
@@ -235,7 +269,7 @@ impl Inner {
             }
         }
         let mut sender = self.connect(&target, fetch.trusted.as_deref()).await?;
-        let response = sender.send_request(message::request(&fetch, &target)?).await;
+        let response = sender.send(message::request(&fetch, &target)?, depth).await;
         let response = response.map_err(|error| message::describe(&error))?;
         self.finish(&target, sender, response, shares).await
     }
@@ -278,7 +312,13 @@ impl Inner {
     async fn connect(&self, target: &Target, trusted: Option<&[Vec<u8>]>) -> Result<Sender, String> {
         let stream = dial(&self.names, target.host.as_bytes(), target.port).await?;
         self.connections.fetch_add(1, Ordering::Relaxed);
-        if target.tls { self.shake_hands(target, stream, trusted).await } else { handshake(stream).await }
+        let from = stream.local_addr().map_err(|error| error.to_string())?;
+        let requests = if target.tls {
+            self.shake_hands(target, stream, trusted).await?
+        } else {
+            handshake(stream).await?
+        };
+        Ok(Sender { requests, mark: self.depths.opened(from) })
     }
 
     /// `trusted`: certificates (DER) that alone count.
@@ -287,7 +327,7 @@ impl Inner {
         target: &Target,
         stream: TcpStream,
         trusted: Option<&[Vec<u8>]>,
-    ) -> Result<Sender, String> {
+    ) -> Result<SendRequest<Full<Bytes>>, String> {
         let name = ServerName::try_from(target.host.to_string())
             .map_err(|_| format!("{} cannot be the name of a TLS server", target.host))?;
         let config = match trusted {
@@ -318,7 +358,7 @@ impl Inner {
 
     fn keep_idle(self: &Arc<Self>, target: &Target, sender: Sender) {
         let mut idle = self.idle();
-        if sender.is_closed() || idle.count >= MOST_IDLE {
+        if sender.requests.is_closed() || idle.count >= MOST_IDLE {
             return;
         }
         let place = idle.servers.entry(target.server()).or_default();
@@ -338,7 +378,8 @@ impl Inner {
             tokio::time::sleep(IDLE_TIME / 2).await;
             let mut idle = self.idle();
             idle.servers.retain(|_, connections| {
-                connections.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < IDLE_TIME);
+                connections
+                    .retain(|(sender, since)| !sender.requests.is_closed() && since.elapsed() < IDLE_TIME);
                 !connections.is_empty()
             });
             idle.count = idle.servers.values().map(Vec::len).sum();
@@ -351,7 +392,9 @@ impl Inner {
 }
 
 /// Begins HTTP/1.1 on a connection. A task of the runtime drives it until both sides are done with it.
-async fn handshake<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> Result<Sender, String> {
+async fn handshake<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+) -> Result<SendRequest<Full<Bytes>>, String> {
     let begun = http1::Builder::new()
         .max_buf_size(MOST_HEAD)
         .max_headers(MOST_FIELDS)

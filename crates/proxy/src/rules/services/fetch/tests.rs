@@ -11,6 +11,9 @@ use crate::rules::services::names::{
     tests::{Table, names},
 };
 
+/// Whose request the rules run on.
+const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+
 /// What a server does with a connection's requests.
 type Script = fn(&str) -> Vec<u8>;
 
@@ -93,7 +96,7 @@ async fn a_response_as_rules_see_it() {
     let (port, seen) = server(|_| ok("hello")).await;
     let fetch =
         Fetch { headers: vec![(b"X-A".into(), b"b".into())], ..get(format!("http://web.test:{port}/x?y")) };
-    let fetched = fetcher().fetch(fetch).await.unwrap();
+    let fetched = fetcher().fetch(fetch, CLIENT).await.unwrap();
     assert_eq!(
         fetched,
         Fetched {
@@ -114,11 +117,11 @@ async fn which_requests_share_connections() {
     let fetcher = fetcher();
     let url = format!("http://127.0.0.1:{port}/");
     for method in ["GET", "DELETE", "GET"] {
-        fetcher.fetch(Fetch { method, ..get(url.clone()) }).await.unwrap();
+        fetcher.fetch(Fetch { method, ..get(url.clone()) }, CLIENT).await.unwrap();
     }
     assert_eq!(seen.connections.load(Ordering::Relaxed), 1);
     for method in ["POST", "PUT"] {
-        fetcher.fetch(Fetch { method, body: b"abc".into(), ..get(url.clone()) }).await.unwrap();
+        fetcher.fetch(Fetch { method, body: b"abc".into(), ..get(url.clone()) }, CLIENT).await.unwrap();
     }
     assert_eq!(seen.connections.load(Ordering::Relaxed), 3);
     let last = seen.requests.lock().unwrap().pop().unwrap();
@@ -132,8 +135,10 @@ async fn which_requests_share_connections() {
 #[tokio::test]
 async fn head_has_no_body() {
     let (port, _) = server(|_| b"HTTP/1.1 404 \r\nContent-Length: 99\r\n\r\n".into()).await;
-    let fetched =
-        fetcher().fetch(Fetch { method: "HEAD", ..get(format!("http://127.0.0.1:{port}/")) }).await.unwrap();
+    let fetched = fetcher()
+        .fetch(Fetch { method: "HEAD", ..get(format!("http://127.0.0.1:{port}/")) }, CLIENT)
+        .await
+        .unwrap();
     assert_eq!((fetched.status, fetched.body.len(), &*fetched.status_line), (404, 0, &b"HTTP/1.1 404"[..]));
 }
 
@@ -154,7 +159,7 @@ async fn an_idle_connection_that_was_closed_is_replaced() {
     }));
     let fetcher = fetcher();
     for n in 0..5 {
-        let fetched = fetcher.fetch(get(format!("http://127.0.0.1:{port}/"))).await;
+        let fetched = fetcher.fetch(get(format!("http://127.0.0.1:{port}/")), CLIENT).await;
         assert_eq!(fetched.unwrap().body, b"once", "request {n}");
     }
     assert_eq!(fetcher.counters().connections, 5);
@@ -166,7 +171,7 @@ async fn redirects_are_not_followed() {
         b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere.test/\r\nContent-Length: 0\r\n\r\n".into()
     })
     .await;
-    let fetched = fetcher().fetch(get(format!("http://127.0.0.1:{port}/"))).await.unwrap();
+    let fetched = fetcher().fetch(get(format!("http://127.0.0.1:{port}/")), CLIENT).await.unwrap();
     assert_eq!(fetched.status, 302);
     assert!(fetched.head.starts_with(b"Location: http://elsewhere.test/\r\n"));
     assert_eq!(seen.requests.lock().unwrap().len(), 1);
@@ -174,7 +179,7 @@ async fn redirects_are_not_followed() {
 
 async fn fault(script: Script) -> String {
     let (port, _) = server(script).await;
-    fetcher().fetch(get(format!("http://127.0.0.1:{port}/"))).await.unwrap_err()
+    fetcher().fetch(get(format!("http://127.0.0.1:{port}/")), CLIENT).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -199,7 +204,7 @@ async fn what_goes_wrong_is_told() {
     assert!(tokio::time::timeout(Duration::from_millis(50), short).await.is_err());
 
     let fetcher = fetcher();
-    let fault = async |url: &str| fetcher.fetch(get(url.into())).await.unwrap_err();
+    let fault = async |url: &str| fetcher.fetch(get(url.into()), CLIENT).await.unwrap_err();
     assert_eq!(fault("http://nowhere.test/").await, "nowhere.test has no address");
     assert!(fault("ftp://web.test/").await.contains("neither http nor https"));
     let refused = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
@@ -213,10 +218,10 @@ async fn a_silent_server_is_given_up() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let fetcher = fetcher();
     let fetch = Fetch { timeout: Some(Duration::from_millis(50)), ..get(url.clone()) };
-    assert!(fetcher.fetch(fetch).await.unwrap_err().starts_with("timeout: "));
+    assert!(fetcher.fetch(fetch, CLIENT).await.unwrap_err().starts_with("timeout: "));
     // The rule's client has gone: so does the request, and its connection.
     let (mut first, _) = listener.accept().await.unwrap();
-    assert!(tokio::time::timeout(Duration::from_millis(50), fetcher.fetch(get(url))).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(50), fetcher.fetch(get(url), CLIENT)).await.is_err());
     let (mut second, _) = listener.accept().await.unwrap();
     for stream in [&mut first, &mut second] {
         let mut text = Vec::new();
@@ -233,9 +238,9 @@ async fn bodies_are_bounded_together() {
     let fetcher = fetcher();
     let url = format!("http://127.0.0.1:{port}/");
     fetcher.inner.held.store(MOST_HELD - 4, Ordering::Relaxed);
-    assert!(fetcher.fetch(get(url.clone())).await.unwrap_err().contains("together"));
+    assert!(fetcher.fetch(get(url.clone()), CLIENT).await.unwrap_err().contains("together"));
     fetcher.inner.held.fetch_sub(1, Ordering::Relaxed);
-    assert!(fetcher.fetch(get(url)).await.is_ok());
+    assert!(fetcher.fetch(get(url), CLIENT).await.is_ok());
     assert_eq!(fetcher.inner.held.load(Ordering::Relaxed), MOST_HELD - 5);
     assert_eq!(fetcher.counters().too_large, 1);
 }
@@ -276,11 +281,11 @@ async fn tls_servers_have_to_prove_their_name() {
     let trusting = Fetcher::new(fetcher().inner.names.clone(), Handle::current(), Some(roots));
     let url = format!("https://web.test:{port}/");
     for _ in 0..2 {
-        assert_eq!(trusting.fetch(get(url.clone())).await.unwrap().body, b"secret");
+        assert_eq!(trusting.fetch(get(url.clone()), CLIENT).await.unwrap().body, b"secret");
     }
     assert_eq!(seen.connections.load(Ordering::Relaxed), 1);
-    let other = trusting.fetch(get(format!("https://127.0.0.1:{port}/"))).await.unwrap_err();
+    let other = trusting.fetch(get(format!("https://127.0.0.1:{port}/")), CLIENT).await.unwrap_err();
     assert!(other.contains("not valid for name"), "{other}");
-    let unknown = fetcher().fetch(get(url)).await.unwrap_err();
+    let unknown = fetcher().fetch(get(url), CLIENT).await.unwrap_err();
     assert!(unknown.contains("UnknownIssuer"), "{unknown}");
 }
