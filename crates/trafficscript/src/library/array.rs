@@ -350,6 +350,7 @@ fn moved(call: &mut Call<'_, '_>, count: usize) -> Result<(), Interrupt> {
 /// Accounts for sorting: each element takes part in about as many comparisons as their number has bits.
 fn charge_sort(call: &mut Call<'_, '_>, elements: &[Value<'_>]) -> Result<(), Interrupt> {
     charge_elements(call, elements.len(), elements.len().min(MAX_ELEMENTS))?;
+    charge_each(call, elements.len())?;
     let bits = usize::BITS - elements.len().leading_zeros();
     let size = elements.len().saturating_mul(ELEMENT).saturating_add(text_bytes(elements));
     charge_work(call, size.saturating_mul(bits as usize))

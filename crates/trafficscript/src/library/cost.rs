@@ -57,7 +57,13 @@ impl Found {
     pub(super) fn another(&mut self, call: &mut Call<'_, '_>) -> Result<(), Interrupt> {
         /// A place takes some 10 ns.
         const PLACES: usize = 16;
+        self.another_of(call, PLACES)
+    }
+
+    /// One more, of which so many count as one instruction.
+    #[inline]
+    pub(super) fn another_of(&mut self, call: &mut Call<'_, '_>, places: usize) -> Result<(), Interrupt> {
         self.count += 1;
-        if self.count.is_multiple_of(PLACES) { Ok(call.meter.step()?) } else { Ok(()) }
+        if self.count.is_multiple_of(places) { Ok(call.meter.step()?) } else { Ok(()) }
     }
 }

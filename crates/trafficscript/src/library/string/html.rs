@@ -54,6 +54,9 @@ fn htmlencode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     Ok(output.value())
 }
 
+/// References that count as one instruction: their names are looked for in a table.
+const REFERENCES: usize = 2;
+
 /// Bytes of the longest reference between `&` and `;` that is looked for.
 const LONGEST_REFERENCE: usize = 10;
 
@@ -66,7 +69,7 @@ fn htmldecode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let mut output = Output::default();
     let mut rest = &*text;
     while let Some(at) = memchr::memchr(b'&', rest) {
-        found.another(call)?;
+        found.another_of(call, REFERENCES)?;
         let (before, reference) = rest.split_at(at);
         output.push(call, before)?;
         rest = if let Some((character, behind)) = decoded(reference) {
@@ -89,6 +92,9 @@ fn decoded(text: &[u8]) -> Option<(char, &[u8])> {
     let character = match name {
         [b'#', b'x' | b'X', digits @ ..] => numbered(digits, 16)?,
         [b'#', digits @ ..] => numbered(digits, 10)?,
+        b"amp" => '&',
+        b"lt" => '<',
+        b"gt" => '>',
         name => named(name)?,
     };
     Some((character, behind))
