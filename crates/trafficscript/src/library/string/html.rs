@@ -55,7 +55,7 @@ fn htmlencode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 }
 
 /// References that count as one instruction: their names are looked for in a table.
-const REFERENCES: usize = 2;
+const REFERENCES: usize = 4;
 
 /// Bytes of the longest reference between `&` and `;` that is looked for.
 const LONGEST_REFERENCE: usize = 10;
