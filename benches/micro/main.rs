@@ -1,4 +1,4 @@
-//! Micro-benches: head parsing, `Pool::choose`, snapshot building, rules. `cargo bench -p tidegate-benches [NAME…]`.
+//! Micro-benches: head parsing, `Pool::choose`, snapshot building, rules and their limits. `cargo bench -p tidegate-benches [NAME…]`.
 //!
 //! Each line is one function: the time of one call as the median of many samples, with the fastest sample, and the bound
 //! it has to keep where there is one. A sample is a batch of calls long enough for the clock. Names given on the
@@ -6,6 +6,8 @@
 
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a bench that cannot be set up has no figures")]
+
+mod budgets;
 
 use std::{
     collections::BTreeMap,
@@ -53,6 +55,7 @@ fn main() {
     snapshots(&mut runner);
     rule_imports(&mut runner);
     rules(&mut runner);
+    budgets::budgets(&mut runner);
     if runner.missed > 0 {
         println!("{} over their bound", runner.missed);
         std::process::exit(1);
@@ -66,8 +69,24 @@ struct Runner {
 }
 
 impl Runner {
+    fn wants(&self, name: &str) -> bool {
+        self.wanted.is_empty() || self.wanted.iter().any(|part| name.contains(part.as_str()))
+    }
+
+    /// What is to be said of a time that has a bound.
+    fn verdict(&mut self, taken: Duration, bound: Option<Duration>) -> String {
+        match bound {
+            Some(bound) if taken > bound => {
+                self.missed += 1;
+                format!("  over the bound of {bound:?}")
+            }
+            Some(bound) => format!("  bound {bound:?}"),
+            None => String::new(),
+        }
+    }
+
     fn time(&mut self, name: &str, bound: Option<Duration>, mut call: impl FnMut()) {
-        if !self.wanted.is_empty() && !self.wanted.iter().any(|part| name.contains(part.as_str())) {
+        if !self.wants(name) {
             return;
         }
         let mut batch = 1_u32;
@@ -85,14 +104,7 @@ impl Runner {
         }
         samples.sort_unstable();
         let median = samples[samples.len() / 2];
-        let verdict = match bound {
-            Some(bound) if median > bound => {
-                self.missed += 1;
-                format!("  over the bound of {bound:?}")
-            }
-            Some(bound) => format!("  bound {bound:?}"),
-            None => String::new(),
-        };
+        let verdict = self.verdict(median, bound);
         println!("{name:44} {median:>12.1?}  fastest {:>12.1?}{verdict}", samples[0]);
     }
 }

@@ -386,6 +386,16 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_for_no_list_is_told() {
+        let (text, good) = said(&[("r", "http.getResponseBody();\npool.use( \"x\" );")], &["check", "@r"]);
+        assert!(
+            good && text.starts_with("r: Warning: line 2, column 1: no list of rules admits all"),
+            "{text}"
+        );
+        assert!(text.ends_with("1 rule: 0 errors, 1 warning\n"), "{text}");
+    }
+
+    #[test]
     fn imports_are_the_files_beside() {
         let rules = [
             ("main.rts", "import tools;\nlog.info( tools.twice( \"a\" ) );"),

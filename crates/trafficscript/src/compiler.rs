@@ -1,6 +1,7 @@
 //! From the structure of a rule to its program: names become slots and call sites, imported subs are found, everything
 //! that can be known before the rule runs is checked.
 
+mod append;
 mod body;
 mod call;
 mod expression;
@@ -11,6 +12,7 @@ use std::{collections::HashMap, rc::Rc, sync::Arc};
 
 use self::{body::Body, import::Module};
 use crate::{
+    library::Subject,
     meter::Limits,
     note::{Note, Severity, place},
     program::{CallSite, Called, Number, Op, Program, SubCode, Uses},
@@ -64,6 +66,11 @@ pub fn compile(
     };
     compiler.load_imports(&main, &mut vec![name.to_owned()]);
     compiler.rule(&main);
+    // What has nothing but subs is there for other rules.
+    if !main.tree.block.is_empty() && compiler.notes.errors == 0 {
+        let contradictions = compiler.uses.contradictions();
+        compiler.notes.notes.extend(contradictions);
+    }
     let Compiler { mut notes, ops, texts, numbers, sites, subs, lines, uses, modules, .. } = compiler;
     notes.notes.sort_by_key(|note| (note.line, note.column));
     let program = (notes.errors == 0).then(|| {
@@ -160,7 +167,7 @@ impl Compiler<'_> {
         let Some(main) = self.modules.first() else { return };
         let at = module.imported_at.unwrap_or(at);
         self.uses.functions.push((function, at.line));
-        if !function.phases.is_empty() {
+        if !function.phases.is_empty() || function.subject() != Subject::Any {
             let (column, source_line) = place(&main.text, at.at as usize);
             self.uses.places.push(Called { function, line: at.line, column, source_line });
         }

@@ -8,6 +8,7 @@ mod auth;
 mod call;
 mod clock;
 mod connection;
+mod cost;
 mod counter;
 mod data;
 mod geo;
@@ -47,6 +48,7 @@ mod trial;
 mod xml;
 
 pub use self::call::{Argument, CAPTURES, Call, Interrupt, Outcome, Site};
+pub(crate) use self::cost::NUMBER;
 pub use self::http::status::usual_reason;
 pub(crate) use self::http::{is_framing, reply::is_token, url::is_target_byte};
 use std::{collections::HashMap, sync::LazyLock};

@@ -3,6 +3,7 @@
 //! One stack holds the variables of all frames and the values being computed. Arguments of a function are a slice of
 //! it. Every instruction counts; what works on many bytes counts them too ([`Meter`]).
 
+mod append;
 mod compute;
 mod element;
 pub(crate) mod operate;
@@ -12,7 +13,7 @@ use std::rc::Rc;
 use crate::{
     host::{Answer, Host, Need, tag},
     library::{CAPTURES, Call, Interrupt, Subject},
-    meter::{Limits, Meter, Reached},
+    meter::{Limits, Meter, Reached, WARNING},
     pattern::PatternCache,
     program::{CallSite, Number, Op, Program, UNKNOWN_LEVEL},
     value::{Container, MAX_LEVELS, Text, Value, cast, own},
@@ -178,6 +179,7 @@ impl<'p> Machine<'p> {
                 Op::Binary(operator) => self.binary(operator, host)?,
                 Op::Unary(operator) => self.unary(operator, host)?,
                 Op::Concatenate(count) => self.concatenate(count.into(), host)?,
+                Op::Append(slot, count) => self.append(slot, count.into(), host)?,
                 Op::Step(slot, by, before) => self.step(slot, by, before, host)?,
                 Op::Sub(index) => {
                     self.call(index)?;
@@ -241,6 +243,7 @@ impl<'p> Machine<'p> {
             Op::VivifyCapture(number) => self.vivify_capture(number)?,
             Op::VivifyIndex(level) => self.vivify_element(level, host)?,
             Op::StoreIndex(level) => self.store_element(level, host)?,
+            Op::AppendIndex(count) => self.append_element(count.into(), host)?,
             Op::StepIndex(by, before) => self.step_element(by, before, host)?,
             Op::Iterate => self.iterate(host)?,
             _ => {}
@@ -440,6 +443,7 @@ impl<'p> Machine<'p> {
         if self.strict {
             return Err(Interrupt::Abort(line));
         }
+        self.meter.steps(WARNING)?;
         host.warn(tag::FAULT, line.as_bytes());
         Ok(())
     }

@@ -72,6 +72,9 @@ impl fmt::Display for Reached {
 /// Bytes whose handling counts as one instruction.
 pub(crate) const BYTES_PER_INSTRUCTION: usize = 1024;
 
+/// Instructions that telling people of a fault counts for.
+pub(crate) const WARNING: u32 = 5;
+
 /// What is left of the limits.
 #[derive(Debug)]
 pub struct Meter {
@@ -128,6 +131,14 @@ impl Meter {
             return Err(Reached::String(self.limits.string));
         }
         self.made(bytes)
+    }
+
+    /// So many bytes added to a string of so many.
+    pub fn append(&mut self, length: usize, added: usize) -> Result<(), Reached> {
+        if length.saturating_add(added) > self.limits.string {
+            return Err(Reached::String(self.limits.string));
+        }
+        self.made(added)
     }
 
     /// So many bytes made, of more than one value.

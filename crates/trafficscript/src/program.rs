@@ -54,6 +54,10 @@ pub(crate) enum Op {
     Binary(Binary),
     /// so many values → string
     Concatenate(u16),
+    /// so many values → ; appends them to a variable
+    Append(u16, u16),
+    /// container, key, so many values → element with them appended
+    AppendIndex(u16),
     Unary(Unary),
     Jump(u32),
     /// condition →
@@ -150,17 +154,41 @@ pub struct Uses {
     pub bandwidth: Vec<String>,
     /// Calls of functions of the library with their lines, those of imported subs with the line of the import.
     pub functions: Vec<(&'static Function, u32)>,
-    /// Where calls stand that are not valid in every phase.
+    /// Where calls stand that are not valid in every phase, or not with every protocol.
     pub(crate) places: Vec<Called>,
 }
 
-/// A call that is not valid in every phase.
+/// A call that is not valid in every phase, or not with every protocol.
 #[derive(Debug)]
 pub(crate) struct Called {
     pub function: &'static Function,
     pub line: u32,
     pub column: u32,
     pub source_line: String,
+}
+
+impl Called {
+    fn may_stand_in(&self, phase: Phase) -> bool {
+        let phases = self.function.phases;
+        phases.is_empty() || phases.contains(&phase)
+    }
+
+    /// What the rules are called that it may stand in.
+    fn rules(&self) -> String {
+        let valid: Vec<_> = self.function.phases.iter().copied().map(rules_of).collect();
+        valid.join(" and ")
+    }
+
+    fn warning(&self, message: String, hint: &str) -> Note {
+        Note {
+            severity: Severity::Warning,
+            line: self.line,
+            column: self.column,
+            source_line: self.source_line.clone(),
+            message,
+            hint: Some(hint.to_owned()),
+        }
+    }
 }
 
 impl fmt::Debug for Uses {
@@ -208,19 +236,62 @@ impl Uses {
 
     /// An error for every call that is not valid in a phase.
     pub fn misplaced(&self, phase: Phase) -> Vec<Note> {
-        let wrong = self.places.iter().filter(|called| !called.function.phases.contains(&phase));
+        let wrong = self.places.iter().filter(|called| !called.may_stand_in(phase));
         wrong
-            .map(|called| {
-                let valid: Vec<_> = called.function.phases.iter().copied().map(rules_of).collect();
-                Note {
-                    severity: Severity::Error,
-                    line: called.line,
-                    column: called.column,
-                    source_line: called.source_line.clone(),
-                    message: format!("{} cannot be called in {}", called.function.name, rules_of(phase)),
-                    hint: Some(format!("it works in {}", valid.join(" and "))),
-                }
+            .map(|called| Note {
+                severity: Severity::Error,
+                line: called.line,
+                column: called.column,
+                source_line: called.source_line.clone(),
+                message: format!("{} cannot be called in {}", called.function.name, rules_of(phase)),
+                hint: Some(format!("it works in {}", called.rules())),
             })
             .collect()
+    }
+
+    /// Warnings of calls that exclude each other, so that there is no list of rules, or no virtual server, for all of
+    /// them. None if the rule asks in which phase it runs.
+    pub(crate) fn contradictions(&self) -> Vec<Note> {
+        if self.functions.iter().any(|(function, _)| function.name == "rule.getState") {
+            return Vec::new();
+        }
+        [self.in_no_list(), self.of_no_protocol()].into_iter().flatten().collect()
+    }
+
+    fn in_no_list(&self) -> Option<Note> {
+        let mut left = vec![Phase::Request, Phase::Response, Phase::Completion];
+        let mut narrowing: Vec<&Called> = Vec::new();
+        for called in &self.places {
+            let before = left.len();
+            left.retain(|phase| called.may_stand_in(*phase));
+            if left.len() < before {
+                narrowing.push(called);
+            }
+            if left.is_empty() {
+                break;
+            }
+        }
+        let last = *narrowing.last().filter(|_| left.is_empty())?;
+        let apart = |other: &&&Called| !other.function.phases.iter().any(|phase| last.may_stand_in(*phase));
+        if let Some(one) = narrowing.iter().find(apart) {
+            narrowing = vec![*one, last];
+        }
+        let calls = narrowing.iter().map(|called| {
+            format!("{} (line {}) works in {}", called.function.name, called.line, called.rules())
+        });
+        let calls: Vec<_> = calls.collect();
+        let message = format!("no list of rules admits all calls: {}", calls.join(", "));
+        Some(last.warning(message, "make a rule for each list of it"))
+    }
+
+    fn of_no_protocol(&self) -> Option<Note> {
+        let first = |subject| self.places.iter().find(|called| called.function.subject() == subject);
+        let (http, bytes) = (first(Subject::Http)?, first(Subject::Bytes)?);
+        let message = format!(
+            "no virtual server has both: {} (line {}) is for the protocol http, {} (line {}) for others",
+            http.function.name, http.line, bytes.function.name, bytes.line
+        );
+        let later = if http.line > bytes.line { http } else { bytes };
+        Some(later.warning(message, "make a rule for each protocol of it"))
     }
 }

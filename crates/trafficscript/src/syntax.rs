@@ -2,11 +2,12 @@
 //! is noted and the parser goes on behind it.
 
 mod expression;
+mod foreign;
 pub(crate) mod lexer;
 mod parser;
 mod statement;
 
-pub(crate) use self::{parser::parse, statement::miscased};
+pub(crate) use self::{foreign::function as foreign_function, parser::parse, statement::miscased};
 
 use crate::note::{Note, Severity, place};
 
@@ -58,6 +59,16 @@ pub(crate) enum Binary {
     And,
     Xor,
     Or,
+}
+
+impl Binary {
+    /// Whether it gives 1 or 0.
+    pub(crate) fn compares(self) -> bool {
+        matches!(
+            self,
+            Self::Less | Self::LessEqual | Self::Greater | Self::GreaterEqual | Self::Equal | Self::NotEqual
+        )
+    }
 }
 
 /// Operators with one operand.

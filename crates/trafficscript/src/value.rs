@@ -36,6 +36,8 @@ pub enum Text<'p> {
     Constant(&'p [u8]),
     /// Made while running.
     Made(Rc<[u8]>),
+    /// Made by appending: it can grow where it is as long as nothing else holds it.
+    Grown(Rc<Vec<u8>>),
 }
 
 /// An array, a hash, or what `[]` gives, which becomes either by its first use.
@@ -67,6 +69,7 @@ impl Deref for Text<'_> {
         match self {
             Self::Constant(bytes) => bytes,
             Self::Made(bytes) => bytes,
+            Self::Grown(bytes) => bytes,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     note::Severity,
     program::{Number, Op},
     syntax::{Block, Expression, Id, Node, Place, Span},
-    value::{Text, Value},
+    value::Value,
 };
 
 /// Most variables of a body.
@@ -42,6 +42,8 @@ pub(super) struct Body<'c, 'a> {
     pub parameters: u16,
     pub enclosing: Vec<Enclosing>,
     pub is_sub: bool,
+    /// Names behind a dollar sign in strings, each once, and the first such string.
+    mentioned: HashMap<String, Place>,
     /// Instructions before this are reached by jumps, those from it on only from above.
     barrier: usize,
 }
@@ -57,6 +59,7 @@ impl<'c, 'a> Body<'c, 'a> {
             parameters: 0,
             enclosing: Vec::new(),
             is_sub: false,
+            mentioned: HashMap::new(),
         };
         for parameter in parameters {
             let before = body.variables.len();
@@ -173,17 +176,29 @@ impl<'c, 'a> Body<'c, 'a> {
         let op = match value {
             Value::Int(number) => self.compiler.number(Number::Int(*number)),
             Value::Double(number) => self.compiler.number(Number::Double(*number)),
-            Value::Text(Text::Constant(bytes)) => Op::Text(self.compiler.text(bytes)),
-            Value::Text(Text::Made(bytes)) => Op::Text(self.compiler.text(bytes)),
+            Value::Text(text) => Op::Text(self.compiler.text(text)),
             Value::Container(_) => return false,
         };
-        let left = self.compiler.ops.len().saturating_sub(back);
+        self.take_back(back);
+        self.emit(op, place);
+        true
+    }
+
+    /// Takes the last instructions away.
+    fn take_back(&mut self, count: usize) {
+        let left = self.compiler.ops.len().saturating_sub(count);
         self.compiler.ops.truncate(left);
         while self.compiler.lines.last().is_some_and(|(first, _)| *first as usize >= left) {
             self.compiler.lines.pop();
         }
-        self.emit(op, place);
-        true
+    }
+
+    /// Takes the last instruction away if it concatenates, and gives how many values it does.
+    pub(super) fn take_concatenation(&mut self) -> Option<u16> {
+        let last = self.compiler.ops.len().checked_sub(1).filter(|last| *last >= self.barrier)?;
+        let Some(Op::Concatenate(count)) = self.compiler.ops.get(last).copied() else { return None };
+        self.take_back(1);
+        Some(count)
     }
 
     /// The slot of a variable that is read, or `set`.
@@ -217,8 +232,38 @@ impl<'c, 'a> Body<'c, 'a> {
         (self.variables.len() - 1) as u16
     }
 
+    /// Notes what looks like variables in a string.
+    pub(super) fn mentions(&mut self, text: &[u8], place: Place) {
+        for at in memchr::memchr_iter(b'$', text) {
+            let behind = text.get(at + 1..).unwrap_or_default();
+            let behind = behind.strip_prefix(b"{").unwrap_or(behind);
+            let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+            let length = behind.iter().take_while(|byte| is_name(byte)).count();
+            if let Ok(name) = std::str::from_utf8(behind.get(..length).unwrap_or_default())
+                && name.starts_with(|first: char| !first.is_ascii_digit())
+                && self.mentioned.len() < MAX_VARIABLES
+            {
+                self.mentioned.entry(name.to_owned()).or_insert(place);
+            }
+        }
+    }
+
+    /// Tells of strings that seem to hold variables, which they do not.
+    fn mentioned_variables(&mut self) {
+        let mut mentioned: Vec<_> = std::mem::take(&mut self.mentioned).into_iter().collect();
+        mentioned.sort_unstable_by_key(|(_, place)| place.at);
+        for (name, place) in mentioned {
+            if self.variables.iter().any(|variable| variable.set && variable.name == name) {
+                let message = format!("strings hold no variables: ${name} stays as it is written");
+                let hint = format!("to put its value there, write \"…\" . ${name} . \"…\"");
+                self.note(place, Severity::Note, message, Some(hint));
+            }
+        }
+    }
+
     /// Warns of variables that are read and never set.
     fn unset_variables(&mut self) {
+        self.mentioned_variables();
         let variables = std::mem::take(&mut self.variables);
         for variable in variables.iter().filter(|variable| !variable.set) {
             let others = variables.iter().filter(|other| other.set && !other.name.is_empty());

@@ -8,7 +8,7 @@ use crate::{
     note::Severity,
     pattern::{Flags, Pattern},
     program::{CallSite, Op, UNKNOWN_LEVEL},
-    syntax::{Id, Place, Span, miscased},
+    syntax::{Id, Place, Span, foreign_function, miscased},
 };
 
 /// Most arguments of a call.
@@ -30,6 +30,16 @@ pub(super) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> O
         .filter(|(distance, _)| *distance <= most)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
+}
+
+/// The functions that have this name behind that of their family: `getHeader` for `http.getHeader`.
+fn of_family(name: &str) -> Option<String> {
+    /// More of them are no help.
+    const SHOWN: usize = 3;
+    let known = library::names()
+        .filter(|known| known.rsplit_once('.').is_some_and(|(_, last)| last.eq_ignore_ascii_case(name)));
+    let known: Vec<_> = known.take(SHOWN).collect();
+    (!known.is_empty()).then(|| known.join(" or "))
 }
 
 impl Body<'_, '_> {
@@ -117,7 +127,9 @@ impl Body<'_, '_> {
             let hint = nearest(&name, library::names().chain(subs)).map(ToOwned::to_owned);
             (format!("unknown function {written}"), hint)
         };
-        let hint = miscased(&written).or_else(|| hint.map(|near| format!("did you mean {near}?")));
+        let foreign = || foreign_function(&name).map(ToOwned::to_owned);
+        let near = || hint.or_else(|| of_family(&name)).map(|near| format!("did you mean {near}?"));
+        let hint = miscased(&written).or_else(foreign).or_else(near);
         self.error(span.place, message, hint);
         None
     }

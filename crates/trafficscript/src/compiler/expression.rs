@@ -3,12 +3,13 @@
 use super::body::Body;
 use crate::{
     machine::operate,
+    note::Severity,
     program::{Number, Op, UNKNOWN_LEVEL},
     syntax::{Binary, Expression, Id, Place, Span, Unary},
 };
 
 /// Where a value is put.
-enum Target {
+pub(super) enum Target {
     Slot(u16),
     Capture(u8),
     /// Container and key are on the stack; the level of the container.
@@ -32,6 +33,7 @@ impl Body<'_, '_> {
             Expression::Text(index) => {
                 let module = std::rc::Rc::clone(&self.module);
                 let bytes = module.tree.texts.get(index as usize).map_or(&[][..], |text| text);
+                self.mentions(bytes, place);
                 let text = self.compiler.text(bytes);
                 self.emit(Op::Text(text), place);
             }
@@ -107,7 +109,10 @@ impl Body<'_, '_> {
         }
         self.value(first);
         let mut joined = 1_u16;
+        let mut before = first;
         while let Some((operator, right, place)) = links.pop() {
+            self.check_sum(operator, &[before, right], place);
+            before = right;
             self.value(right);
             if operator == Binary::Concatenate {
                 let both = (joined == 1).then(|| self.constant(2).zip(self.constant(1))).flatten();
@@ -230,9 +235,25 @@ impl Body<'_, '_> {
         }
     }
 
+    /// Warns of a sum with a string that is no number.
+    fn check_sum(&mut self, operator: Binary, operands: &[Id], place: Place) {
+        let is_number =
+            |text: &[u8]| matches!(text.trim_ascii_start(), [b'0'..=b'9' | b'+' | b'-' | b'.', ..]);
+        let has_text =
+            operands.iter().any(|operand| self.literal(*operand).is_some_and(|text| !is_number(&text)));
+        if operator == Binary::Add && has_text {
+            let hint = Some("strings are joined by .".to_owned());
+            self.note(place, Severity::Warning, "`+` adds numbers, and this string is none", hint);
+        }
+    }
+
     fn assign(&mut self, target: Id, operator: Option<Binary>, value: Id, place: Place, wanted: bool) {
+        if self.append(target, operator, value, place, wanted) {
+            return;
+        }
         let target = self.target(target);
         if let Some(operator) = operator {
+            self.check_sum(operator, &[value], place);
             match target {
                 Target::Slot(slot) => _ = self.emit(Op::Load(slot), place),
                 Target::Capture(number) => _ = self.emit(Op::LoadCapture(number), place),
@@ -288,7 +309,7 @@ impl Body<'_, '_> {
     }
 
     /// Prepares the place that is assigned to: containers on the way are made where there are none.
-    fn target(&mut self, id: Id) -> Target {
+    pub(super) fn target(&mut self, id: Id) -> Target {
         let node = self.node(id);
         match node.expression {
             Expression::Capture(number) => Target::Capture(number),

@@ -80,16 +80,26 @@ impl Body<'_, '_> {
         self.land(&breaks);
     }
 
-    /// A condition; an assignment of a constant in it is hardly meant.
+    /// A condition; an assignment of what need not be computed is hardly meant in it.
     fn condition(&mut self, id: Id) -> Vec<usize> {
-        if let Expression::Assign(_, None, value) = self.node(id).expression
-            && matches!(
-                self.node(value).expression,
-                Expression::Int(_) | Expression::Double(_) | Expression::Text(_)
-            )
-        {
+        let mut todo = vec![id];
+        while let Some(id) = todo.pop() {
+            let node = self.node(id);
+            let value = match node.expression {
+                Expression::Assign(_, None, value) => self.node(value).expression,
+                Expression::Both(left, right) | Expression::Either(left, right) => {
+                    todo.extend([right, left]);
+                    continue;
+                }
+                _ => continue,
+            };
+            let what = match value {
+                Expression::Int(_) | Expression::Double(_) | Expression::Text(_) => "a constant",
+                Expression::Variable(_) => "a variable",
+                _ => continue,
+            };
             let hint = Some("to compare, use ==".to_owned());
-            self.note(self.node(id).place, Severity::Warning, "a constant is assigned in a condition", hint);
+            self.note(node.place, Severity::Warning, format!("{what} is assigned in a condition"), hint);
         }
         self.jump_unless(id)
     }

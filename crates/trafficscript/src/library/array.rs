@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::{
     ANY, Argument, Call, Function, Interrupt, Outcome,
+    cost::{NUMBER, charge_each, charge_times},
     lang::compare,
     make::{
         MAX_ELEMENTS, Output, array, array_at, charge_elements, charge_work, copied, copy_of, elements_at,
@@ -142,7 +143,15 @@ fn contains<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
         call.warn(&format!("Cannot convert {} to string value", cast::kind(&wanted)))?;
         return Ok(Value::flag(false));
     }
-    charge_work(call, text_bytes(&elements))?;
+    let texts = text_bytes(&elements);
+    if let Value::Text(text) = &wanted {
+        // Read as number for each number it is compared with.
+        let numbers = elements.iter().filter(|element| !matches!(element, Value::Text(_))).count();
+        charge_work(call, texts)?;
+        charge_times(call, text.len().saturating_mul(numbers), NUMBER)?;
+    } else {
+        charge_times(call, texts, NUMBER)?;
+    }
     Ok(Value::flag(elements.iter().any(|element| compare(element, &wanted) == Some(Ordering::Equal))))
 }
 
@@ -150,6 +159,7 @@ fn contains<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 fn join<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let elements = elements_at(call, 0)?;
     let separator = if call.has(1) { call.text(1)? } else { Argument::Made(Text::Constant(b" ")) };
+    charge_each(call, elements.len())?;
     let mut output = Output::default();
     for (index, element) in elements.iter().enumerate() {
         if index > 0 {
@@ -327,6 +337,7 @@ fn grow<'p>(
 }
 
 fn copied_all<'p>(call: &mut Call<'_, 'p>, elements: &[Value<'p>]) -> Result<Vec<Value<'p>>, Interrupt> {
+    charge_elements(call, elements.len(), elements.len())?;
     elements.iter().map(|element| copied(call, element)).collect()
 }
 
@@ -339,6 +350,7 @@ fn moved(call: &mut Call<'_, '_>, count: usize) -> Result<(), Interrupt> {
 /// Accounts for sorting: each element takes part in about as many comparisons as their number has bits.
 fn charge_sort(call: &mut Call<'_, '_>, elements: &[Value<'_>]) -> Result<(), Interrupt> {
     charge_elements(call, elements.len(), elements.len().min(MAX_ELEMENTS))?;
+    charge_each(call, elements.len())?;
     let bits = usize::BITS - elements.len().leading_zeros();
     let size = elements.len().saturating_mul(ELEMENT).saturating_add(text_bytes(elements));
     charge_work(call, size.saturating_mul(bits as usize))

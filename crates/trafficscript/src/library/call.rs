@@ -2,9 +2,10 @@
 
 use std::{cell::RefCell, fmt, ops::Deref, rc::Rc};
 
+use super::cost::{NUMBER, charge_times};
 use crate::{
     host::{Answer, Host, Need, tag},
-    meter::{Meter, Reached},
+    meter::{Meter, Reached, WARNING},
     pattern::{Captures, Flags, Pattern, PatternCache},
     value::{Container, Text, Value, cast},
 };
@@ -165,6 +166,7 @@ impl<'c, 'p> Call<'c, 'p> {
 
     /// An argument as integer; a container warns and gives 0.
     pub fn int(&mut self, index: usize) -> Result<i64, Interrupt> {
+        self.read_as_number(index)?;
         match self.arguments.get(index).map_or(Some(0), cast::int) {
             Some(number) => Ok(number),
             None => self.cannot_convert(index, "integer").map(|()| 0),
@@ -173,9 +175,18 @@ impl<'c, 'p> Call<'c, 'p> {
 
     /// An argument as double; a container warns and gives 0.
     pub fn double(&mut self, index: usize) -> Result<f64, Interrupt> {
+        self.read_as_number(index)?;
         match self.arguments.get(index).map_or(Some(0.0), cast::double) {
             Some(number) => Ok(number),
             None => self.cannot_convert(index, "double").map(|()| 0.0),
+        }
+    }
+
+    /// Accounts for reading a string as number.
+    fn read_as_number(&mut self, index: usize) -> Result<(), Interrupt> {
+        match self.arguments.get(index) {
+            Some(Value::Text(text)) => charge_times(self, text.len(), NUMBER),
+            _ => Ok(()),
         }
     }
 
@@ -264,6 +275,7 @@ impl<'c, 'p> Call<'c, 'p> {
         if self.strict {
             return Err(Interrupt::Abort(self.located(message)));
         }
+        self.meter.steps(WARNING)?;
         self.notice(tag, message);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::{
     Call, Function, Interrupt, Outcome,
+    cost::charge_each,
     make::{array, charge_elements, charge_made, charge_work, copied, hash_at, number},
     row::{mutator, works},
 };
@@ -91,6 +92,7 @@ fn entries<'p>(call: &mut Call<'_, 'p>) -> Result<(Vec<Value<'p>>, Vec<Value<'p>
         Container::Empty => Ok((Vec::new(), Vec::new())),
         Container::Hash(entries) => {
             charge_elements(call, entries.len(), entries.len())?;
+            charge_each(call, entries.len())?;
             let bytes: usize = entries.keys().map(|key| key.len().saturating_add(ELEMENT)).sum();
             charge_made(call, bytes)?;
             Ok(entries.iter().map(|(key, value)| (Value::from(&**key), value.clone())).unzip())

@@ -17,7 +17,11 @@ use std::{borrow::Cow, rc::Rc};
 
 use indexmap::IndexMap;
 
-use super::{Call, Interrupt, Outcome, make::charge_elements};
+use super::{
+    Call, Interrupt, Outcome,
+    cost::{FIELD, charge_times},
+    make::charge_elements,
+};
 use crate::{
     host::{Answer, Edit, FRAMING, Need, Side},
     value::{Container, Text, Value, cast},
@@ -206,7 +210,9 @@ pub(super) fn edit(call: &mut Call<'_, '_>, side: Side, edit: Edit<'_>) -> Resul
         Edit::Remove(_) | Edit::SetCookie(..) | Edit::RemoveCookie(_) => edit,
     };
     let name = edit.field();
-    call.charge(name.len() + edit.parts().iter().map(|part| part.len()).sum::<usize>())?;
+    let bytes = name.len() + edit.parts().iter().map(|part| part.len()).sum::<usize>();
+    call.charge(bytes)?;
+    charge_times(call, bytes, FIELD)?;
     match call.host.edit(side, edit) {
         Ok(()) => Ok(true),
         Err(refusal) => {

@@ -8,7 +8,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use super::{
     Call, Function, Interrupt, Outcome,
-    make::{Output, charge_work},
+    cost::{JSON, charge_each, charge_times},
+    make::Output,
     row::works,
 };
 use crate::{
@@ -58,6 +59,7 @@ fn write<'p>(
     match &*container.borrow() {
         Container::Empty => output.push(call, b"[]"),
         Container::Array(elements) => {
+            charge_each(call, elements.len())?;
             output.push(call, b"[")?;
             for (index, element) in elements.iter().enumerate() {
                 if index > 0 {
@@ -68,6 +70,8 @@ fn write<'p>(
             output.push(call, b"]")
         }
         Container::Hash(entries) => {
+            // Keys are escaped as the strings they are.
+            charge_each(call, entries.len().saturating_mul(2))?;
             output.push(call, b"{")?;
             for (index, (key, entry)) in entries.iter().enumerate() {
                 if index > 0 {
@@ -86,7 +90,7 @@ fn write<'p>(
 const PIECE: usize = 4096;
 
 fn write_text(call: &mut Call<'_, '_>, output: &mut Output, text: &[u8]) -> Result<(), Interrupt> {
-    charge_work(call, text.len())?;
+    charge_times(call, text.len(), JSON)?;
     let text = String::from_utf8_lossy(text);
     output.push(call, b"\"")?;
     let mut rest: &str = &text;
@@ -106,7 +110,7 @@ fn write_text(call: &mut Call<'_, '_>, output: &mut Output, text: &[u8]) -> Resu
 /// last counts.
 fn deserialize<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
-    charge_work(call, text.len())?;
+    charge_times(call, text.len(), JSON)?;
     let reached = RefCell::new(None);
     let parsed = {
         let meter = RefCell::new(&mut *call.meter);
@@ -126,6 +130,10 @@ fn deserialize<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     }
 }
 
+/// Elements of an array, and entries of a hash, that count as an instruction when they are made.
+const ELEMENTS: usize = 8;
+const ENTRIES: usize = 1;
+
 /// Makes a value of what comes next in a text.
 #[derive(Clone)]
 struct Seed<'s, 'm, 'p> {
@@ -137,8 +145,20 @@ struct Seed<'s, 'm, 'p> {
 }
 
 impl Seed<'_, '_, '_> {
+    /// For the `count`-th part of a container, of which so many count as one instruction, and its bytes.
+    fn charge_part<E: Error>(&self, count: usize, parts: usize, bytes: usize) -> Result<(), E> {
+        let mut meter = self.meter.borrow_mut();
+        let steps = u32::from(count.is_multiple_of(parts));
+        self.kept(meter.steps(steps).and_then(|()| meter.charge(bytes)))
+    }
+
     fn charge<E: Error>(&self, bytes: usize) -> Result<(), E> {
-        self.meter.borrow_mut().charge(bytes).map_err(|limit| {
+        self.kept(self.meter.borrow_mut().charge(bytes))
+    }
+
+    /// Remembers a limit that was reached: the parser knows errors of its own only.
+    fn kept<E: Error>(&self, charged: Result<(), Reached>) -> Result<(), E> {
+        charged.map_err(|limit| {
             *self.reached.borrow_mut() = Some(limit);
             E::custom(limit)
         })
@@ -194,7 +214,7 @@ impl<'de, 'p> Visitor<'de> for Seed<'_, '_, 'p> {
         let inner = self.inner()?;
         let mut elements = Vec::new();
         while let Some(element) = access.next_element_seed(inner.clone())? {
-            self.charge(ELEMENT)?;
+            self.charge_part(elements.len(), ELEMENTS, ELEMENT)?;
             elements.push(element);
         }
         Ok(Container::Array(elements).into())
@@ -204,7 +224,7 @@ impl<'de, 'p> Visitor<'de> for Seed<'_, '_, 'p> {
         let inner = self.inner()?;
         let mut entries = IndexMap::new();
         while let Some(key) = access.next_key::<String>()? {
-            self.charge(ELEMENT + key.len())?;
+            self.charge_part(entries.len(), ENTRIES, ELEMENT + key.len())?;
             let value = access.next_value_seed(inner.clone())?;
             entries.insert(Box::from(key.as_bytes()), value);
         }

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use super::{
     ANY, Call, Function, Interrupt, Outcome,
+    cost::{DECODE, Found, NUMBER, charge_each, charge_times},
     make::{Output, array, charge_work, copy_of},
     row::works,
 };
@@ -118,7 +119,21 @@ fn pick<'p>(call: &mut Call<'_, 'p>, wanted: Ordering) -> Outcome<'p> {
         }
     }
     let [first, second] = sides;
+    charge_compared(call, &first, &second)?;
     Ok(if compare(&second, &first) == Some(wanted) { second } else { first })
+}
+
+/// Accounts for a comparison of two scalars.
+fn charge_compared<'p>(
+    call: &mut Call<'_, 'p>,
+    left: &Value<'p>,
+    right: &Value<'p>,
+) -> Result<(), Interrupt> {
+    match (left, right) {
+        (Value::Text(left), Value::Text(right)) => charge_work(call, left.len().min(right.len())),
+        (Value::Text(text), _) | (_, Value::Text(text)) => charge_times(call, text.len(), NUMBER),
+        _ => Ok(()),
+    }
 }
 
 /// Compares two scalars as the operators do: as doubles if either is one, else as integers if either is one, else byte
@@ -171,12 +186,14 @@ fn dumped<'p>(
     match &*container.borrow() {
         Container::Empty => {}
         Container::Array(elements) => {
+            charge_each(call, elements.len())?;
             for element in elements {
                 output.push(call, separator(std::mem::take(&mut first)))?;
                 dumped(call, output, element, levels)?;
             }
         }
         Container::Hash(entries) => {
+            charge_each(call, entries.len().saturating_mul(2))?;
             for (key, entry) in entries {
                 output.push(call, separator(std::mem::take(&mut first)))?;
                 quoted(call, output, key)?;
@@ -189,17 +206,21 @@ fn dumped<'p>(
 }
 
 fn quoted(call: &mut Call<'_, '_>, output: &mut Output, text: &[u8]) -> Result<(), Interrupt> {
-    charge_work(call, text.len())?;
+    charge_times(call, text.len(), DECODE)?;
     output.push(call, b"\"")?;
-    for byte in text {
-        match byte {
-            b'"' | b'\\' | 0..=31 | 127 => {
-                let escaped: Vec<u8> = std::ascii::escape_default(*byte).collect();
-                output.push(call, &escaped)?;
-            }
-            plain => output.push(call, &[*plain])?,
-        }
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=31 | 127);
+    let mut found = Found::default();
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(special) {
+        found.another(call)?;
+        let (plain, from_special) = rest.split_at(at);
+        output.push(call, plain)?;
+        let Some((byte, behind)) = from_special.split_first() else { break };
+        let escaped: Vec<u8> = std::ascii::escape_default(*byte).collect();
+        output.push(call, &escaped)?;
+        rest = behind;
     }
+    output.push(call, rest)?;
     output.push(call, b"\"")
 }
 

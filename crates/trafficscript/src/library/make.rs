@@ -61,6 +61,7 @@ pub(super) fn charge_elements(call: &mut Call<'_, '_>, count: usize, length: usi
     if length > MAX_ELEMENTS {
         return Err(Interrupt::Abort(format!("an array would have more than {MAX_ELEMENTS} elements")));
     }
+    call.meter.elements_moved(count)?;
     charge_made(call, count.saturating_mul(ELEMENT))
 }
 
@@ -77,11 +78,7 @@ pub(super) fn charge_made(call: &mut Call<'_, '_>, bytes: usize) -> Result<(), I
 
 /// Accounts for reading so many bytes, of which nothing is kept: they count as instructions only.
 pub(super) fn charge_work(call: &mut Call<'_, '_>, bytes: usize) -> Result<(), Interrupt> {
-    const BYTES_PER_STEP: usize = 1024;
-    for _ in 0..bytes / BYTES_PER_STEP {
-        call.meter.step().map_err(|limit| Interrupt::Abort(limit.to_string()))?;
-    }
-    Ok(())
+    Ok(call.meter.work(bytes)?)
 }
 
 /// Part of a string; empty if the range is not within it. Parts of constants are not copied.
@@ -94,8 +91,8 @@ pub(super) fn part<'p>(call: &mut Call<'_, 'p>, text: &Argument<'_, 'p>, range: 
             let bytes: &'p [u8] = bytes;
             Ok(Value::Text(Text::Constant(bytes.get(range).unwrap_or_default())))
         }
-        Text::Made(bytes) => {
-            let bytes = bytes.get(range).unwrap_or_default();
+        made => {
+            let bytes = made.get(range).unwrap_or_default();
             call.charge(bytes.len())?;
             Ok(Value::from(bytes))
         }

@@ -7,6 +7,7 @@ pub(super) mod cut;
 pub(super) mod date;
 pub(super) mod digest;
 pub(super) mod encode;
+mod entities;
 pub(super) mod format;
 pub(super) mod html;
 pub(super) mod numbers;

@@ -79,7 +79,7 @@ const MAX_NAMESPACES: usize = 1000;
 /// Bytes of the tree that a byte of the document may make: the shortest element is four bytes.
 const TREE: usize = 16;
 /// How much slower a byte is parsed than looked at.
-const PARSING: usize = 8;
+const PARSING: usize = 32;
 
 /// `xml.xpath.matchNodeSet(document, namespaces, query)`
 fn match_node_set<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {

@@ -4,7 +4,7 @@
 use super::{Machine, operate};
 use crate::{
     host::Host,
-    library::Interrupt,
+    library::{Interrupt, NUMBER},
     meter::Reached,
     syntax::{Binary, Unary},
     value::{Value, cast},
@@ -61,7 +61,14 @@ impl<'p> Machine<'p> {
             _ => 0,
         };
         let bytes = length(left) + length(right);
-        if operator == Binary::Concatenate { self.meter.charge(bytes) } else { self.meter.work(bytes) }
+        match operator {
+            Binary::Concatenate => self.meter.charge(bytes),
+            // Two strings are compared as they are, at the speed of copying.
+            _ if matches!((left, right), (Value::Text(_), Value::Text(_))) && operator.compares() => {
+                self.meter.work(bytes)
+            }
+            _ => self.meter.work(bytes.saturating_mul(NUMBER)),
+        }
     }
 
     #[cold]
@@ -93,7 +100,7 @@ impl<'p> Machine<'p> {
     pub(super) fn unary(&mut self, operator: Unary, host: &mut dyn Host) -> Result<(), Interrupt> {
         let value = self.pop();
         if let Value::Text(text) = &value {
-            self.meter.work(text.len())?;
+            self.meter.work(text.len().saturating_mul(NUMBER))?;
         }
         let result = if let Some(result) = operate::unary(operator, &value) {
             result
@@ -147,9 +154,23 @@ impl<'p> Machine<'p> {
     }
 
     pub(super) fn concatenate(&mut self, count: usize, host: &mut dyn Host) -> Result<(), Interrupt> {
+        let from = self.stack.len().saturating_sub(count);
+        let bytes = self.joined_length(from, host)?;
+        self.meter.charge(bytes)?;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        self.join(from, &mut scratch);
+        self.stack.push(Value::from(scratch.as_slice()));
+        if scratch.capacity() <= SCRATCH_KEPT {
+            self.scratch = scratch;
+        }
+        Ok(())
+    }
+
+    /// No fewer bytes than the values on the stack have as strings, from an index on. Containers warn.
+    pub(super) fn joined_length(&mut self, from: usize, host: &mut dyn Host) -> Result<usize, Interrupt> {
         /// No number is longer as text.
         const NUMBER: usize = 24;
-        let from = self.stack.len().saturating_sub(count);
         let mut bytes = 0;
         for at in from..self.stack.len() {
             match self.stack.get(at) {
@@ -162,21 +183,18 @@ impl<'p> Machine<'p> {
                 _ => bytes += NUMBER,
             }
         }
-        self.meter.charge(bytes)?;
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.clear();
+        Ok(bytes)
+    }
+
+    /// Takes the values from an index on from the stack and appends them as strings, containers as `0`.
+    pub(super) fn join(&mut self, from: usize, bytes: &mut Vec<u8>) {
         for value in self.stack.drain(from..) {
             match &value {
-                Value::Text(text) => scratch.extend_from_slice(text),
-                Value::Int(number) => scratch.extend_from_slice(number.to_string().as_bytes()),
-                Value::Double(number) => scratch.extend_from_slice(cast::general(*number).as_bytes()),
-                Value::Container(_) => scratch.push(b'0'),
+                Value::Text(text) => bytes.extend_from_slice(text),
+                Value::Int(number) => bytes.extend_from_slice(number.to_string().as_bytes()),
+                Value::Double(number) => bytes.extend_from_slice(cast::general(*number).as_bytes()),
+                Value::Container(_) => bytes.push(b'0'),
             }
         }
-        self.stack.push(Value::from(scratch.as_slice()));
-        if scratch.capacity() <= SCRATCH_KEPT {
-            self.scratch = scratch;
-        }
-        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::Machine;
 use crate::{
     host::Host,
-    library::Interrupt,
+    library::{Interrupt, NUMBER},
     meter::Reached,
     value::{Container, Text, Value, cast, own},
 };
@@ -58,6 +58,9 @@ impl<'p> Machine<'p> {
         length: usize,
         host: &mut dyn Host,
     ) -> Result<Option<usize>, Interrupt> {
+        if let Value::Text(text) = key {
+            self.meter.work(text.len().saturating_mul(NUMBER))?;
+        }
         let index = if let Some(index) = cast::int(key) {
             index
         } else {
@@ -177,7 +180,7 @@ impl<'p> Machine<'p> {
     }
 
     /// Puts a value that is owned and has so many levels into a container that is in `level` others.
-    fn set(
+    pub(super) fn set(
         &mut self,
         container: &Value<'p>,
         key: &Value<'p>,

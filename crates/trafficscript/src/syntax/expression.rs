@@ -2,7 +2,7 @@
 //! `!$port = f()` and `$a && $b = f()` mean what people write them for.
 
 use super::{
-    Binary, Expression, Id, MAX_NESTING, Unary,
+    Binary, Expression, Id, MAX_NESTING, Unary, foreign,
     lexer::Kind,
     parser::{Parsed, Parser, span},
     statement::miscased,
@@ -100,15 +100,9 @@ impl Parser<'_> {
                     left = self.node(token.place, expression);
                 }
                 Kind::Name => {
-                    let instead = match self.word(token) {
-                        "and" => "&&",
-                        "or" => "||",
-                        "eq" => "==",
-                        "ne" => "!=",
-                        _ => return Ok(left),
-                    };
+                    let Some(hint) = foreign::operator(self.word(token)) else { return Ok(left) };
                     let message = format!("`{}` is no operator", self.word(token));
-                    return Err(self.fault(token.place, message, Some(format!("use {instead}"))));
+                    return Err(self.fault(token.place, message, Some(hint.to_owned())));
                 }
                 _ => return Ok(left),
             }
@@ -211,8 +205,8 @@ impl Parser<'_> {
             }
             Kind::Symbol("[") => return self.container(),
             Kind::Symbol(_) | Kind::End => {
-                let found = self.found();
-                return Err(self.fault(token.place, format!("a value expected, found {found}"), None));
+                let (found, hint) = (self.found(), self.instead_of_value());
+                return Err(self.fault(token.place, format!("a value expected, found {found}"), hint));
             }
         };
         self.advance();
@@ -241,7 +235,7 @@ impl Parser<'_> {
             "false" => 0,
             word => {
                 let message = format!("unexpected word `{word}`");
-                let hint = miscased(word).unwrap_or_else(|| {
+                let hint = miscased(word).or_else(|| self.foreign_word(token)).unwrap_or_else(|| {
                     format!("a variable is written ${word}, a string \"{word}\", a call {word}()")
                 });
                 return Err(self.fault(token.place, message, Some(hint)));

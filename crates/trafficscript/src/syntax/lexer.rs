@@ -93,6 +93,10 @@ impl Lexer<'_, '_> {
                     self.name();
                     Some(Kind::Name)
                 }
+                b'/' if matches!(self.byte(1), Some(b'/' | b'*')) => {
+                    self.foreign_comment(place);
+                    None
+                }
                 _ => self.symbol(place),
             };
             if let Some(kind) = kind {
@@ -183,6 +187,12 @@ impl Lexer<'_, '_> {
             self.at += symbol.len();
             return Some(Kind::Symbol(symbol));
         }
+        if self.rest().starts_with(b"@") {
+            let hint = "arrays and hashes are variables like others: $name";
+            self.error(place, "unexpected @", Some(hint));
+            self.at += 1;
+            return None;
+        }
         let rest = self.rest();
         let curly = [b"\xe2\x80\x9c", b"\xe2\x80\x9d", b"\xe2\x80\x98", b"\xe2\x80\x99"];
         if curly.iter().any(|quote| rest.starts_with(*quote)) {
@@ -197,6 +207,22 @@ impl Lexer<'_, '_> {
         self.error(place, format!("unexpected {shown}"), None);
         self.at += length;
         None
+    }
+
+    /// `// …` and `/* … */` are told and skipped: what is behind them is most likely meant as it stands.
+    fn foreign_comment(&mut self, place: Place) {
+        let rest = self.rest();
+        let (mark, length) = if rest.starts_with(b"/*") {
+            ("`/*`", memchr::memmem::find(rest, b"*/").map(|end| end + 2))
+        } else {
+            ("`//`", memchr::memchr(b'\n', rest))
+        };
+        let skipped = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();
+        let (bytes, lines) = (skipped.len(), memchr::memchr_iter(b'\n', skipped).count() as u32);
+        let hint = "a comment begins with # and ends with its line";
+        self.error(place, format!("{mark} begins no comment"), Some(hint));
+        self.at += bytes;
+        self.line += lines;
     }
 
     fn number(&mut self, place: Place) -> Kind {

@@ -58,6 +58,11 @@ impl Parser<'_> {
         self.tokens.get(self.next.checked_sub(1)?).copied()
     }
 
+    /// The token before [`last`](Self::last).
+    pub(super) fn before_last(&self) -> Option<Token> {
+        self.tokens.get(self.next.checked_sub(2)?).copied()
+    }
+
     pub(super) fn advance(&mut self) -> Token {
         let token = self.token();
         if token.kind != Kind::End {
@@ -102,8 +107,17 @@ impl Parser<'_> {
         if self.take(symbol) {
             return Ok(());
         }
-        let found = self.found();
-        Err(self.fault(self.token().place, format!("`{symbol}` expected {here}, found {found}"), None))
+        let (found, hint) = (self.found(), self.instead_of_end());
+        Err(self.fault(self.token().place, format!("`{symbol}` expected {here}, found {found}"), hint))
+    }
+
+    /// As [`expect`](Self::expect), with what to say if there is something else.
+    pub(super) fn expect_with(&mut self, symbol: &str, here: &str, hint: &str) -> Parsed<()> {
+        if self.take(symbol) {
+            return Ok(());
+        }
+        let message = format!("`{symbol}` expected {here}, found {}", self.found());
+        Err(self.fault(self.token().place, message, Some(hint.to_owned())))
     }
 
     pub(super) fn expect_variable(&mut self, here: &str) -> Parsed<Span> {
@@ -112,8 +126,8 @@ impl Parser<'_> {
             self.next += 1;
             return Ok(span(token));
         }
-        let found = self.found();
-        Err(self.fault(token.place, format!("a variable expected {here}, found {found}"), None))
+        let (found, hint) = (self.found(), self.instead_of_variable());
+        Err(self.fault(token.place, format!("a variable expected {here}, found {found}"), hint))
     }
 
     /// What stands here, for people.

@@ -1,7 +1,7 @@
 //! Statements, subs and imports.
 
 use super::{
-    Block, Case, Id, Import, Place, Span, Statement, Sub,
+    Block, Case, Id, Import, Place, Span, Statement, Sub, foreign,
     lexer::Kind,
     parser::{Parsed, Parser, span},
 };
@@ -12,17 +12,8 @@ const KEYWORDS: [&str; 17] = [
     "sub", "return", "import", "true", "false",
 ];
 
-/// Words of other languages, with what to write instead.
-const FOREIGN: [(&str, &str); 8] = [
-    ("elseif", "else if"),
-    ("elsif", "else if"),
-    ("function", "sub"),
-    ("my", "variables need no declaration"),
-    ("var", "variables need no declaration"),
-    ("let", "variables need no declaration"),
-    ("unless", "if( !( … ) )"),
-    ("until", "while( !( … ) )"),
-];
+const FOR: &str = "write for( $i = 0; $i < 10; $i++ ) { … }, or foreach( $x in $array ) { … }";
+const FOREACH: &str = "write foreach( $x in $array ) { … }; of a hash, $x is the key";
 
 /// What to say of a keyword with capital letters.
 pub(crate) fn miscased(word: &str) -> Option<String> {
@@ -37,6 +28,9 @@ impl Parser<'_> {
         while self.token().kind != Kind::End && !self.tree.notes.is_full() {
             let began = self.position();
             let parsed = if self.is_word("sub") {
+                self.sub()
+            } else if self.is_foreign_sub() {
+                self.foreign_sub();
                 self.sub()
             } else if self.is_word("import") {
                 self.import()
@@ -91,6 +85,9 @@ impl Parser<'_> {
     }
 
     fn statement(&mut self) -> Parsed<Option<Statement>> {
+        if self.is_declaration() {
+            self.declaration();
+        }
         let token = self.token();
         if self.take(";") {
             return Ok(None);
@@ -114,7 +111,8 @@ impl Parser<'_> {
 
     fn is_keyword(&self) -> bool {
         let word = self.word(self.token());
-        KEYWORDS.contains(&word) || FOREIGN.iter().any(|(foreign, _)| *foreign == word)
+        let bracket = matches!(self.ahead(1).kind, Kind::Symbol("("));
+        KEYWORDS.contains(&word) || foreign::is_word(word, bracket)
     }
 
     /// A statement that begins with a word.
@@ -134,7 +132,8 @@ impl Parser<'_> {
                 if !self.take_word("while") {
                     let found = self.found();
                     let message = format!("`while` expected behind the block of `do`, found {found}");
-                    return Err(self.fault(self.token().place, message, None));
+                    let hint = "write do { … } while( … );".to_owned();
+                    return Err(self.fault(self.token().place, message, Some(hint)));
                 }
                 let condition = self.condition("while")?;
                 self.end()?;
@@ -143,12 +142,12 @@ impl Parser<'_> {
             "for" => self.counted(place),
             "foreach" => {
                 self.advance();
-                self.expect("(", "behind `foreach`")?;
+                self.expect_with("(", "behind `foreach`", FOREACH)?;
                 let variable = self.expect_variable("behind `foreach(`")?;
                 if !self.take_word("in") {
                     let found = self.found();
                     let message = format!("`in` expected behind the variable of `foreach`, found {found}");
-                    return Err(self.fault(self.token().place, message, None));
+                    return Err(self.fault(self.token().place, message, Some(FOREACH.to_owned())));
                 }
                 let container = self.expression()?;
                 self.expect(")", "behind the array of `foreach`")?;
@@ -172,13 +171,14 @@ impl Parser<'_> {
             "else" => Err(self.fault(place, "`else` without `if`", None)),
             "case" | "default" => Err(self.fault(place, format!("`{word}` outside `switch`"), None)),
             _ => {
-                if let Some((_, instead)) = FOREIGN.into_iter().find(|(foreign, _)| *foreign == word) {
-                    Err(self.fault(place, format!("unknown word `{word}`"), Some(format!("use {instead}"))))
-                } else {
-                    let expression = self.expression()?;
-                    self.end()?;
-                    Ok(Statement::Expression(expression))
+                if self.is_keyword() {
+                    let token = self.advance();
+                    let hint = self.foreign_word(token);
+                    return Err(self.fault(place, format!("unknown word `{word}`"), hint));
                 }
+                let expression = self.expression()?;
+                self.end()?;
+                Ok(Statement::Expression(expression))
             }
         }
     }
@@ -199,7 +199,8 @@ impl Parser<'_> {
             memchr::memchr_iter(b'\n', between).count() as u32
         };
         let line = self.last().map_or(place.line, |last| last.place.line + newlines(last.place, last.end));
-        let fault = self.fault(Place { line, ..place }, format!("`;` is missing before {found}"), None);
+        let hint = self.instead_of_end();
+        let fault = self.fault(Place { line, ..place }, format!("`;` is missing before {found}"), hint);
         let starts = match next.kind {
             Kind::End | Kind::Variable | Kind::Name => true,
             Kind::Symbol(symbol) => symbol == "}",
@@ -209,7 +210,7 @@ impl Parser<'_> {
     }
 
     fn condition(&mut self, word: &str) -> Parsed<Id> {
-        self.expect("(", &format!("behind `{word}`"))?;
+        self.expect_with("(", &format!("behind `{word}`"), &format!("write {word}( … ) {{ … }}"))?;
         let condition = self.expression()?;
         self.expect(")", "behind a condition")?;
         Ok(condition)
@@ -303,7 +304,7 @@ impl Parser<'_> {
 
     fn counted(&mut self, place: Place) -> Parsed<Statement> {
         self.advance();
-        self.expect("(", "behind `for`")?;
+        self.expect_with("(", "behind `for`", FOR)?;
         let first = self.list(";")?;
         let condition = if self.is(";") { None } else { Some(self.expression()?) };
         self.expect(";", "behind the condition of `for`")?;
@@ -316,6 +317,14 @@ impl Parser<'_> {
         let mut list = Vec::new();
         if self.take(end) {
             return Ok(list);
+        }
+        if self.is_declaration() {
+            self.declaration();
+        }
+        let second = self.ahead(1);
+        if second.kind == Kind::Name && matches!(self.word(second), "in" | "of") {
+            let message = "`for` has a beginning, a condition and a step";
+            return Err(self.fault(second.place, message, Some(FOREACH.to_owned())));
         }
         loop {
             list.push(self.expression()?);
@@ -332,18 +341,19 @@ impl Parser<'_> {
         let keyword = token.kind == Kind::Name && KEYWORDS.contains(&self.word(token));
         if token.kind != Kind::Name || keyword {
             let found = self.found();
-            return Err(self.fault(
-                token.place,
-                format!("the name of the sub expected, found {found}"),
-                None,
-            ));
+            let hint = "a sub has a name and stands at the top level: sub name( $a ) { … }".to_owned();
+            let message = format!("the name of the sub expected, found {found}");
+            return Err(self.fault(token.place, message, Some(hint)));
         }
         self.advance();
-        self.expect("(", "behind the name of the sub")?;
+        let hint =
+            format!("write sub {}( $a ) {{ … }}, without parameters sub {0}() {{ … }}", self.word(token));
+        self.expect_with("(", "behind the name of the sub", &hint)?;
         let mut parameters = Vec::new();
         while !self.take(")") {
             if !parameters.is_empty() {
-                self.expect(",", "between parameters or `)` behind them")?;
+                let hint = "parameters have no defaults and no types, only names: sub f( $a, $b ) { … }";
+                self.expect_with(",", "between parameters or `)` behind them", hint)?;
             }
             parameters.push(self.expect_variable("as parameter")?);
         }

@@ -61,7 +61,7 @@ fn exact_lines() {
         ("$x = ;", "Error 1:6 a value expected, found `;`"),
         ("$x = 1 +;", "Error 1:9 a value expected, found `;`"),
         ("$x = (1;", "Error 1:8 `)` expected behind an expression, found `;`"),
-        ("if $x { }", "Error 1:4 `(` expected behind `if`, found $x"),
+        ("if $x { }", "Error 1:4 `(` expected behind `if`, found $x | write if( … ) { … }"),
         (
             "if( 1 ) {\n",
             "Error 2:1 `}` expected, found the end of the rule | the block that begins in line 1 has no `}`",
@@ -263,6 +263,41 @@ fn what_a_rule_uses() {
     let options = Options { variable_pool_use: true, ..Options::default() };
     let computed = compile("test", b"test.pool($1 . \"x\");", &options, &|_| None);
     assert!(computed.program.is_some() && computed.notes.is_empty());
+}
+
+#[test]
+fn calls_that_exclude_each_other_are_told() {
+    const LISTS: &str = "make a rule for each list of it";
+    const PROTOCOLS: &str = "make a rule for each protocol of it";
+    for (text, wanted) in [
+        (
+            "http.getResponseBody();\npool.use( \"x\" );",
+            format!(
+                "Warning 2:1 no list of rules admits all calls: http.getResponseBody (line 1) works in response rules, \
+                 pool.use (line 2) works in request rules | {LISTS}"
+            ),
+        ),
+        (
+            "$x = http.getPath();\n if( request.endsWith( $x ) ) log.info( 1 );",
+            format!(
+                "Warning 2:6 no virtual server has both: http.getPath (line 1) is for the protocol http, \
+                 request.endsWith (line 2) for others | {PROTOCOLS}"
+            ),
+        ),
+        ("f(); sub f() { pool.use( \"x\" ); test.response(); }", String::new()),
+        ("http.getResponseBody(); pool.use( \"x\" ); $x = rule.getState();", String::new()),
+        ("sub f() { http.getResponseBody(); } sub g() { pool.use( \"x\" ); }", String::new()),
+        ("http.getResponseBody(); http.getPath(); http.setResponseHeader( \"a\", \"b\" );", String::new()),
+        ("pool.use( \"x\" ); request.getRemoteIP(); http.getHeader( \"a\" );", String::new()),
+    ] {
+        let found = notes(text);
+        if text.starts_with("f()") {
+            assert!(found.iter().any(|note| note.contains("no list of rules")), "{text}: {found:?}");
+            continue;
+        }
+        let told: Vec<_> = found.iter().map(String::as_str).collect();
+        assert_eq!(told, wanted.lines().collect::<Vec<_>>(), "{text}");
+    }
 }
 
 fn send_and_sync<T: Send + Sync>(_: &T) {}

@@ -1,7 +1,7 @@
 //! Everything ends within the limits, in bounded time.
 
 use crate::{
-    End, Limits,
+    Described, End, Limits, Machine, PatternCache, Step,
     meter::BYTES_PER_INSTRUCTION,
     testing::{compiled, logged, run, run_with},
 };
@@ -94,6 +94,56 @@ fn waiting_restarts_the_count() {
     // What is made counts for the whole run.
     let made = "while( 1 ) { $s = test.fill(10000000) . 1; test.wait(); }";
     assert!(aborted(made).contains("bytes of values"));
+}
+
+/// Instructions that a rule executes, work on long values included.
+fn counted(text: &str) -> u32 {
+    let compiled = compiled(text);
+    let program = compiled.program.expect("a program");
+    let limits = Limits::default();
+    let mut machine = Machine::new(&program, limits);
+    let mut host = Described::request("GET", "/");
+    let step = machine.run(&mut host, &mut PatternCache::new(16, limits.match_steps));
+    assert!(matches!(step, Step::Done(End::Finished)), "{step:?}: {text}");
+    machine.instructions()
+}
+
+/// What takes long counts for it, so that no rule holds its worker for longer than others do; short values cost nothing.
+#[test]
+fn costly_functions_count_for_what_they_take() {
+    for (call, least, most) in [
+        ("$x . 1", 100, 200),
+        ("$x + 1", 500, 600),
+        ("lang.toInt( $x )", 500, 600),
+        ("string.hash( $x )", 600, 700),
+        ("string.hashMD5( $x )", 800, 900),
+        ("string.hashSHA1( $x )", 300, 400),
+        ("string.hashSHA256( $x )", 300, 400),
+        ("string.hashSHA512( $x )", 800, 900),
+        ("string.base64encode( $x )", 300, 500),
+        ("string.base64decode( $x )", 500, 700),
+        ("string.hexencode( $x )", 300, 500),
+        ("string.urlencode( $x )", 100, 300),
+        ("string.htmlencode( $x )", 400, 700),
+        ("string.icmp( $x, $x )", 500, 600),
+        ("string.count( $x, \"a\" )", 6_000, 8_000),
+        ("string.replaceAll( $x, \"a\", \"b\" )", 6_000, 8_000),
+        ("string.split( $x, \"a\" )", 30_000, 50_000),
+        ("string.wildmatch( $x, \"*a\" )", 1_000, 5_000),
+        ("json.serialize( $x )", 300, 600),
+        ("array.join( array.create( 10000 ), \"\" )", 2_500, 5_000),
+    ] {
+        let of = |bytes: u32| {
+            let make = |call: &str| counted(&format!("$x = test.fill( {bytes} ); {call}"));
+            make(&format!("$y = {call};")) - make("$y = 1;")
+        };
+        let long = of(102_400);
+        assert!((least..=most).contains(&long), "{call}: {long}");
+        if !call.starts_with("array") {
+            let short = of(20);
+            assert!(short <= 12, "{call}: {short}");
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use aws_lc_rs::{
     pbkdf2,
 };
 
-use super::super::{Call, Function, Outcome, make::charge_work, row::works};
+use super::super::{Call, Function, Outcome, cost::PASSPHRASE, make::charge_work, row::works};
 use crate::value::Value;
 
 /// The functions of this topic.
@@ -44,7 +44,7 @@ const KEY_WORK: usize = 512 << 10;
 /// `string.encrypt(s, passphrase)` → 45 bytes more than s. Another result every time: salt and nonce are random.
 fn encrypt<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let (text, passphrase) = (call.text(0)?, call.text(1)?);
-    charge_work(call, KEY_WORK.saturating_add(passphrase.len()))?;
+    charge_work(call, KEY_WORK.saturating_add(passphrase.len().saturating_mul(PASSPHRASE)))?;
     call.charge(text.len().saturating_add(OVERHEAD))?;
     let mut salt = [0; SALT];
     let mut nonce = [0; NONCE_LEN];
@@ -75,7 +75,7 @@ fn decrypt<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     if text.len() < OVERHEAD {
         return Ok(Value::EMPTY);
     }
-    charge_work(call, KEY_WORK.saturating_add(passphrase.len()))?;
+    charge_work(call, KEY_WORK.saturating_add(passphrase.len().saturating_mul(PASSPHRASE)))?;
     call.charge(text.len())?;
     Ok(opened(&text, &passphrase).map_or(Value::EMPTY, Value::from))
 }

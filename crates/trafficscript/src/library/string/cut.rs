@@ -3,6 +3,7 @@
 use super::{
     super::{
         ANY, Argument, Call, Function, Outcome,
+        cost::charge_each,
         make::{Output, array, charge_elements, charge_work, part},
         row::works,
     },
@@ -94,6 +95,7 @@ fn split<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let mut elements = Vec::new();
     if separator.is_empty() {
         charge_elements(call, text.len(), text.len())?;
+        charge_each(call, text.len())?;
         for at in 0..text.len() {
             elements.push(part(call, &text, at..at + 1)?);
         }
@@ -102,6 +104,7 @@ fn split<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let finder = memchr::memmem::Finder::new(&*separator);
     let count = finder.find_iter(&text).count() + 1;
     charge_elements(call, count, count)?;
+    charge_each(call, count)?;
     elements.reserve_exact(count);
     let mut from = 0;
     for at in finder.find_iter(&text) {

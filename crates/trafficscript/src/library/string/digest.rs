@@ -4,7 +4,11 @@ use aws_lc_rs::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA
 use md5::{Digest, Md5};
 
 use super::{
-    super::{Call, Function, Outcome, row::works},
+    super::{
+        Call, Function, Outcome,
+        cost::{self, charge_times},
+        row::works,
+    },
     offset_at,
 };
 use crate::value::Value;
@@ -31,7 +35,7 @@ fn hash<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
     let text = call.text(0)?;
-    call.charge(text.len())?;
+    charge_times(call, text.len(), cost::HASH)?;
     let hash = text.iter().fold(BASIS, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME));
     Ok(Value::Int(hash.cast_signed()))
 }
@@ -39,33 +43,33 @@ fn hash<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 /// `string.hashMD5(s)` → 16 bytes (RFC 1321). Broken: for checksums and old protocols only.
 fn hash_md5<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
-    call.charge(text.len())?;
+    charge_times(call, text.len(), cost::MD5)?;
     Ok(Value::from(Md5::digest(&*text).to_vec()))
 }
 
 /// `string.hashSHA1(s)` → 20 bytes (RFC 3174). Broken: for checksums and old protocols only.
 fn hash_sha1<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    sha(call, &SHA1_FOR_LEGACY_USE_ONLY)
+    sha(call, &SHA1_FOR_LEGACY_USE_ONLY, cost::SHA1)
 }
 
 /// `string.hashSHA256(s)` → 32 bytes (RFC 6234).
 fn hash_sha256<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    sha(call, &SHA256)
+    sha(call, &SHA256, cost::SHA256)
 }
 
 /// `string.hashSHA384(s)` → 48 bytes (RFC 6234).
 fn hash_sha384<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    sha(call, &SHA384)
+    sha(call, &SHA384, cost::SHA512)
 }
 
 /// `string.hashSHA512(s)` → 64 bytes (RFC 6234).
 fn hash_sha512<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    sha(call, &SHA512)
+    sha(call, &SHA512, cost::SHA512)
 }
 
-fn sha<'p>(call: &mut Call<'_, 'p>, algorithm: &'static Algorithm) -> Outcome<'p> {
+fn sha<'p>(call: &mut Call<'_, 'p>, algorithm: &'static Algorithm, times: usize) -> Outcome<'p> {
     let text = call.text(0)?;
-    call.charge(text.len())?;
+    charge_times(call, text.len(), times)?;
     Ok(Value::from(digest(algorithm, &text).as_ref()))
 }
 
@@ -73,6 +77,7 @@ fn sha<'p>(call: &mut Call<'_, 'p>, algorithm: &'static Algorithm) -> Outcome<'p
 fn random_bytes<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let count = offset_at(call, 0)?;
     call.charge(count)?;
+    charge_times(call, count, cost::RANDOM)?;
     let mut bytes = vec![0; count];
     call.host.secret_bytes(&mut bytes);
     Ok(Value::from(bytes))

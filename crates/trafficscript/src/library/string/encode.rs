@@ -8,6 +8,7 @@ use base64::{
 
 use super::super::{
     Call, Function, Outcome,
+    cost::{DECODE, ENCODE, Found, charge_times},
     make::{Output, charge_work},
     row::works,
 };
@@ -60,6 +61,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 fn base64encode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
     call.charge(text.len().div_ceil(3).saturating_mul(4))?;
+    charge_times(call, text.len(), ENCODE)?;
     Ok(Value::from(BASE64.encode(&*text).into_bytes()))
 }
 
@@ -68,8 +70,14 @@ fn base64encode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 fn base64decode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
     call.charge(text.len())?;
-    let packed: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    Ok(BASE64.decode(packed).map_or(Value::EMPTY, Value::from))
+    charge_times(call, text.len(), DECODE)?;
+    let decoded = if text.iter().any(u8::is_ascii_whitespace) {
+        let packed: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        BASE64.decode(packed)
+    } else {
+        BASE64.decode(&*text)
+    };
+    Ok(decoded.map_or(Value::EMPTY, Value::from))
 }
 
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
@@ -88,6 +96,7 @@ pub(super) fn hex_value(digit: u8) -> Option<u8> {
 fn hexencode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
     call.charge(text.len().saturating_mul(2))?;
+    charge_times(call, text.len(), ENCODE)?;
     Ok(Value::from(text.iter().flat_map(|byte| hex_digits(*byte)).collect::<Vec<u8>>()))
 }
 
@@ -96,6 +105,7 @@ fn hexencode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 fn hexdecode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
     call.charge(text.len())?;
+    charge_times(call, text.len(), DECODE)?;
     let (pairs, rest) = text.as_chunks::<2>();
     let bytes: Option<Vec<u8>> =
         pairs.iter().map(|[high, low]| Some(hex_value(*high)? << 4 | hex_value(*low)?)).collect();
@@ -113,7 +123,7 @@ fn urlencode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 /// `string.urlencodeexceptreserved(s)` → all bytes but `A-Z a-z 0-9 . - _` and the reserved characters of RFC 3986 §2.2
 /// as `%XX`.
 fn urlencode_except_reserved<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
-    percent(call, |byte| !is_plain(byte) && !b":/?#[]@!$&'()*+,;=".contains(&byte))
+    percent(call, |byte| !is_plain(byte) && !is_reserved(byte))
 }
 
 /// `string.escape(s)` → bytes 0 to 32 and `%` as `%XX`.
@@ -125,15 +135,21 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
+fn is_reserved(byte: u8) -> bool {
+    matches!(byte, b':' | b'/' | b'?' | b'#' | b'[' | b']' | b'@')
+        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+}
+
 fn percent<'p>(call: &mut Call<'_, 'p>, encode: impl Fn(u8) -> bool) -> Outcome<'p> {
     let text = call.text(0)?;
-    charge_work(call, text.len())?;
+    charge_times(call, text.len(), ENCODE)?;
     let encoded = text.iter().filter(|byte| encode(**byte)).count();
     if encoded == 0 {
         return Ok(text.into());
     }
     let length = text.len().saturating_add(encoded.saturating_mul(2));
     call.charge(length)?;
+    charge_times(call, text.len(), DECODE)?;
     let mut made = Vec::with_capacity(length);
     for byte in text.iter().copied() {
         if encode(byte) {
@@ -151,10 +167,13 @@ fn percent<'p>(call: &mut Call<'_, 'p>, encode: impl Fn(u8) -> bool) -> Outcome<
 /// there was one, else to 1.
 fn unescape<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
+    charge_work(call, text.len())?;
+    let mut found = Found::default();
     let mut output = Output::default();
     let mut good = true;
     let mut rest = &*text;
     while let Some(at) = memchr::memchr(b'%', rest) {
+        found.another(call)?;
         let (before, escaped) = rest.split_at(at);
         output.push(call, before)?;
         rest = match unescaped(escaped) {

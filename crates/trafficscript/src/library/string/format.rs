@@ -2,7 +2,8 @@
 
 use super::super::{
     ANY, Call, Function, Interrupt, Outcome,
-    make::{Output, charge_work},
+    cost::{FORMAT, Found, charge_times},
+    make::Output,
     row::works,
 };
 
@@ -38,11 +39,13 @@ struct Directive {
 /// and any other directive, which stays as it is written, warn.
 fn sprintf<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let format = call.text(0)?;
-    charge_work(call, format.len())?;
+    charge_times(call, format.len(), FORMAT)?;
+    let mut found = Found::default();
     let mut output = Output::default();
     let mut next = 1;
     let mut rest = &*format;
     while let Some(at) = memchr::memchr(b'%', rest) {
+        found.another(call)?;
         let (before, directive) = rest.split_at(at);
         output.push(call, before)?;
         rest = match parsed(directive) {

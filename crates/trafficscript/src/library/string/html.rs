@@ -1,9 +1,13 @@
 //! Text as part of an HTML document, and back.
 
-use super::super::{
-    Call, Function, Outcome,
-    make::{Output, charge_work},
-    row::works,
+use super::{
+    super::{
+        Call, Function, Outcome,
+        cost::{DECODE, Found, charge_times},
+        make::{Output, charge_work},
+        row::works,
+    },
+    entities::named,
 };
 
 /// The functions of this topic.
@@ -19,7 +23,7 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
         "string.htmldecode",
         "s",
         (1, 1),
-        "s with character references as the characters they stand for.",
+        "s with the character references of HTML 4, `&apos;`, `&#N;` and `&#xH;` as the characters they stand for, in UTF-8.",
         htmldecode,
     ),
 ];
@@ -27,11 +31,13 @@ pub(in crate::library) const FUNCTIONS: &[Function] = &[
 /// `string.htmlencode(s)` → `<`, `>`, `"`, `&` as `&lt;`, `&gt;`, `&quot;`, `&amp;`; bytes below 32 and 127 as `&#N;`.
 fn htmlencode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
-    charge_work(call, text.len())?;
+    charge_times(call, text.len(), DECODE)?;
+    let mut found = Found::default();
     let mut output = Output::default();
     let mut rest = &*text;
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'<' | b'>' | b'"' | b'&' | 0..=31 | 127))
     {
+        found.another(call)?;
         let (before, special) = rest.split_at(at);
         output.push(call, before)?;
         let Some((byte, behind)) = special.split_first() else { break };
@@ -48,17 +54,22 @@ fn htmlencode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     Ok(output.value())
 }
 
+/// References that count as one instruction: their names are looked for in a table.
+const REFERENCES: usize = 4;
+
 /// Bytes of the longest reference between `&` and `;` that is looked for.
 const LONGEST_REFERENCE: usize = 10;
 
-/// `string.htmldecode(s)` → `&lt;`, `&gt;`, `&quot;`, `&amp;`, `&apos;`, `&nbsp;`, `&#N;` and `&#xH;` as what they stand
-/// for, in UTF-8. Other references stay.
+/// `string.htmldecode(s)` → the named references of HTML 4 (such as `&lt;` and `&eacute;`), `&apos;`, `&#N;` and `&#xH;`
+/// as what they stand for, in UTF-8. Other references, and those without a semicolon, stay.
 fn htmldecode<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
     charge_work(call, text.len())?;
+    let mut found = Found::default();
     let mut output = Output::default();
     let mut rest = &*text;
     while let Some(at) = memchr::memchr(b'&', rest) {
+        found.another_of(call, REFERENCES)?;
         let (before, reference) = rest.split_at(at);
         output.push(call, before)?;
         rest = if let Some((character, behind)) = decoded(reference) {
@@ -79,15 +90,12 @@ fn decoded(text: &[u8]) -> Option<(char, &[u8])> {
     let end = memchr::memchr(b';', inner.get(..=LONGEST_REFERENCE).unwrap_or(inner))?;
     let (name, behind) = (inner.get(..end)?, inner.get(end + 1..)?);
     let character = match name {
-        b"lt" => '<',
-        b"gt" => '>',
-        b"quot" => '"',
-        b"amp" => '&',
-        b"apos" => '\'',
-        b"nbsp" => '\u{a0}',
         [b'#', b'x' | b'X', digits @ ..] => numbered(digits, 16)?,
         [b'#', digits @ ..] => numbered(digits, 10)?,
-        _ => return None,
+        b"amp" => '&',
+        b"lt" => '<',
+        b"gt" => '>',
+        name => named(name)?,
     };
     Some((character, behind))
 }
@@ -110,6 +118,7 @@ mod tests {
             ("string.htmlencode", v!["plain é"], "\"plain é\""),
             ("string.htmldecode", v!["&lt;&gt;&quot;&amp;&apos;&nbsp;"], "\"<>\\\"&'\u{a0}\""),
             ("string.htmldecode", v!["&#65;&#x42;&#X43;&#8364;"], "\"ABC€\""),
+            ("string.htmldecode", v!["caf&eacute; &Eacute;&euro;&hellip;&thetasym;"], "\"café É€…ϑ\""),
             ("string.htmldecode", v!["&amp;lt;"], "\"&lt;\""),
             (
                 "string.htmldecode",

@@ -1,7 +1,11 @@
 //! Numbers as text and as bytes.
 
 use super::{
-    super::{Call, Function, Outcome, make::charge_work, row::works},
+    super::{
+        Call, Function, Outcome,
+        cost::{DECODE, charge_times},
+        row::works,
+    },
     encode::hex_value,
 };
 use crate::value::Value;
@@ -54,7 +58,7 @@ fn int_to_hex<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 /// are none. Of more than sixteen the last sixteen count.
 fn hex_to_int<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
-    charge_work(call, text.len())?;
+    charge_times(call, text.len(), DECODE)?;
     let digits = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X")).unwrap_or(&text);
     let number =
         digits.iter().map_while(|digit| hex_value(*digit)).fold(0_u64, |n, digit| n << 4 | u64::from(digit));

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::super::{
     CAPTURES, Call, Function, Interrupt, Outcome,
+    cost::{ESCAPE, WILDCARDS, charge_times},
     make::{Output, charge_work, part},
     row::{with_pattern, works},
 };
@@ -173,6 +174,7 @@ fn expand(
 fn regexescape<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let text = call.text(0)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    charge_times(call, text.len(), ESCAPE)?;
     call.charge(text.len() + text.iter().filter(|byte| !plain(**byte)).count())?;
     let mut escaped = Vec::with_capacity(text.len());
     for byte in text.iter().copied() {
@@ -198,7 +200,7 @@ fn wildmatch<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
         steps += 1;
         if steps == BLOCK {
             steps = 0;
-            charge_work(call, BLOCK)?;
+            charge_times(call, BLOCK, WILDCARDS)?;
         }
         match (text.get(at), pattern.get(of_pattern)) {
             (_, Some(b'*')) => {

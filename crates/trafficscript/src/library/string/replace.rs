@@ -5,6 +5,7 @@ use memchr::memmem;
 use super::{
     super::{
         Argument, Call, Function, Interrupt, Outcome,
+        cost::Found,
         make::{Output, charge_work},
         row::{deprecated, works},
     },
@@ -73,7 +74,9 @@ fn composed<'p>(
 ) -> Result<crate::Value<'p>, Interrupt> {
     let mut output = Output::default();
     let mut from = 0;
+    let mut found = Found::default();
     for at in memmem::find_iter(searched, find).take(most) {
+        found.another(call)?;
         output.push(call, text.get(from..at).unwrap_or_default())?;
         output.push(call, replacement)?;
         from = at + find.len();

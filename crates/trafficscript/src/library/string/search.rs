@@ -7,6 +7,7 @@ use memchr::memmem;
 use super::{
     super::{
         Call, Function, Interrupt, Outcome,
+        cost::{CASELESS, Found, charge_times},
         make::{charge_work, number},
         row::works,
     },
@@ -159,7 +160,11 @@ fn count<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
         return Ok(Value::Int(0));
     }
     charge_work(call, rest.len().saturating_add(part.len()))?;
-    Ok(number(memmem::find_iter(rest, &*part).count()))
+    let mut found = Found::default();
+    for _ in memmem::find_iter(rest, &*part) {
+        found.another(call)?;
+    }
+    Ok(number(found.count))
 }
 
 /// `string.cmp(a, b)` → -1, 0 or 1, byte by byte.
@@ -172,7 +177,7 @@ fn cmp<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
 /// `string.icmp(a, b)` → -1, 0 or 1, byte by byte with ASCII letters in lower case.
 fn icmp<'p>(call: &mut Call<'_, 'p>) -> Outcome<'p> {
     let (left, right) = (call.text(0)?, call.text(1)?);
-    charge_work(call, left.len().min(right.len()))?;
+    charge_times(call, left.len().min(right.len()), CASELESS)?;
     let ordering = left.iter().map(u8::to_ascii_lowercase).cmp(right.iter().map(u8::to_ascii_lowercase));
     Ok(Value::Int(sign(ordering)))
 }
