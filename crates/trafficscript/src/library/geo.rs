@@ -1,7 +1,7 @@
 //! `geo.*`: where addresses are, how far places are from each other, and where this traffic manager is.
 //!
-//! Addresses go to the host's database of places ([`Host::place`](crate::Host::place)); without one every place is
-//! unknown. Places are degrees, distances run along the surface of a sphere.
+//! Addresses go to the host's database of places (`place` of [`Surroundings`](crate::host::Surroundings)); without one
+//! every place is unknown. Places are degrees, distances run along the surface of a sphere.
 
 use std::net::IpAddr;
 
