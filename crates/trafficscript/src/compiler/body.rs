@@ -1,6 +1,9 @@
 //! The instructions of one body: the top level of a rule, or a sub.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
 
 use super::{Compiler, import::Module};
 use crate::{
@@ -43,7 +46,7 @@ pub(super) struct Body<'c, 'a> {
     pub enclosing: Vec<Enclosing>,
     pub is_sub: bool,
     /// Names behind a dollar sign in strings, each once, and the first such string.
-    mentioned: HashMap<String, Place>,
+    mentioned: BTreeMap<String, Place>,
     /// Instructions before this are reached by jumps, those from it on only from above.
     barrier: usize,
 }
@@ -59,7 +62,7 @@ impl<'c, 'a> Body<'c, 'a> {
             parameters: 0,
             enclosing: Vec::new(),
             is_sub: false,
-            mentioned: HashMap::new(),
+            mentioned: BTreeMap::new(),
         };
         for parameter in parameters {
             let before = body.variables.len();
@@ -251,7 +254,8 @@ impl<'c, 'a> Body<'c, 'a> {
     /// Tells of strings that seem to hold variables, which they do not.
     fn mentioned_variables(&mut self) {
         let mut mentioned: Vec<_> = std::mem::take(&mut self.mentioned).into_iter().collect();
-        mentioned.sort_unstable_by_key(|(_, place)| place.at);
+        // Those of one place stay in the order of their names.
+        mentioned.sort_by_key(|(_, place)| place.at);
         for (name, place) in mentioned {
             if self.variables.iter().any(|variable| variable.set && variable.name == name) {
                 let message = format!("strings hold no variables: ${name} stays as it is written");
