@@ -1,9 +1,9 @@
-//! Requests of generic protocols: the same loop over nodes as [`super::to_pool`], with a leg in place of an attempt.
+//! Requests of generic protocols: the same search for a node as [`super::to_pool`], with a leg in place of an attempt.
 //!
 //! ```text
-//! to_pool ─► claim ─► reach (the leg that is there, or connect) ─► converse ─► the next request, or the end
-//!    ▲                        │ failed and may be retried              │
-//!    └────────────────────────┴────────────────────────────────────────┘
+//! search (claim) ─► try_node: reach (the leg that is there, or connect), ask, relay ─► the next request, or the end
+//!    ▲                   │ failed and may be retried
+//!    └───────────────────┘
 //! ```
 
 use std::{sync::Arc, time::Duration};

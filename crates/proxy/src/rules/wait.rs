@@ -1,5 +1,5 @@
-//! What a suspended rule waits for, fetched: bodies, time, names, other servers, directories, sockets of its own, places in rate classes. Only the request
-//! that runs the rule waits; its time limits go on.
+//! What a suspended rule waits for, fetched: bodies, time, names, other servers, directories, sockets of its own, places in
+//! rate classes. Only the request that runs the rule waits; its time limits go on.
 
 use std::{
     future::{Future, poll_fn},
