@@ -1,6 +1,7 @@
 //! Virtual servers of generic TCP protocols: who speaks first, passed-through TLS, the end of connections, failing nodes,
 //! large flows, and their rules.
 
+mod answers;
 mod edges;
 mod rules;
 mod set_up;
