@@ -121,20 +121,10 @@ pub(crate) fn read_lines<R: Copy>(
     mut role: impl FnMut(&[u8], &[u8]) -> R,
 ) -> Result<Option<usize>, Syntax> {
     headers.clear();
-    loop {
-        let line = bytes.get(at..).unwrap_or_default();
-        if line.starts_with(b"\r\n") {
-            return Ok(Some(at + 2));
-        }
+    while let Some(line) = bytes.get(at..) {
         let name = token_end(line);
-        match line.get(name) {
-            None => return Ok(None),
-            Some(b':') if name > 0 => {}
-            // The blank line may be on its way.
-            Some(b'\r') if name == 0 && line.len() == 1 => return Ok(None),
-            Some(b' ' | b'\t') if name == 0 => return Err(Syntax::Fold),
-            Some(b'\r' | b'\n') if name == 0 => return Err(Syntax::LineEnd),
-            _ => return Err(Syntax::Name),
+        if name == 0 || line.get(name) != Some(&b':') {
+            return without_name(line, name).map(|blank| blank.then_some(at + 2));
         }
         let blank = |at: usize| matches!(line.get(at), Some(b' ' | b'\t'));
         let mut value = name + 1;
@@ -142,11 +132,8 @@ pub(crate) fn read_lines<R: Copy>(
             value += 1;
         }
         let stop = field_value_end(line, value);
-        match line.get(stop..).unwrap_or_default() {
-            [b'\r', b'\n', ..] => {}
-            [] | [b'\r'] => return Ok(None),
-            [b'\r' | b'\n', ..] => return Err(Syntax::LineEnd),
-            _ => return Err(Syntax::Value),
+        if line.get(stop..stop + 2) != Some(b"\r\n") {
+            return without_end(line.get(stop..).unwrap_or_default()).map(|()| None);
         }
         if headers.len() >= most {
             return Err(Syntax::TooMany);
@@ -165,45 +152,103 @@ pub(crate) fn read_lines<R: Copy>(
         });
         at += stop + 2;
     }
+    Ok(None)
+}
+
+/// What a line is that has no name and colon: the blank one (true), or one that has not all come.
+fn without_name(line: &[u8], token: usize) -> Result<bool, Syntax> {
+    match line.get(token..).unwrap_or_default() {
+        [b'\r', b'\n', ..] if token == 0 => Ok(true),
+        [] => Ok(false),
+        // The blank line may be on its way.
+        [b'\r'] if token == 0 => Ok(false),
+        [b' ' | b'\t', ..] if token == 0 => Err(Syntax::Fold),
+        [b'\r' | b'\n', ..] if token == 0 => Err(Syntax::LineEnd),
+        _ => Err(Syntax::Name),
+    }
+}
+
+/// What stands behind a value where its CRLF should: nothing yet, or what may not.
+fn without_end(rest: &[u8]) -> Result<(), Syntax> {
+    match rest {
+        [] | [b'\r'] => Ok(()),
+        [b'\r' | b'\n', ..] => Err(Syntax::LineEnd),
+        _ => Err(Syntax::Value),
+    }
 }
 
 /// Where the token ends that the bytes begin with.
 pub(crate) fn token_end(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(four) = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>) {
-        if !four.iter().fold(true, |all, byte| all & is_token(*byte)) {
-            break;
-        }
-        at += 4;
-    }
-    at + bytes.get(at..).unwrap_or_default().iter().take_while(|byte| is_token(**byte)).count()
+    run_end(bytes, 0, neither_letters_nor_dashes_in, is_token)
 }
 
 /// Where, from `at` on, the bytes of a field value end: at a control byte other than a tab, or with the bytes.
-pub(crate) fn field_value_end(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn field_value_end(bytes: &[u8], at: usize) -> usize {
+    run_end(bytes, at, controls_in, is_field_value)
+}
+
+/// Where, from `at` on, the bytes end that `belong`. Eight are looked at at once: `suspects` marks, by the highest bit of
+/// each, those that may not belong; all below the first one that is marked do.
+#[inline]
+fn run_end(
+    bytes: &[u8],
+    mut at: usize,
+    suspects: impl Fn(u64) -> u64,
+    belongs: impl Fn(u8) -> bool,
+) -> usize {
     while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        match controls_in(*eight) {
+        match suspects(u64::from_le_bytes(*eight)) {
             0 => at += 8,
             found => {
                 at += found.trailing_zeros() as usize / 8;
-                if bytes.get(at) != Some(&b'\t') {
+                if !bytes.get(at).is_some_and(|byte| belongs(*byte)) {
                     return at;
                 }
                 at += 1;
             }
         }
     }
-    at + bytes.get(at..).unwrap_or_default().iter().take_while(|byte| is_field_value(**byte)).count()
+    at + bytes.get(at..).unwrap_or_default().iter().take_while(|byte| belongs(**byte)).count()
 }
 
-/// Eight bytes at once: the lowest bit that is set is the highest one of the first control byte. Tabs are some.
-fn controls_in(eight: [u8; 8]) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_le_bytes(eight);
+/// A byte of each of eight.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// The control bytes among eight, tabs too. What is marked above the first one has no meaning.
+fn controls_in(word: u64) -> u64 {
     // A byte borrows from the next one only if it is a control byte itself: the first one found is one.
     let below_space = word.wrapping_sub(ONES * 0x20) & !word;
     let delete = word ^ (ONES * 0x7f);
     (below_space | (delete.wrapping_sub(ONES) & !delete)) & (ONES * 0x80)
+}
+
+/// Of eight bytes those that are neither letters nor dashes, of which nearly all names consist.
+fn neither_letters_nor_dashes_in(word: u64) -> u64 {
+    // No byte carries into the next one: sums of seven bits, the eighth tells.
+    let seven = word & (ONES * 0x7f);
+    let lower = seven | (ONES * 0x20);
+    let from_a = lower + ONES * (0x80 - b'a' as u64);
+    let behind_z = lower + ONES * (0x7f - b'z' as u64);
+    let no_dash = (seven ^ (ONES * b'-' as u64)) + ONES * 0x7f;
+    ((!from_a | behind_z) & no_dash | word) & (ONES * 0x80)
+}
+
+/// Whether a name, or any text without control bytes, is `exact` in any case: letters in lower case, digits and dashes.
+#[expect(
+    clippy::inline_always,
+    reason = "it is asked for every line, and a few instructions where `exact` is known"
+)]
+#[inline(always)]
+pub(crate) fn is_named<const N: usize>(name: &[u8], exact: &[u8; N]) -> bool {
+    // Without a branch per byte. Besides letters only control bytes would be taken for others.
+    let differ =
+        |(a, b): (&[u8; 8], &[u8; 8])| (u64::from_le_bytes(*a) | (ONES * 0x20)) ^ u64::from_le_bytes(*b);
+    let Ok(name) = <&[u8; N]>::try_from(name) else { return false };
+    let (eights, rest) = name.as_chunks();
+    let (exact_eights, exact_rest) = exact.as_chunks();
+    let in_eights = eights.iter().zip(exact_eights).fold(0, |differs, pair| differs | differ(pair));
+    let in_rest = rest.iter().zip(exact_rest).fold(0, |differs, (a, b)| differs | ((a | 0x20) ^ b));
+    in_eights | u64::from(in_rest) == 0
 }
 
 /// RFC 9110 §5.6.2 tchar.
@@ -322,5 +367,33 @@ pub(crate) mod tests {
                 assert_eq!(field_value_end(&high, 0), expected, "{byte:#04x} at {place} among high bytes");
             }
         }
+    }
+    #[test]
+    fn a_token_ends_at_the_first_byte_that_may_not_stand_in_it() {
+        for byte in 0..=255u8 {
+            for place in 0..20 {
+                let expected = if is_token(byte) { 20 } else { place };
+                for around in [b'a', b'Z', b'-', b'7', b'~'] {
+                    let mut text = [around; 20];
+                    text[place] = byte;
+                    assert_eq!(token_end(&text), expected, "{byte:#04x} at {place} among {around:#04x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_in_any_case() {
+        let exact = b"content-length";
+        for place in 0..exact.len() {
+            for byte in (0..=255u8).filter(|byte| is_field_value(*byte)) {
+                let mut name = *exact;
+                name[place] = byte;
+                assert_eq!(is_named(&name, exact), name.eq_ignore_ascii_case(exact), "{name:?}");
+                name.make_ascii_uppercase();
+                assert_eq!(is_named(&name, exact), name.eq_ignore_ascii_case(exact), "{name:?}");
+            }
+        }
+        assert!(!is_named(b"content-lengt", exact) && !is_named(b"content-length-", exact));
     }
 }

@@ -19,7 +19,7 @@ use self::{
 };
 pub use crate::head::Parsed;
 use crate::{
-    head::{self, Header, Syntax, content_length, list},
+    head::{self, Header, Syntax, content_length, is_named, list},
     limits::{Limits, MAX_CONNECTION_OPTIONS, MAX_HEADERS},
 };
 
@@ -230,7 +230,7 @@ impl RequestHead {
         let (mut upgrade, mut options) = (false, 0);
         for index in 0..self.headers.len() {
             let Some(header) = self.headers.get(index).copied() else { break };
-            if header.role() != Role::HopByHop || !header.name(bytes).eq_ignore_ascii_case(b"connection") {
+            if header.role() != Role::HopByHop || !is_named(header.name(bytes), b"connection") {
                 continue;
             }
             for option in list(header.value(bytes)) {
@@ -238,11 +238,11 @@ impl RequestHead {
                 if options > MAX_CONNECTION_OPTIONS {
                     return Err(RequestError::bad("Connection lists too many options"));
                 }
-                if option.eq_ignore_ascii_case(b"close") {
+                if is_named(option, b"close") {
                     self.close = true;
-                } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                } else if is_named(option, b"keep-alive") {
                     self.keep_alive = true;
-                } else if option.eq_ignore_ascii_case(b"upgrade") {
+                } else if is_named(option, b"upgrade") {
                     upgrade = true;
                 } else {
                     self.name_by_connection(bytes, option)?;

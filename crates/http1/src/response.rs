@@ -9,7 +9,7 @@ use std::fmt;
 pub use crate::head::Parsed;
 use crate::{
     edit::{self, HeaderEdits},
-    head::{self, Header, Syntax, content_length, list},
+    head::{self, Header, Syntax, content_length, is_named, list},
     limits::{Limits, MAX_CONNECTION_OPTIONS, MAX_HEADERS},
     request::{Method, RequestHead},
 };
@@ -335,11 +335,10 @@ impl ResponseHead {
 
     /// `close` and `keep-alive` (RFC 9112 §9.3). False = the option is another one.
     fn persistence_option(&mut self, option: &[u8], old: bool, closes: &mut bool) -> bool {
-        // Nearly always written so.
-        if option == b"keep-alive" || option.eq_ignore_ascii_case(b"keep-alive") {
+        if is_named(option, b"keep-alive") {
             self.keep_alive |= old;
             true
-        } else if option.eq_ignore_ascii_case(b"close") {
+        } else if is_named(option, b"close") {
             *closes = true;
             true
         } else {
@@ -401,17 +400,16 @@ impl ResponseHead {
 #[inline(always)]
 fn role_of(name: &[u8]) -> Role {
     // Length and first letter single out nearly every name before anything is compared.
-    let is = |exact: &[u8]| name.eq_ignore_ascii_case(exact);
     let first = name.first().map_or(0, u8::to_ascii_lowercase);
     match (name.len(), first) {
-        (7, b'u') if is(b"upgrade") => Role::Upgrade,
-        (8, b'l') if is(b"location") => Role::Location,
-        (10, b's') if is(b"set-cookie") => Role::SetCookie,
-        (10, b'c') if is(b"connection") => Role::Connection,
-        (10, b'k') if is(b"keep-alive") => Role::HopByHop,
-        (14, b'c') if is(b"content-length") => Role::ContentLength,
-        (16, b'p') if is(b"proxy-connection") => Role::HopByHop,
-        (17, b't') if is(b"transfer-encoding") => Role::TransferEncoding,
+        (7, b'u') if is_named(name, b"upgrade") => Role::Upgrade,
+        (8, b'l') if is_named(name, b"location") => Role::Location,
+        (10, b's') if is_named(name, b"set-cookie") => Role::SetCookie,
+        (10, b'c') if is_named(name, b"connection") => Role::Connection,
+        (10, b'k') if is_named(name, b"keep-alive") => Role::HopByHop,
+        (14, b'c') if is_named(name, b"content-length") => Role::ContentLength,
+        (16, b'p') if is_named(name, b"proxy-connection") => Role::HopByHop,
+        (17, b't') if is_named(name, b"transfer-encoding") => Role::TransferEncoding,
         _ => Role::Other,
     }
 }

@@ -1,6 +1,6 @@
 //! The words of request heads: methods, versions, what header lines are for, hosts.
 
-use crate::head::looks_like;
+use crate::head::{is_named, looks_like};
 
 /// Request methods that mean something to a proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,24 +94,23 @@ pub(super) fn method_of(method: &[u8]) -> Option<Method> {
 /// for us when a client sends it, and a field like any other when a rule gives it to a node.
 pub(super) fn role_of(name: &[u8]) -> Option<Role> {
     // Length and first letter single out nearly every name before anything is compared.
-    let is = |exact: &[u8]| name.eq_ignore_ascii_case(exact);
     let first = name.first().map_or(0, u8::to_ascii_lowercase);
     Some(match (name.len(), first) {
-        (2, b't') if is(b"te") => Role::HopByHop,
-        (4, b'h') if is(b"host") => Role::Host,
-        (6, b'c') if is(b"cookie") => Role::Cookie,
-        (6, b'e') if is(b"expect") => Role::Expect,
-        (7, b'u') if is(b"upgrade") => Role::Upgrade,
-        (10, b'c') if is(b"connection") => Role::HopByHop,
-        (10, b'k') if is(b"keep-alive") => Role::HopByHop,
-        (14, b'c') if is(b"content-length") => Role::ContentLength,
-        (15, b'x') if is(b"x-forwarded-for") => Role::XForwardedFor,
-        (16, b'p') if is(b"proxy-connection") => Role::HopByHop,
-        (17, b't') if is(b"transfer-encoding") => Role::TransferEncoding,
-        (17, b'x') if is(b"x-forwarded-proto") => Role::XForwardedProto,
-        (19, b'x') if is(b"x-cluster-client-ip") => Role::XClusterClientIp,
-        (19, b'p') if is(b"proxy-authorization") => Role::HopByHop,
-        (12, b's') if is(b"sslsessionid") => Role::TlsHeader,
+        (2, b't') if is_named(name, b"te") => Role::HopByHop,
+        (4, b'h') if is_named(name, b"host") => Role::Host,
+        (6, b'c') if is_named(name, b"cookie") => Role::Cookie,
+        (6, b'e') if is_named(name, b"expect") => Role::Expect,
+        (7, b'u') if is_named(name, b"upgrade") => Role::Upgrade,
+        (10, b'c') if is_named(name, b"connection") => Role::HopByHop,
+        (10, b'k') if is_named(name, b"keep-alive") => Role::HopByHop,
+        (14, b'c') if is_named(name, b"content-length") => Role::ContentLength,
+        (15, b'x') if is_named(name, b"x-forwarded-for") => Role::XForwardedFor,
+        (16, b'p') if is_named(name, b"proxy-connection") => Role::HopByHop,
+        (17, b't') if is_named(name, b"transfer-encoding") => Role::TransferEncoding,
+        (17, b'x') if is_named(name, b"x-forwarded-proto") => Role::XForwardedProto,
+        (19, b'x') if is_named(name, b"x-cluster-client-ip") => Role::XClusterClientIp,
+        (19, b'p') if is_named(name, b"proxy-authorization") => Role::HopByHop,
+        (12, b's') if is_named(name, b"sslsessionid") => Role::TlsHeader,
         (13.., b's') if name.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"sslclient")) => {
             Role::TlsHeader
         }
