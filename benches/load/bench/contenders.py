@@ -301,7 +301,9 @@ def static_pool(name, addresses):
                 "nodes_table": [{"node": address} for address in addresses],
                 "passive_monitoring": True,
                 "persistence_class": "bench",
-            }
+            },
+            # As the others do: a POST need not have a connection of its own.
+            "http": {"keepalive_non_idempotent": True},
         },
     }
 

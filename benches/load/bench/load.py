@@ -6,8 +6,14 @@ import socket
 import ssl
 import subprocess
 import time
+from pathlib import Path
 
 from . import machine
+
+# How wrk asks: words of its command line. A file is one beside this one.
+KEEP_ALIVE = ()
+CLOSE = ("--header", "Connection: close")
+BROWSER = ("--script", Path(__file__).with_name("browser.lua"))
 
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 
@@ -21,12 +27,10 @@ def milliseconds(text):
     return float(number) * UNITS[unit]
 
 
-def closed_loop(url, connections, seconds, close, cpu):
-    """wrk for so many seconds. Returns requests, requests/s, and what went wrong ('' = nothing)."""
+def closed_loop(url, connections, seconds, manner, cpu):
+    """wrk for so many seconds, asking in this manner. Returns requests, requests/s, and what went wrong ('' = nothing)."""
     words = ["wrk", "--threads", "1", "--connections", connections, "--duration", f"{seconds}s", "--latency"]
-    if close:
-        words += ["--header", "Connection: close"]
-    done = subprocess.run([str(word) for word in [*words, url]], capture_output=True, text=True, preexec_fn=pinned(cpu))
+    done = subprocess.run([str(word) for word in [*words, *manner, url]], capture_output=True, text=True, preexec_fn=pinned(cpu))
     text = done.stdout
     total = re.search(r"(\d+) requests in", text)
     if not total or not int(total[1]):

@@ -65,7 +65,7 @@ def cpu(result):
         rows = []
         for work, figures in done.items():
             row = [f"{work} {WORK[work][0]}"]
-            for other, most in zip(("haproxy", "relay"), TARGETS[work]):
+            for other, most in zip(("haproxy", "relay"), TARGETS.get(work, (None, None))):
                 found = ratio(figures, "tidegate", other)
                 row.append(
                     f"{found[0]:.2f} [{found[1]:.2f}–{found[2]:.2f}]{verdict(found[0], most)}" if found else "–"

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from . import contenders, load, machine, rules
 from .names import ChangingNames
 
-# Name -> what it is, path, TLS, connections, a new connection per request, whether the relay takes part.
+# Name -> what it is, path, TLS, connections, how it is asked, whether the relay takes part.
 WORK = {
-    "W1": ("keep-alive GET, 128 B", "/128", False, 64, False, True),
-    "W2": ("keep-alive GET, 100 KB", "/100k", False, 64, False, True),
-    "W3": ("new connection per request, 1 KB", "/1k", False, 64, True, False),
-    "W4": ("TLS 1.3 keep-alive GET, 1 KB", "/1k", True, 64, False, False),
-    "W5": ("TLS 1.3 handshake per request, 1 KB", "/1k", True, 32, True, False),
+    "W1": ("keep-alive GET, 128 B", "/128", False, 64, load.KEEP_ALIVE, True),
+    "W2": ("keep-alive GET, 100 KB", "/100k", False, 64, load.KEEP_ALIVE, True),
+    "W3": ("new connection per request, 1 KB", "/1k", False, 64, load.CLOSE, False),
+    "W4": ("TLS 1.3 keep-alive GET, 1 KB", "/1k", True, 64, load.KEEP_ALIVE, False),
+    "W5": ("TLS 1.3 handshake per request, 1 KB", "/1k", True, 32, load.CLOSE, False),
+    "W6": ("keep-alive POST of 1 KB as browsers send it, 1 KB", "/1k", False, 64, load.BROWSER, False),
 }
 # Offered rate of the latency scenario, requests/s, and its connections (20 ms between two requests of one).
 RATE, RATE_CONNECTIONS = 10_000, 200
@@ -109,10 +110,10 @@ def prove(one):
 
 def cpu_per_request(setting, work):
     """CPU microseconds per request of every contender, round by round: {name: [figure, …]}."""
-    title, path, tls, connections, close, with_relay = WORK[work]
+    title, path, tls, connections, manner, with_relay = WORK[work]
     names = [name for name in setting.names if name != "relay" or with_relay]
     print(f"{work}: {title}, {connections} connections, {setting.rounds} rounds of {setting.seconds} s", flush=True)
-    return in_turn(setting, work, names, (path, tls, connections, close))
+    return in_turn(setting, work, names, (path, tls, connections, manner))
 
 
 def rules_cost(setting, work):
@@ -120,22 +121,22 @@ def rules_cost(setting, work):
     title, names = rules.WORK[work]
     names = [name for name in names if name.partition("-")[0] in setting.names]
     print(f"{work}: {title}, {setting.rounds} rounds of {setting.seconds} s", flush=True)
-    return in_turn(setting, work, names, ("/128", False, rules.CONNECTIONS, False))
+    return in_turn(setting, work, names, ("/128", False, rules.CONNECTIONS, load.KEEP_ALIVE))
 
 
 def in_turn(setting, work, names, asked):
-    """Rounds in which each contender has its turn under the same closed loop: (path, TLS, connections, close)."""
-    path, tls, connections, close = asked
+    """Rounds in which each contender has its turn under the same closed loop: (path, TLS, connections, manner)."""
+    path, tls, connections, manner = asked
     figures = {name: [] for name in names}
     with setting.nodes(), setting.contest(names) as running:
         for name, one in running.items():
-            load.closed_loop(one.url(path, tls), connections, 1, close, setting.load_cpu)
+            load.closed_loop(one.url(path, tls), connections, 1, manner, setting.load_cpu)
         for _ in range(setting.rounds):
             for name, one in running.items():
                 time.sleep(PAUSE)
                 before = one.process.cpu_ns()
                 count, rate, wrong = load.closed_loop(
-                    one.url(path, tls), connections, setting.seconds, close, setting.load_cpu
+                    one.url(path, tls), connections, setting.seconds, manner, setting.load_cpu
                 )
                 used = one.process.cpu_ns() - before
                 one.process.check()
@@ -253,7 +254,7 @@ def one_pool(setting, process, port, what, warming):
     time.sleep(PAUSE)
     before = process.cpu_ns()
     seconds = 2 if warming else setting.seconds
-    count, _, wrong = load.closed_loop(f"http://127.0.0.1:{port}/128", 64, seconds, False, setting.load_cpu)
+    count, _, wrong = load.closed_loop(f"http://127.0.0.1:{port}/128", 64, seconds, load.KEEP_ALIVE, setting.load_cpu)
     used = process.cpu_ns() - before
     process.check()
     if wrong and not warming:
