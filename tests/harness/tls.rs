@@ -7,8 +7,9 @@ use rcgen::{
     PKCS_RSA_SHA256, RsaKeySize,
 };
 use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
-    SupportedProtocolVersion,
+    CipherSuite, ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme, SupportedProtocolVersion,
+    client::WantsClientCert,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
@@ -148,21 +149,37 @@ pub fn client_with(
     schemes: Option<&[SignatureScheme]>,
     certificate: Option<&Pair>,
 ) -> Arc<ClientConfig> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = trusting(aws_lc_rs::default_provider(), version, schemes);
+    Arc::new(match certificate {
+        None => builder.with_no_client_auth(),
+        Some(pair) => builder.with_client_auth_cert(pair.chain(), pair.private()).unwrap(),
+    })
+}
+
+/// Client settings that trust everybody and offer these cipher suites in this order.
+pub fn client_offering(version: Version, suites: &[CipherSuite]) -> Arc<ClientConfig> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.retain(|suite| suites.contains(&suite.suite()));
+    provider.cipher_suites.sort_by_key(|known| suites.iter().position(|suite| *suite == known.suite()));
+    Arc::new(trusting(provider, version, None).with_no_client_auth())
+}
+
+fn trusting(
+    provider: CryptoProvider,
+    version: Version,
+    schemes: Option<&[SignatureScheme]>,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let provider = Arc::new(provider);
     let schemes = schemes.map_or_else(
         || provider.signature_verification_algorithms.supported_schemes(),
         <[SignatureScheme]>::to_vec,
     );
     let verifier = Arc::new(TrustAll { provider: Arc::clone(&provider), schemes });
-    let builder = ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions(version))
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(verifier);
-    Arc::new(match certificate {
-        None => builder.with_no_client_auth(),
-        Some(pair) => builder.with_client_auth_cert(pair.chain(), pair.private()).unwrap(),
-    })
+        .with_custom_certificate_verifier(verifier)
 }
 
 /// Server settings of a node. Server names that clients ask for are noted in `names`.

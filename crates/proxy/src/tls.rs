@@ -1,7 +1,7 @@
 //! TLS towards clients and towards nodes.
 //!
 //! ```text
-//! model::tls::ServerTls + ssl/server_keys + ssl/cas ──server::build──► TlsServer ──config_for(local)──► rustls
+//! model::tls::ServerTls + ssl/server_keys + ssl/cas ──server::build──► TlsServer ──config_for(local, offer)──► rustls
 //! model::tls::NodeTls   + ssl/client_keys + ssl/cas ──node::build────► TlsClient ──session(node, host)──► rustls
 //! ```
 //!
@@ -26,12 +26,50 @@ pub use self::certificate::check_catalogues;
 
 use std::sync::{Arc, LazyLock};
 
-use rustls::{SupportedProtocolVersion, crypto::CryptoProvider};
+use rustls::{CipherSuite, SupportedProtocolVersion, crypto::CryptoProvider};
 use tidegate_model::tls::TlsVersions;
 
-/// The cryptography of the whole process: aws-lc-rs with X25519MLKEM768 as the first key exchange group.
-static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-    LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+/// The cryptography of the whole process: aws-lc-rs with X25519MLKEM768 as the first key exchange group, and AES with 128 bits
+/// before 256, which costs more and guards nothing that lives as long as a connection any better.
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| Bulk::of(suite.suite()));
+    Arc::new(provider)
+});
+
+/// What encrypts the data of a connection, in our order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Bulk {
+    Aes128,
+    Aes256,
+    ChaCha20,
+    /// Nothing that we have.
+    Other,
+}
+
+impl Bulk {
+    fn of(suite: CipherSuite) -> Self {
+        match suite {
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => Self::Aes128,
+            CipherSuite::TLS13_AES_256_GCM_SHA384
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => Self::Aes256,
+            CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => Self::ChaCha20,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether a client that offers `suites` would rather not have AES: it puts `ChaCha20` first because its processor has no
+/// instructions for AES.
+fn avoids_aes(suites: &[CipherSuite]) -> bool {
+    let first = suites.iter().map(|suite| Bulk::of(*suite)).find(|bulk| *bulk != Bulk::Other);
+    first == Some(Bulk::ChaCha20)
+}
 
 /// The process-wide cryptography provider.
 pub fn provider() -> Arc<CryptoProvider> {

@@ -13,7 +13,7 @@ use tidegate_http1::proxy_header;
 use tidegate_model::{tls::ClientHeaders, virtual_server::ProxyProtocol};
 use tidegate_telemetry::logging::EventLimit;
 use tokio::io::Interest;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, rustls::server::Acceptor};
 
 use super::{Client, Hurry, ToldTls};
 use crate::{
@@ -95,13 +95,17 @@ impl Client {
     async fn shake_hands(&mut self) -> Option<()> {
         let tls = Arc::clone(self.server.tls.as_ref()?);
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Closed) else { return None };
-        let acceptor = TlsAcceptor::from(Arc::clone(tls.config_for(self.local)));
-        let mut session = None;
+        let local = self.local;
         let identified = tls.settings().add_http_headers || self.server.rules.are_some();
         let wanted = identified || tls.settings().client_headers != ClientHeaders::None;
-        let accept =
-            acceptor.accept_with(socket, |connection| session = headers::prepare(connection, identified));
-        let mut handshake = std::pin::pin!(accept);
+        let mut handshake = std::pin::pin!(async {
+            let started = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+            let config = tls.config_for(local, started.client_hello().cipher_suites());
+            let mut session = None;
+            let prepare = |connection: &mut _| session = headers::prepare(connection, identified);
+            let stream = started.into_stream_with(Arc::clone(config), prepare).await?;
+            Ok::<_, io::Error>((stream, session))
+        });
         let mut hurry = Hurry::default();
         let mut shown = None;
         let shaken = poll_fn(|cx| {
@@ -117,7 +121,7 @@ impl Client {
         })
         .await;
         match shaken {
-            Some(Ok(stream)) => {
+            Some(Ok((stream, session))) => {
                 tally::shaken(self, stream.get_ref().1);
                 let connection = stream.get_ref().1;
                 self.told_tls = wanted.then(|| {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
+    CipherSuite, ServerConfig,
     server::{
         NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
         WebPkiClientVerifier, danger::ClientCertVerifier,
@@ -20,6 +20,7 @@ use tidegate_model::{
 };
 
 use super::{
+    avoids_aes,
     certificate::{Authorities, Certificates},
     choose::{Alternatives, Host, Names, Resolver, Shown, classify},
     provider, ticket,
@@ -118,18 +119,37 @@ pub struct TlsServer {
     certificates: Certificates,
     authorities: Authorities,
     resumption: Resumption,
-    config: Arc<ServerConfig>,
+    config: Orders,
     /// Configurations of destination addresses that have a row of their own.
-    by_address: BTreeMap<IpAddr, Arc<ServerConfig>>,
+    by_address: BTreeMap<IpAddr, Orders>,
+}
+
+/// One configuration in two orders of cipher suites.
+#[derive(Debug)]
+struct Orders {
+    ours: Arc<ServerConfig>,
+    clients: Arc<ServerConfig>,
+}
+
+impl Orders {
+    fn new(mut config: ServerConfig) -> Self {
+        let clients = Arc::new(config.clone());
+        config.ignore_client_order = true;
+        Self { ours: Arc::new(config), clients }
+    }
+
+    /// Ours is the cheapest, save for a client to which AES is dear.
+    fn choose(&self, offered: &[CipherSuite]) -> &Arc<ServerConfig> {
+        if avoids_aes(offered) { &self.clients } else { &self.ours }
+    }
 }
 
 impl TlsServer {
-    /// The configuration for a connection that was accepted on `local`.
-    pub fn config_for(&self, local: SocketAddr) -> &Arc<ServerConfig> {
-        if self.by_address.is_empty() {
-            return &self.config;
-        }
-        self.by_address.get(&local.ip().to_canonical()).unwrap_or(&self.config)
+    /// The configuration for a connection that was accepted on `local`, from a client that offers these cipher suites.
+    pub fn config_for(&self, local: SocketAddr, offered: &[CipherSuite]) -> &Arc<ServerConfig> {
+        let own_row = || self.by_address.get(&local.ip().to_canonical());
+        let orders = if self.by_address.is_empty() { None } else { own_row() };
+        orders.unwrap_or(&self.config).choose(offered)
     }
 
     /// The settings this was built from.
@@ -263,7 +283,7 @@ fn client_verifier(
     builder.build().map(|verifier| verifier as Arc<dyn ClientCertVerifier>).map_err(|error| error.to_string())
 }
 
-type Configurations = (Arc<ServerConfig>, BTreeMap<IpAddr, Arc<ServerConfig>>);
+type Configurations = (Orders, BTreeMap<IpAddr, Orders>);
 
 /// The configuration of any destination address, and those of addresses with a row of their own.
 fn configurations(
@@ -285,7 +305,7 @@ fn configurations(
         (!certificates.is_empty()).then(|| (classify(&row.host), certificates))
     });
     let names = Arc::new(Names::new(rows.clone()));
-    let configuration = |otherwise: Alternatives| -> Result<Arc<ServerConfig>, String> {
+    let configuration = |otherwise: Alternatives| -> Result<Orders, String> {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(settings.versions))
             .map_err(|error| error.to_string())?
@@ -302,7 +322,7 @@ fn configurations(
         };
         config.send_tls13_tickets =
             if settings.tickets || settings.session_cache { TLS13_TICKETS } else { 0 };
-        Ok(Arc::new(config))
+        Ok(Orders::new(config))
     };
     let mut by_address = BTreeMap::new();
     for (host, certificates) in rows {

@@ -75,7 +75,7 @@ fn the_certificate_and_the_session_are_described_in_header_lines() {
         .split_terminator("\r\n")
         .map(|line| line.split_once(": ").expect("name and value"))
         .collect();
-    assert_eq!(lines["SSLClientCipher"], "TLS_AES_256_GCM_SHA384, version=TLSv1.3, bits=256");
+    assert_eq!(lines["SSLClientCipher"], "TLS_AES_128_GCM_SHA256, version=TLSv1.3, bits=128");
     assert_eq!(lines["SSLSessionID"].len(), 64);
     assert_eq!(lines["SSLClientCertStatus"], "OK");
     assert_eq!(lines["SSLClientCertVersion"], "3");

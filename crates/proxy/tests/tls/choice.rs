@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rustls::{ClientConfig, NamedGroup, ProtocolVersion, SignatureScheme};
-use tidegate_harness::tls::{Pair, Version};
+use rustls::{CipherSuite, ClientConfig, NamedGroup, ProtocolVersion, SignatureScheme};
+use tidegate_harness::tls::{Pair, Version, client_offering};
 use tidegate_model::{
     KeyName,
     tls::{HostMapping, TlsVersions},
@@ -82,6 +82,36 @@ fn the_hybrid_key_exchange_is_preferred_and_http11_is_negotiated() {
     assert_eq!(met.server.negotiated_key_exchange_group().unwrap().name(), NamedGroup::X25519MLKEM768);
     assert_eq!(met.server.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     assert_eq!(met.server.alpn_protocol(), Some(&b"http/1.1"[..]));
+}
+
+#[test]
+fn the_cheapest_cipher_is_preferred_unless_the_client_avoids_aes() {
+    use CipherSuite as Suite;
+    let tls13 = [
+        Suite::TLS13_AES_128_GCM_SHA256,
+        Suite::TLS13_AES_256_GCM_SHA384,
+        Suite::TLS13_CHACHA20_POLY1305_SHA256,
+    ];
+    let tls12 = [
+        Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    ];
+    let server = good(&settings(&["e"]), &catalogue(&[&ecdsa("e", &["site"])]), None);
+    for (version, [short, long, chacha]) in [(Version::Tls13, tls13), (Version::Tls12, tls12)] {
+        for (offered, expected) in [
+            (&[long, short, chacha][..], short),
+            (&[long, chacha, short], short),
+            (&[long, chacha], long),
+            (&[chacha, long, short], chacha),
+            (&[chacha], chacha),
+            (&[long], long),
+        ] {
+            let met = meet(&server, &client_offering(version, offered), "site").unwrap();
+            let chosen = met.server.negotiated_cipher_suite().unwrap().suite();
+            assert_eq!(chosen, expected, "{offered:?}");
+        }
+    }
 }
 
 #[test]

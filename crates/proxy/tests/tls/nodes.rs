@@ -35,7 +35,8 @@ fn connect(
 ) -> Result<Met, rustls::Error> {
     let (config, name) = client.session(node.parse().unwrap(), node_name, host);
     let mut connection = ClientConnection::new(config, name).unwrap();
-    let mut server = ServerConnection::new(Arc::clone(server.config_for(LOCAL.parse().unwrap()))).unwrap();
+    let mut server =
+        ServerConnection::new(Arc::clone(server.config_for(LOCAL.parse().unwrap(), &[]))).unwrap();
     shake(&mut connection, &mut server)?;
     Ok(Met { client: connection, server, headers: String::new() })
 }

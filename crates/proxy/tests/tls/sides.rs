@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use rustls::{
-    ClientConfig, ClientConnection, ServerConnection, SignatureScheme,
+    CipherSuite, ClientConfig, ClientConnection, ServerConnection, SignatureScheme,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use tidegate_harness::tls::{self, Authority, Pair, Version};
@@ -151,6 +151,11 @@ pub(crate) fn shake(
     Ok(())
 }
 
+/// The cipher suites that a client offers.
+fn offered(config: &ClientConfig) -> Vec<CipherSuite> {
+    config.crypto_provider().cipher_suites.iter().map(rustls::SupportedCipherSuite::suite).collect()
+}
+
 pub(crate) fn meet(server: &TlsServer, config: &Arc<ClientConfig>, name: &str) -> Result<Met, rustls::Error> {
     meet_at(server, config, name, LOCAL)
 }
@@ -164,7 +169,8 @@ pub(crate) fn meet_at(
     let local: SocketAddr = local.parse().unwrap();
     let mut client =
         ClientConnection::new(Arc::clone(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
-    let mut connection = ServerConnection::new(Arc::clone(server.config_for(local))).unwrap();
+    let mut connection =
+        ServerConnection::new(Arc::clone(server.config_for(local, &offered(config)))).unwrap();
     let session = headers::prepare(&mut connection, server.settings().add_http_headers);
     shake(&mut client, &mut connection)?;
     let headers = headers::client_headers(&connection, server.settings(), session);
