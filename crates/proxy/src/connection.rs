@@ -194,37 +194,44 @@ impl Client {
     /// Waits for a complete request head. `first` = nothing was served on this connection yet.
     async fn next_request(&mut self, first: bool) -> Next {
         self.follow_snapshot();
-        let server = Rc::clone(&self.server);
-        let settings = &server.settings;
-        let mut head = self.worker.request_heads.lend();
-        // Its last use may have ended in the middle of a head.
-        head.start_over();
-        let limits = Limits::default();
         // Bytes of a pipelined request may be here already.
         if self.buffer.is_empty() {
+            let settings = &self.server.settings;
             let wait = if first { settings.connect_timeout } else { Some(settings.keepalive_timeout) };
             self.deadline.arm(wait.map(|limit| self.worker.recent().after(limit)));
             if !self.first_bytes(first).await {
-                self.worker.request_heads.keep(head);
                 return Next::Done;
             }
         }
-        let mut armed = first;
+        // Not before: connections that wait hold none.
+        let mut head = self.worker.request_heads.lend();
+        // Its last use may have ended in the middle of a head.
+        head.start_over();
+        match self.read_head(&mut head, first).await {
+            Ok(length) => Next::Request(head, length),
+            Err(otherwise) => {
+                cold_path();
+                self.worker.request_heads.keep(head);
+                otherwise
+            }
+        }
+    }
+
+    /// Reads until the head that has begun is complete; `armed` = its time is running. Returns how long it is.
+    async fn read_head(&mut self, head: &mut RequestHead, mut armed: bool) -> Result<usize, Next> {
+        let limits = Limits::default();
         loop {
             match head.parse(self.buffer.filled(), &limits) {
-                Ok(Parsed::Complete(length)) => return Next::Request(head, length),
+                Ok(Parsed::Complete(length)) => return Ok(length),
                 Ok(Parsed::Partial) => cold_path(),
                 Err(error) => {
-                    cold_path();
-                    self.worker.request_heads.keep(head);
-                    return Next::Bad(Failure::new(
-                        Kind::BadRequest(error.status(), error.reason()),
-                        Progress::Unsent,
-                    ));
+                    let kind = Kind::BadRequest(error.status(), error.reason());
+                    return Err(Next::Bad(Failure::new(kind, Progress::Unsent)));
                 }
             }
             if !armed {
-                self.deadline.arm(settings.connect_timeout.map(|limit| self.worker.now().after(limit)));
+                let limit = self.server.settings.connect_timeout;
+                self.deadline.arm(limit.map(|limit| self.worker.now().after(limit)));
                 armed = true;
             }
             self.buffer.compact();
@@ -236,14 +243,8 @@ impl Client {
             .await;
             match read {
                 Some(Ok(n)) if n > 0 => {}
-                Some(_) => {
-                    self.worker.request_heads.keep(head);
-                    return Next::Done;
-                }
-                None => {
-                    self.worker.request_heads.keep(head);
-                    return Next::Bad(Failure::new(Kind::ClientTimedOut, Progress::Unsent));
-                }
+                Some(_) => return Err(Next::Done),
+                None => return Err(Next::Bad(Failure::new(Kind::ClientTimedOut, Progress::Unsent))),
             }
         }
     }
