@@ -107,8 +107,9 @@ class IdleClients:
             while b"\r\n\r\n" not in answer:
                 answer += self._piece(one)
             head, _, body = answer.partition(b"\r\n\r\n")
-            length = int(re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)[1])
-            while len(body) < length:
+            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            # Bodies of the bench hold no line that could be taken for the last chunk.
+            while len(body) < int(length[1]) if length else not body.endswith(b"\r\n0\r\n\r\n"):
                 body += self._piece(one)
             self.open.append(one)
 
