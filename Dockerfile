@@ -15,9 +15,8 @@ FROM ${BUILD_IMAGE} AS build
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates g++ make libcap2-bin \
     && rm -rf /var/lib/apt/lists/*
-# The toolchain of the image is the pinned one: rustup has only the tools for profiles to fetch.
+# The toolchain of the image is the pinned one: rustup has nothing to fetch.
 ENV RUSTUP_TOOLCHAIN=1.95.0
-RUN rustup component add llvm-tools
 # PCRE2 goes into the binary: the base below has no library of it.
 ENV PCRE2_SYS_STATIC=1
 WORKDIR /src
@@ -25,7 +24,7 @@ COPY . .
 # The caches survive between builds on one machine; the binary is copied out because they are not part of the image.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    benches/guided-build && install -D target/guided/tidegate /out/usr/bin/tidegate
+    cargo build --locked --release --package tidegate && install -D target/release/tidegate /out/usr/bin/tidegate
 # A process that does not run as root gets a capability of its container only through the file it executes. With
 # this one it may listen on ports below 1024 as soon as the pod grants NET_BIND_SERVICE.
 RUN setcap cap_net_bind_service=+ep /out/usr/bin/tidegate

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import machine
 
-SIZES = {"/128": 128, "/1k": 1024, "/100k": 102_400, "/page": 1024}
+SIZES = {"/128": 128, "/1k": 1024, "/100k": 102_400, "/1k-page": 1024}
 
 
 class Contender:
@@ -61,7 +61,7 @@ def start_nodes(folder, cpu, ports, others):
     of a thousand nodes is a thousand addresses. The nodes of other pools answer everything with their port."""
     (folder / "www").mkdir(exist_ok=True)
     (folder / "www" / "100k").write_bytes(os.urandom(SIZES["/100k"]))
-    text = {path: ("tidegate" * 128)[: SIZES[path]] for path in ("/128", "/1k", "/page")}
+    text = {path: ("tidegate" * 128)[: SIZES[path]] for path in ("/128", "/1k", "/1k-page")}
     listens = "".join(f"    listen 0.0.0.0:{port} backlog=4096;\n" for port in ports)
     http = f"""  sendfile on;
   tcp_nopush on;
@@ -73,7 +73,7 @@ def start_nodes(folder, cpu, ports, others):
     location = /128 {{ return 200 "{text['/128']}"; }}
     location = /1k {{ return 200 "{text['/1k']}"; }}
     # As applications answer: in chunks, with a cookie.
-    location = /page {{ ssi on; default_type text/html; add_header Set-Cookie "seen=1; Path=/"; return 200 "{text['/page']}"; }}
+    location = /1k-page {{ ssi on; default_type text/html; add_header Set-Cookie "seen=1; Path=/"; return 200 "{text['/1k-page']}"; }}
     location / {{ }}
   }}
   server {{

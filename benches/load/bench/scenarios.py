@@ -14,7 +14,7 @@ WORK = {
     "W3": ("new connection per request, 1 KB", "/1k", False, 64, load.CLOSE, False),
     "W4": ("TLS 1.3 keep-alive GET, 1 KB", "/1k", True, 64, load.KEEP_ALIVE, False),
     "W5": ("TLS 1.3 handshake per request, 1 KB", "/1k", True, 32, load.CLOSE, False),
-    "W6": ("keep-alive POST of 1 KB as browsers send it, 1 KB in chunks", "/page", False, 64, load.BROWSER, False),
+    "W6": ("keep-alive POST of 1 KB as browsers send it, 1 KB in chunks", "/1k-page", False, 64, load.BROWSER, False),
 }
 # Offered rate of the latency scenario, requests/s, and its connections (20 ms between two requests of one).
 RATE, RATE_CONNECTIONS = 10_000, 200
