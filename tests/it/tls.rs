@@ -12,6 +12,10 @@ use tidegate_harness::{
     load::{Load, Plan},
     tls::{self, Authority, Pair, Version},
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const RSA: &[SignatureScheme] = &[SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PKCS1_SHA256];
 const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
@@ -35,6 +39,37 @@ async fn site(node: &Node, ssl: Value, pairs: &[(&str, &Pair)]) -> Site {
 async fn shown(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> Vec<u8> {
     let stream = Client::tls_stream(address, config, name).await.unwrap();
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+/// What a client says first is read whole before its handshake goes on, however it comes; what is no TLS gets an alert.
+#[tokio::test]
+async fn the_first_message_may_come_byte_by_byte() {
+    let node = Node::with("n", |_| Reply::ok("here")).await;
+    let pair = Pair::ecdsa(&["site"]);
+    let site = site(&node, json!({ "server_cert_default": "pair" }), &[("pair", &pair)]).await;
+    for version in [Version::Tls12, Version::Tls13] {
+        let mut outside = TcpStream::connect(site.address).await.unwrap();
+        outside.set_nodelay(true).unwrap();
+        let (inside, mut drip) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(async move {
+            for _ in 0..100 {
+                let byte = drip.read_u8().await.unwrap();
+                outside.write_all(&[byte]).await.unwrap();
+            }
+            let _closed = tokio::io::copy_bidirectional(&mut drip, &mut outside).await;
+        });
+        let connector = tokio_rustls::TlsConnector::from(tls::client(version));
+        let stream = connector.connect("site".try_into().unwrap(), inside).await.unwrap();
+        let mut client = Client::over(stream, site.address);
+        assert_eq!(client.get("/").await.text(), "here", "{version:?}");
+    }
+    let mut stranger = TcpStream::connect(site.address).await.unwrap();
+    stranger.write_all(b"GET / HTTP/1.1\r\nHost: site\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    stranger.read_to_end(&mut answer).await.unwrap();
+    // RFC 8446 §6: a record of the type alert, fatal.
+    assert!(matches!(answer[..], [21, 3, _, 0, 2, 2, _]), "{answer:?}");
+    site.tidegate.stop().await;
 }
 
 #[tokio::test]

@@ -368,6 +368,7 @@ pub(crate) mod tests {
             }
         }
     }
+
     #[test]
     fn a_token_ends_at_the_first_byte_that_may_not_stand_in_it() {
         for byte in 0..=255u8 {

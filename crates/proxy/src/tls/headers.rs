@@ -21,7 +21,7 @@ const MAX_VALUE: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct SessionId([u8; SESSION_ID]);
 
-/// Gives a new connection its session identifier. To be called before the handshake (`TlsAcceptor::accept_with`).
+/// Gives a new connection its session identifier. To be called before its tickets are sent.
 /// `None` when it is not `wanted` (by `add_http_headers`, or by rules), or when the system has no randomness left.
 pub fn prepare(connection: &mut ServerConnection, wanted: bool) -> Option<SessionId> {
     if !wanted {

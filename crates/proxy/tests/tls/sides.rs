@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use rustls::{
-    CipherSuite, ClientConfig, ClientConnection, ServerConnection, SignatureScheme,
+    ClientConfig, ClientConnection, ServerConnection, SignatureScheme,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
+    server::Acceptor,
 };
 use tidegate_harness::tls::{self, Authority, Pair, Version};
 use tidegate_model::{
@@ -151,11 +152,6 @@ pub(crate) fn shake(
     Ok(())
 }
 
-/// The cipher suites that a client offers.
-fn offered(config: &ClientConfig) -> Vec<CipherSuite> {
-    config.crypto_provider().cipher_suites.iter().map(rustls::SupportedCipherSuite::suite).collect()
-}
-
 pub(crate) fn meet(server: &TlsServer, config: &Arc<ClientConfig>, name: &str) -> Result<Met, rustls::Error> {
     meet_at(server, config, name, LOCAL)
 }
@@ -169,8 +165,14 @@ pub(crate) fn meet_at(
     let local: SocketAddr = local.parse().unwrap();
     let mut client =
         ClientConnection::new(Arc::clone(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
-    let mut connection =
-        ServerConnection::new(Arc::clone(server.config_for(local, &offered(config)))).unwrap();
+    // As on a socket: the configuration is chosen by the client's first message.
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    let mut acceptor = Acceptor::default();
+    acceptor.read_tls(&mut &hello[..]).unwrap();
+    let accepted = acceptor.accept().unwrap().expect("the whole first message");
+    let settled = Arc::clone(server.config_for(local, accepted.client_hello().cipher_suites()));
+    let mut connection = accepted.into_connection(settled).map_err(|(error, _)| error)?;
     let session = headers::prepare(&mut connection, server.settings().add_http_headers);
     shake(&mut client, &mut connection)?;
     let headers = headers::client_headers(&connection, server.settings(), session);
