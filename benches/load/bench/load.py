@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import machine
 
-# How wrk asks: words of its command line. A file is one beside this one.
+# How wrk asks: words of its command line.
 KEEP_ALIVE = ()
 CLOSE = ("--header", "Connection: close")
 BROWSER = ("--script", Path(__file__).with_name("browser.lua"))
@@ -90,6 +90,8 @@ class IdleClients:
 
     def __init__(self, port, tls, path="/128"):
         self.port, self.path, self.open = port, path, []
+        # Of the last answer's body, bytes.
+        self.length = 0
         self.context = None
         if tls:
             self.context = ssl.create_default_context()
@@ -107,11 +109,27 @@ class IdleClients:
             while b"\r\n\r\n" not in answer:
                 answer += self._piece(one)
             head, _, body = answer.partition(b"\r\n\r\n")
-            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-            # Bodies of the bench hold no line that could be taken for the last chunk.
-            while len(body) < int(length[1]) if length else not body.endswith(b"\r\n0\r\n\r\n"):
-                body += self._piece(one)
+            self.length = self._body(one, head, body)
             self.open.append(one)
+
+    def _body(self, one, head, begun):
+        """Reads the whole body; returns how long it is without its chunks' lines."""
+        if length := re.search(rb"(?i)\r\ncontent-length: *(\d+)", head):
+            while len(begun) < int(length[1]):
+                begun += self._piece(one)
+            return len(begun)
+        total = 0
+        while True:
+            while b"\r\n" not in begun:
+                begun += self._piece(one)
+            line, _, begun = begun.partition(b"\r\n")
+            size = int(line, 16)
+            while len(begun) < size + 2:
+                begun += self._piece(one)
+            begun = begun[size + 2 :]
+            if not size:
+                return total
+            total += size
 
     def _piece(self, one):
         piece = one.recv(65536)

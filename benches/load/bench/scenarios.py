@@ -95,11 +95,13 @@ def prove(one):
     for port, tls in ((one.plain, False), (one.tls, True)):
         if not port:
             continue
-        for path in contenders.SIZES:
+        for path, length in contenders.SIZES.items():
             client = load.IdleClients(port, tls, path)
             try:
                 client.add(2)
                 version = client.open[0].version() if tls else None
+                if client.length != length:
+                    raise machine.Unusable(f"{one.name} answers {path} with {client.length} bytes instead of {length}")
                 if client.still_open() != 2:
                     raise machine.Unusable(f"{one.name} closes keep-alive connections after {path}")
             finally:
