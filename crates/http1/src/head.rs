@@ -211,7 +211,7 @@ fn run_end(
     at + bytes.get(at..).unwrap_or_default().iter().take_while(|byte| belongs(**byte)).count()
 }
 
-/// A byte of each of eight.
+/// Eight bytes of 1: times a byte, eight of that.
 const ONES: u64 = 0x0101_0101_0101_0101;
 
 /// The control bytes among eight, tabs too. What is marked above the first one has no meaning.
