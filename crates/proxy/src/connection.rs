@@ -1,8 +1,8 @@
 //! One client connection, from accept to close: PROXY header, TLS handshake, then request after request.
 //!
 //! [`Client`] is the connection's state; [`crate::virtual_server::serve`] is what happens to one request.
-//! Between requests a connection holds no buffer: bytes wait in the kernel. `opening` is what comes before the first
-//! request, `closing` what comes after the last.
+//! Between requests a connection holds neither buffer nor head: bytes wait in the kernel. `opening` is what comes before the
+//! first request, `closing` what comes after the last.
 
 mod closing;
 mod opening;
